@@ -1,0 +1,3 @@
+"""Video moment retrieval in JAX."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Evaluation metrics, float64 on plain arrays."""

@@ -1,0 +1,1 @@
+"""What a run stands on: mesh, state, steps, optimiser, checkpoints, logs."""

@@ -1,0 +1,86 @@
+"""The shapes and contracts that every module shares.
+
+Shape legend, used in every docstring:
+
+    B  queries in a batch            D  model width
+    N  clips of a video (padded)     K  predictions a query
+    F  width of a clip feature       V  videos of a corpus
+    M  words of a query (padded)     S  sentences of a video
+    E  width of a word feature       A  annotators of a query
+    P  proposals of a video          W  words of a vocabulary
+
+Times are float32 seconds at every public border. Clip indices are half-open [start, end)
+inside the library, except `Batch.span`, which is inclusive as in EVA, section 1.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+Array = jax.Array
+Params = Mapping[str, Any]
+
+
+class Batch(NamedTuple):
+    """B video-query pairs of one domain. Padded clips and words are zero.
+
+    Where boundaries are hidden (weak supervision) `moment` is NaN and `span` is -1.
+    """
+
+    video: Array  # (B, N, F) float32 clip features
+    video_mask: Array  # (B, N) bool, true on real clips
+    num_clips: Array  # (B,) int32
+    query: Array  # (B, M, E) float32 word features
+    query_mask: Array  # (B, M) bool, true on real words
+    duration: Array  # (B,) float32 seconds
+    video_id: Array  # (B,) int32 row of the videos table: equal ids are the same video
+    query_id: Array  # (B,) int32 row of the split's moments table
+    moment: Array  # (B, 2) float32 seconds
+    span: Array  # (B, 2) int32 inclusive clip indices (first, last)
+    weight: Array  # (B,) float32, 1 on real pairs, 0 on the padding of a last batch
+
+
+class HybridBatch(NamedTuple):
+    """A labelled source half and a weakly labelled target half (EVA, section 3.3)."""
+
+    source: Batch
+    target: Batch
+
+
+class Moments(NamedTuple):
+    """K ranked predictions a query, best first; padding has score -inf."""
+
+    start: Array  # (B, K) float32 seconds
+    end: Array  # (B, K) float32 seconds
+    score: Array  # (B, K) float32
+
+
+class DataSpec(NamedTuple):
+    """Static sizes of a domain's batches."""
+
+    video_dim: int  # F
+    word_dim: int  # E
+    max_clips: int  # N
+    max_words: int  # M
+
+
+# A term's name -> (weighted sum, count). The loss is the sum over terms of sum / count, so that
+# means are right over padding and over devices.
+LossTerms = dict[str, tuple[Array, Array]]
+
+
+class System(NamedTuple):
+    """A method as pure functions.
+
+    `domains` names what it trains on. With one domain, `init` and `loss` take that domain's
+    Batch; with ("source", "target") they take a HybridBatch. `predict` takes a Batch of the
+    target, and is deterministic.
+    """
+
+    domains: tuple[str, ...]
+    init: Callable[[Array, Any], Params]  # (key, batch) -> params
+    loss: Callable[[Params, Any, Array, Array], LossTerms]  # (params, batch, key, step)
+    predict: Callable[[Params, Batch], Moments]
+    # (params, parameters of another run) -> params to start from; see runtime/state.py.
+    adopt: Callable[[Params, Params], Params] | None = None
