@@ -1,0 +1,106 @@
+"""What every config shares: the run's settings, and each dataset's usual set-up."""
+
+from ml_collections import ConfigDict
+
+# Windows and strides are in clips; 0 words or clips would mean "none". Sources: EVA, section 4,
+# "Implementation details"; TVR has no windows in the papers, the ones here serve `full.match=proposals`.
+_CHARADES = {"features": "i3d", "max_clips": 128, "windows": (8, 12, 20, 32, 64), "stride": 8}
+_ACTIVITYNET = {
+    "features": "c3d",
+    "max_clips": 256,
+    "windows": (8, 16, 32, 64, 128),
+    "stride": 8,
+}
+DATASETS = {
+    "charades_sta": _CHARADES | {"eval_split": "test"},
+    "charades_cd": _CHARADES | {"select_split": "val", "eval_split": "test_ood"},
+    "charades_cg": _CHARADES | {"eval_split": "novel_composition"},
+    "activitynet_captions": _ACTIVITYNET | {"select_split": "val_1", "eval_split": "val_2"},
+    "activitynet_cd": _ACTIVITYNET | {"select_split": "val", "eval_split": "test_ood"},
+    "activitynet_cg": _ACTIVITYNET | {"eval_split": "novel_composition"},
+    "tvr": {
+        "features": "i3d",
+        "max_clips": 100,
+        "max_words": 30,
+        "windows": (4, 8, 16, 32, 64),
+        "stride": 4,
+        "eval_split": "val",
+    },
+    "didemo": {
+        "features": "vgg16",
+        "max_clips": 6,
+        "windows": (1, 2, 3, 4, 5, 6),
+        "stride": 1,
+        "select_split": "val",
+        "eval_split": "test",
+    },
+    "simulated_source": {
+        "features": "simulated",
+        "max_clips": 48,
+        "windows": (4, 6, 8, 12, 16),
+        "stride": 2,
+        "select_split": "val",
+        "eval_split": "test",
+    },
+    "simulated_target": {
+        "features": "simulated",
+        "max_clips": 32,
+        "windows": (4, 6, 8, 12, 16),
+        "stride": 2,
+        "select_split": "val",
+        "eval_split": "test",
+    },
+}
+
+
+def domain(dataset: str, labels: bool) -> ConfigDict:
+    """One dataset in one role. `labels=False` hides its boundaries from training."""
+    settings = {
+        "dataset": dataset,
+        "features": "",
+        "labels": labels,
+        "train_split": "train",
+        "select_split": "",  # the split that may choose a checkpoint; "" = there is none
+        "eval_split": "test",
+        "clip_sampling": "native_capped",  # native_capped | uniform (EVA A17)
+        "max_clips": 128,
+        "max_words": 20,
+        "windows": (8, 16, 32, 64),
+        "stride": 8,
+    }
+    preset = DATASETS.get(dataset, {"features": "features"})
+    return ConfigDict(settings | preset)
+
+
+def run() -> ConfigDict:
+    """Settings of a run that no paper cares about."""
+    config = ConfigDict()
+    config.seed = 0
+    config.precision = "float32"  # float32 | bfloat16 (parameters, losses, softmax stay float32)
+    config.data_dir = "data_cache"  # where `vmr prepare` wrote, and the simulated data goes
+    config.batch_size = 64  # pairs a domain, over all devices
+    config.epochs = 50
+    config.optimizer = ConfigDict({"name": "adam", "learning_rate": 1e-4, "grad_clip": 0.0})
+    config.data = ConfigDict(
+        {
+            "residency": "device",  # device: tables on the device | host: streamed by grain
+            "threads": 8,  # of the streamed path
+            "prefetch": 16,  # batches
+            "queries_per_video": 1,  # 1 | 2 (EVA A16)
+        }
+    )
+    config.log_every = 50  # steps, at most
+    config.eval_every = 0  # epochs between evaluations on select_split; 0 = only at the end
+    config.checkpoint_every = 1  # epochs
+    config.keep_checkpoints = 2
+    config.select = "last"  # last | val (best R@1,IoU=0.5 on select_split) | holdout (10 % of train)
+    config.eval = ConfigDict(
+        {
+            "batch_size": 64,
+            "top_k": 10,
+            "nms": 0.5,  # IoU above which a lower ranked moment is removed; 1.0 = off
+            "clip_to_duration": True,
+        }
+    )
+    config.metric = ConfigDict({"iou_cmp": "ge", "drop_invalid_gt": False})
+    return config

@@ -1,0 +1,62 @@
+"""EVA: hybrid-learning video moment retrieval (Cai, Huang, Gong; BMVC 2022).
+
+    python -m vmr_jax.main --config=configs/eva.py                      # the simulated pair
+    python -m vmr_jax.main --config=configs/eva.py:tvr,charades_sta     # Tables 2 and 3a
+    python -m vmr_jax.main --config=configs/eva.py:tvr,activitynet_captions  # Tables 2, 3b, 5, 6
+    python -m vmr_jax.main --config=configs/eva.py:tvr,charades_cd      # Table 4
+
+The argument is SOURCE,TARGET: any two prepared datasets with the same kind of features.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(domains: str = "") -> ConfigDict:
+    source, target = (domains or "simulated_source,simulated_target").split(",")
+    config = common.run()
+    config.system = "eva"
+    config.source = common.domain(source, labels=True)
+    config.target = common.domain(target, labels=False)
+    if domains:
+        config.source.features = config.target.features
+
+    config.dim = 256
+    config.dropout = 0.1
+    config.init = "xavier"  # xavier | normal002
+    config.attn = ConfigDict({"layer_norm": "none", "heads": 1})  # none | post
+    config.fusion = ConfigDict({"fc_out": "d"})  # d | 2d | identity (A3)
+    config.cross_position = "after_self2"  # after_self2 | after_self1 | before_self2 (A4)
+    config.cross_update = "parallel"  # parallel | sequential (A5)
+    config.query_pool_stage = "after"  # after | before (A6)
+    config.boundary_prob = "softmax"  # softmax | sigmoid_bce | sigmoid_nll (A7)
+    config.proposals = ConfigDict({"add_full": False, "tail": False})  # A18
+    config.branches = ConfigDict({"weak": True, "full": True})  # Table 5: WR, FA
+    config.full = ConfigDict({"match": "clips"})  # clips | proposals | sim_max (A11)
+    config.share = ("cross",)  # of self1, self2, cross, head, proj (A12, Table 6)
+    config.losses = ConfigDict({"align": True, "domain": True})  # Table 5
+    config["lambda"] = ConfigDict({"r": 0.1, "f": 1.0, "vid": 0.8, "domain": 0.01, "align": 1.0})
+    config.domain = ConfigDict(
+        {
+            "form": "grl_plus",  # grl_plus | minus_no_grl | literal (A8)
+            "out": "softmax2",  # softmax2 | sigmoid (A9)
+            "act": "relu",  # relu | none (A10)
+            "extra_mmd": "pooled_domain",  # pooled_domain | cross_modal | none (A15)
+        }
+    )
+    config.mmd = ConfigDict(
+        {
+            "samples": "mean",  # mean | max | elements (A13)
+            "elements": 1024,  # subsample of a domain's elements
+            "kernel": "median_multi",  # median_multi | median_single | fixed (A14)
+            "gamma": 1.0,  # of the fixed kernel exp(-gamma |x - y|^2)
+        }
+    )
+    config.pretrain = "none"  # none | source_finetune | unlabelled_source (Table 5)
+
+    if not domains:  # sized for two CPU cores
+        config.dim = 64
+        config.epochs = 30
+        config.optimizer.learning_rate = 1e-3
+    return config
