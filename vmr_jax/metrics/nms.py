@@ -1,0 +1,39 @@
+"""Greedy temporal non-maximum suppression of fixed size, for the readouts of models."""
+
+import jax
+import jax.numpy as jnp
+
+from vmr_jax.types import Array
+
+
+def nms(
+    start: Array, end: Array, score: Array, threshold: float, k: int
+) -> tuple[Array, Array, Array]:
+    """Keep the best candidate, remove those that overlap it, repeat until k are kept.
+
+    start, end, score are (P,), seconds; a candidate of score -inf is padding and is never
+    kept. A candidate is removed when its IoU with a kept one is above `threshold`, in [0, 1]:
+    an equal IoU survives, and 1.0 only ranks. Equal scores keep their order; NaN scores come
+    after all others, in their order, and stay NaN. Works under jit and vmap with a static k.
+
+    Returns start, end, score, each (k,), best first, padded with 0, 0, -inf.
+    Source: metrics specification, section 8.
+    """
+    padding = score.shape[0]  # the row after the last candidate, picked when none is left
+    order = jnp.argsort(-score, stable=True)
+    start = jnp.append(start[order], 0.0)
+    end = jnp.append(end[order], 0.0)
+    score = jnp.append(score[order], -jnp.inf)
+
+    def keep_best(left: Array, _: None) -> tuple[Array, Array]:
+        """Pick the first candidate that is left, then remove it and what overlaps it."""
+        best = jnp.argmax(left)
+        inter = jnp.minimum(end, end[best]) - jnp.maximum(start, start[best])
+        union = jnp.maximum(end, end[best]) - jnp.minimum(start, start[best])
+        iou = jnp.where(inter > 0, inter / union, 0.0)
+        left = left & ~(iou > threshold)
+        return left.at[best].set(False).at[padding].set(True), best
+
+    left = (score != -jnp.inf).at[padding].set(True)
+    _, kept = jax.lax.scan(keep_best, left, length=k)
+    return start[kept], end[kept], score[kept]
