@@ -1,0 +1,135 @@
+"""A domain's split as a table of pairs, and the batch that rows of it make."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vmr_jax.data import clips
+from vmr_jax.data.tables import Dataset, MomentTable
+from vmr_jax.types import Batch, DataSpec
+
+
+class Pairs(NamedTuple):
+    """Q pairs over V videos: NumPy arrays, or the same arrays on the device."""
+
+    video: Any  # (Q,) int32 row of `num_clips`, `duration` and of the feature table
+    words: Any  # (Q, M) int32 rows of `vectors`
+    num_words: Any  # (Q,) int32
+    moment: Any  # (Q, 2) float32 seconds; NaN where hidden
+    span: Any  # (Q, 2) int32 inclusive clips; -1 where hidden
+    num_clips: Any  # (V,) int32
+    duration: Any  # (V,) float32 seconds
+    vectors: Any  # (W, E) float32
+
+
+class Domain(NamedTuple):
+    """One split of one dataset in the form that the two data paths read."""
+
+    pairs: Pairs
+    video_row: np.ndarray  # (V,) int32: row of pairs.video -> row of dataset.videos
+    moments: tuple[np.ndarray, ...]  # Q arrays (A, 2) seconds, all annotators, never hidden
+    table: MomentTable
+    dataset: Dataset
+    spec: DataSpec
+    sampling: str
+    cut_queries: int  # queries longer than max_words, whose last words are left out
+
+    def features(self, row: int) -> np.ndarray:
+        """The sampled clips (num_clips, F) float16 of one video."""
+        native = self.dataset.videos.features(int(self.video_row[row]))
+        return clips.sample_clips(native, self.spec.max_clips, self.sampling)
+
+
+def make_domain(dataset: Dataset, split: str, settings: Any, rows: np.ndarray | None = None) -> Domain:
+    """The pairs of `split` under a config's domain block; `rows` keeps only some queries.
+
+    Where a query has several annotators, its training moment is the one that agrees most with
+    the others. Raises ValueError for an unknown split.
+    """
+    if split not in dataset.splits:
+        raise ValueError(
+            f"dataset {dataset.name} has no split {split!r}; it has {sorted(dataset.splits)}"
+        )
+    table = dataset.splits[split]
+    if rows is not None:
+        table = _take(table, rows)
+    if not len(table.video):
+        raise ValueError(f"split {split!r} of dataset {dataset.name} has no queries")
+    video_row, video = np.unique(table.video, return_inverse=True)
+    duration = dataset.videos.duration[video_row]
+    num_clips = clips.num_sampled(
+        dataset.videos.num_clips[video_row], settings.max_clips, settings.clip_sampling
+    )
+    num_words = np.minimum(table.num_words, settings.max_words)
+    words = np.zeros((len(video), settings.max_words), np.int32)
+    width = min(settings.max_words, table.words.shape[1])
+    words[:, :width] = table.words[:, :width]
+    moment = np.full((len(video), 2), np.nan, np.float32)
+    if settings.labels:
+        moment = np.stack([_agreed(marked) for marked in table.moments])
+    pairs = Pairs(
+        video=video.astype(np.int32),
+        words=words,
+        num_words=num_words.astype(np.int32),
+        moment=moment,
+        span=clips.moment_to_span(moment, duration[video], num_clips[video]),
+        num_clips=num_clips,
+        duration=duration.astype(np.float32),
+        vectors=dataset.vectors,
+    )
+    spec = DataSpec(
+        video_dim=dataset.videos.feature_dim,
+        word_dim=dataset.vectors.shape[1],
+        max_clips=settings.max_clips,
+        max_words=settings.max_words,
+    )
+    cut = int((table.num_words > settings.max_words).sum())
+    return Domain(
+        pairs, video_row, table.moments, table, dataset, spec, settings.clip_sampling, cut
+    )
+
+
+def make_batch(pairs: Pairs, video: Any, rows: Any, weight: Any) -> Batch:
+    """The batch of `rows` (B,), given its clip features `video` (B, N, F).
+
+    Works alike on NumPy arrays and, inside jit, on device arrays.
+    """
+    which = pairs.video[rows]
+    num_clips = pairs.num_clips[which]
+    num_words = pairs.num_words[rows]
+    return Batch(
+        video=video,
+        video_mask=np.arange(video.shape[1]) < num_clips[:, None],
+        num_clips=num_clips,
+        query=pairs.vectors[pairs.words[rows]],
+        query_mask=np.arange(pairs.words.shape[1]) < num_words[:, None],
+        duration=pairs.duration[which],
+        video_id=which,
+        query_id=rows,
+        moment=pairs.moment[rows],
+        span=pairs.span[rows],
+        weight=weight,
+    )
+
+
+def _take(table: MomentTable, rows: np.ndarray) -> MomentTable:
+    pick = lambda column: tuple(column[row] for row in rows)  # noqa: E731
+    return MomentTable(
+        query_id=pick(table.query_id),
+        sentence=pick(table.sentence),
+        video=table.video[rows],
+        words=table.words[rows],
+        num_words=table.num_words[rows],
+        moments=pick(table.moments),
+    )
+
+
+def _agreed(marked: np.ndarray) -> np.ndarray:
+    """Of (A, 2) marked moments the one with the largest mean IoU with all; NaN if A is 0."""
+    if len(marked) == 0:
+        return np.full(2, np.nan, np.float32)
+    start, end = marked.T.astype(np.float64)
+    inter = np.minimum(end[:, None], end) - np.maximum(start[:, None], start)
+    hull = np.maximum(end[:, None], end) - np.minimum(start[:, None], start)
+    iou = np.clip(inter, 0, None) / np.maximum(hull, 1e-9)
+    return marked[iou.mean(axis=1).argmax()].astype(np.float32)

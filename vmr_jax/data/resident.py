@@ -1,0 +1,51 @@
+"""The device-resident data path: a domain's tables live on the device, rows are gathered there."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from vmr_jax.data.pairs import Domain, Pairs, make_batch
+from vmr_jax.types import Array, Batch
+
+
+class ResidentTables(NamedTuple):
+    """A domain on the device."""
+
+    video: Array  # (V, N, F) float16 sampled clips, zero padded
+    pairs: Pairs
+
+
+def load_tables(domain: Domain, mesh: jax.sharding.Mesh, progress=iter) -> ResidentTables:
+    """Read the domain's V videos once and put everything on each device of the mesh.
+
+    `progress` wraps the loop over videos. Raises MemoryError with both sizes where the feature
+    table would not fit the device.
+    """
+    shape = (len(domain.video_row), domain.spec.max_clips, domain.spec.video_dim)
+    _check_memory(2 * int(np.prod(shape)), domain)
+    video = np.zeros(shape, np.float16)
+    for row in progress(range(len(video))):
+        features = domain.features(row)
+        video[row, : len(features)] = features
+    replicated = NamedSharding(mesh, PartitionSpec())
+    put = lambda array: jax.make_array_from_process_local_data(replicated, array)  # noqa: E731
+    return jax.tree.map(put, ResidentTables(video, domain.pairs))
+
+
+def gather_batch(tables: ResidentTables, rows: Array, weight: Array) -> Batch:
+    """The batch of `rows` (B,), inside jit."""
+    video = tables.video[tables.pairs.video[rows]].astype(np.float32)
+    return make_batch(tables.pairs, video, rows, weight)
+
+
+def _check_memory(needed: int, domain: Domain) -> None:
+    stats = jax.local_devices()[0].memory_stats() or {}
+    free = stats.get("bytes_limit", 0) - stats.get("bytes_in_use", 0)
+    if stats and needed > free:
+        raise MemoryError(
+            f"the clip features of {domain.dataset.name} need {needed / 2**30:.1f} GiB on the "
+            f"device, which has {free / 2**30:.1f} GiB free: use --config.data.residency=host, "
+            "or a smaller max_clips"
+        )

@@ -1,0 +1,198 @@
+"""Checkpoints of a run: saved by Orbax, checked when read, never deleted with the run."""
+
+import shutil
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+from orbax.checkpoint import checkpoint_managers as policies
+
+from vmr_jax.runtime.state import TrainState
+from vmr_jax.types import Params
+
+_PARAMS, _REST, _META = "params", "rest", "meta"
+
+
+class DamagedCheckpointError(RuntimeError):
+    """No readable checkpoint is left."""
+
+
+class Checkpoints:
+    """The directory `checkpoints/` of a workdir.
+
+    Each step holds the parameters, the rest of the state, and `meta`: the run's config and data,
+    so that the directory alone is enough to evaluate. `meta` also has a checksum of every leaf.
+    """
+
+    def __init__(self, directory: Path, keep: int = 2, best: str = "", read_only: bool = False):
+        """Open the directory; `best` is a metric whose highest checkpoint is kept as well."""
+        self.directory = Path(directory).absolute()
+        if read_only and not self.directory.is_dir():
+            raise FileNotFoundError(f"{self.directory}: no such checkpoint directory")
+        keepers = [policies.LatestN(keep)]
+        if best:
+            keepers.append(policies.BestN(get_metric_fn=lambda m: m.get(best, -np.inf), n=1))
+        self._best = best
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            options=ocp.CheckpointManagerOptions(
+                create=not read_only,
+                read_only=read_only,
+                preservation_policy=policies.AnyPreservationPolicy(keepers),
+                cleanup_tmp_directories=not read_only,
+            ),
+            item_names=(_PARAMS, _REST, _META),
+            item_handlers={
+                _PARAMS: ocp.StandardCheckpointHandler(),
+                _REST: ocp.StandardCheckpointHandler(),
+                _META: ocp.JsonCheckpointHandler(),
+            },
+        )
+
+    def steps(self) -> list[int]:
+        """Steps that were saved completely, in order."""
+        return sorted(self._manager.all_steps())
+
+    def save(self, state: TrainState, meta: dict, metrics: dict[str, float] | None = None) -> None:
+        """Write the state in the background; a copy is taken first, the caller may donate it."""
+        state = jax.tree.map(jnp.copy, state)
+        step = int(state.step)
+        rest = {"step": state.step, "opt_state": state.opt_state}
+        meta = meta | {"checksums": {_PARAMS: _checksum(state.params), _REST: _checksum(rest)}}
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                **{
+                    _PARAMS: ocp.args.StandardSave(state.params),
+                    _REST: ocp.args.StandardSave(rest),
+                    _META: ocp.args.JsonSave(meta),
+                }
+            ),
+            metrics=metrics,
+        )
+
+    def close(self) -> None:
+        """Wait for what is being written."""
+        self._manager.close()
+
+    def meta(self, step: int) -> dict:
+        """What was saved beside the state of `step`."""
+        return self._manager.restore(step, args=ocp.args.Composite(**{_META: ocp.args.JsonRestore()}))[
+            _META
+        ]
+
+    def best_step(self) -> int:
+        """The step with the highest `best` metric, or the newest where nothing was selected."""
+        scored = {}
+        for step in self.steps() if self._best else ():
+            metrics = self._manager.metrics(step) or {}
+            if self._best in metrics:
+                scored[step] = metrics[self._best]
+        return max(scored, key=scored.get) if scored else self.steps()[-1]
+
+    def restore_newest(self, abstract: TrainState, say: Callable[[str], None]) -> TrainState | None:
+        """The newest readable state, laid out as `abstract` says; None if nothing was saved.
+
+        A damaged checkpoint is moved to `../damaged/` and the one before it is taken, saying
+        so. Raises DamagedCheckpointError where checkpoints exist and none can be read.
+        """
+        steps = self.steps()
+        for step in reversed(steps):
+            state, fault = self._try(step, abstract)
+            if state is not None:
+                return state
+            aside = self._put_aside(step)
+            say(f"checkpoint {step} is damaged ({fault}); moved to {aside}, taking the one before")
+        if steps:
+            raise DamagedCheckpointError(
+                f"{self.directory}: none of the checkpoints {steps} can be read; they were moved to "
+                f"{self.directory.parent / 'damaged'}. Start again with another --workdir."
+            )
+        return None
+
+    def restore_params(self, step: int, abstract: Params | None = None) -> Params:
+        """Only the parameters of `step`, on this machine's devices.
+
+        Without `abstract` the tree comes back as it was saved, as NumPy arrays.
+        """
+        args = {_PARAMS: ocp.args.StandardRestore(abstract)}
+        params = self._manager.restore(step, args=ocp.args.Composite(**args))[_PARAMS]
+        if not _matches(params, self.meta(step)["checksums"][_PARAMS]):
+            raise DamagedCheckpointError(f"{self.directory}/{step}: the parameters are damaged")
+        return params
+
+    def _try(self, step: int, abstract: TrainState) -> tuple[TrainState | None, str]:
+        rest = {"step": abstract.step, "opt_state": abstract.opt_state}
+        args = {
+            _PARAMS: ocp.args.StandardRestore(abstract.params),
+            _REST: ocp.args.StandardRestore(rest),
+            _META: ocp.args.JsonRestore(),
+        }
+        fault, state = "", None
+        try:
+            read = self._manager.restore(step, args=ocp.args.Composite(**args))
+            checksums = read[_META]["checksums"]
+            if _matches(read[_PARAMS], checksums[_PARAMS]) and _matches(
+                read[_REST], checksums[_REST]
+            ):
+                state = TrainState(read[_REST]["step"], read[_PARAMS], read[_REST]["opt_state"])
+            else:
+                fault = "its content does not have the checksum it was saved with"
+        except Exception as error:  # noqa: BLE001  Orbax and TensorStore raise many kinds
+            fault = f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"
+        if not _everywhere(state is not None):
+            return None, fault or "another process could not read it"
+        return state, ""
+
+    def _put_aside(self, step: int) -> Path:
+        aside = self.directory.parent / "damaged" / str(step)
+        if jax.process_index() == 0:
+            aside.parent.mkdir(exist_ok=True)
+            if aside.exists():
+                aside = aside.with_name(f"{step}-{len(list(aside.parent.iterdir()))}")
+            shutil.move(self.directory / str(step), aside)
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices(f"put aside {step}")
+        self._manager.reload()
+        return aside
+
+
+def checkpoint_directory(path: str | Path) -> Path:
+    """`path` is a workdir or its checkpoints directory; errors say which was looked for."""
+    path = Path(path)
+    for candidate in (path / "checkpoints", path):
+        if candidate.is_dir() and any(child.name.isdigit() for child in candidate.iterdir()):
+            return candidate
+    raise FileNotFoundError(
+        f"{path}: no checkpoint found there; give a run's --workdir or its checkpoints directory"
+    )
+
+
+def _checksum(tree: Any) -> int | None:
+    """CRC-32 over all leaves, or None where this process does not hold them whole."""
+    value = 0
+    for leaf in jax.tree.leaves(tree):
+        if not (leaf.is_fully_addressable or leaf.is_fully_replicated):
+            return None
+        value = zlib.crc32(np.ascontiguousarray(_whole(leaf)), value)
+    return value
+
+
+def _whole(leaf: jax.Array) -> np.ndarray:
+    local = leaf if leaf.is_fully_addressable else leaf.addressable_data(0)
+    return np.asarray(local)
+
+
+def _matches(tree: Any, checksum: int | None) -> bool:
+    return checksum is None or _checksum(jax.tree.map(jnp.asarray, tree)) == checksum
+
+
+def _everywhere(fine: bool) -> bool:
+    """Whether all processes are fine."""
+    return bool(np.all(multihost_utils.process_allgather(np.array(fine))))

@@ -1,0 +1,121 @@
+"""What a run tells: metrics.jsonl, TensorBoard, a live bar on a terminal, plain lines elsewhere."""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import jax
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+_PLAIN_EVERY_SECONDS = 10.0
+
+
+def make_console() -> Console:
+    """The run's console; processes other than the first are silent."""
+    return Console(quiet=jax.process_index() != 0, highlight=False, soft_wrap=True)
+
+
+class RunLog:
+    """Writes a run's numbers. Only the first process writes files."""
+
+    def __init__(self, workdir: Path, console: Console, first_step: int, last_step: int):
+        """Continue the files of `workdir` at `first_step`: later lines are of a lost stretch."""
+        self._console = console
+        self._first_step, self._last_step = first_step, last_step
+        self._started = self._said = time.monotonic()
+        self._file = self._board = None
+        if jax.process_index() == 0:
+            from tensorboardX import SummaryWriter
+
+            path = workdir / "metrics.jsonl"
+            _cut_after(path, first_step)
+            self._file = path.open("a")
+            self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first_step + 1)
+        self._bar = make_bar(console, "{task.fields[note]}") if console.is_terminal else None
+        self._task = None
+
+    def __enter__(self):
+        if self._bar:
+            self._bar.start()
+            self._task = self._bar.add_task(
+                "training", total=self._last_step, completed=self._first_step, note=""
+            )
+        return self
+
+    def __exit__(self, *_):
+        if self._bar:
+            self._bar.stop()
+        if self._file:
+            self._file.close()
+            self._board.close()
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Add one line to metrics.jsonl and the same scalars to TensorBoard."""
+        if not self._file:
+            return
+        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
+        self._file.flush()
+        for name, value in metrics.items():
+            self._board.add_scalar(name, value, step)
+
+    def progress(self, step: int, losses: Mapping[str, float]) -> None:
+        """Move the bar to `step`, or print a line every ten seconds where there is none."""
+        now = time.monotonic()
+        done = step - self._first_step
+        rate = done / max(now - self._started, 1e-9)
+        terms = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
+        note = f"{rate:.1f} steps/s  {terms}"
+        if self._bar:
+            self._bar.update(self._task, completed=step, note=note)
+        elif now - self._said > _PLAIN_EVERY_SECONDS or step == self._last_step:
+            left = (self._last_step - step) / rate
+            self._console.print(f"step {step}/{self._last_step}  {left:.0f} s left  {note}")
+            self._said = now
+
+
+def make_bar(console: Console, note: str = "") -> Progress:
+    """A progress bar with counts, elapsed time and time left."""
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+    ]
+    return Progress(*columns, *([TextColumn(note)] if note else []), console=console)
+
+
+def track(items: Iterable, description: str, console: Console):
+    """Iterate over sized `items` under a bar on a terminal; silently elsewhere."""
+    if not console.is_terminal:
+        yield from items
+        return
+    with make_bar(console) as bar:
+        yield from bar.track(items, description=description)
+
+
+def _cut_after(path: Path, step: int) -> None:
+    """Drop the lines of metrics.jsonl after `step`, and a half-written last one."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except (json.JSONDecodeError, KeyError):
+            continue
+    draft = path.with_suffix(".draft")
+    draft.write_text("".join(kept))
+    os.replace(draft, path)

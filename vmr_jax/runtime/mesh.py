@@ -1,0 +1,96 @@
+"""Devices: the mesh, how batches and parameters lie on it, and starting many processes."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+
+def start_processes(coordinator: str, num_processes: int, process_id: int) -> None:
+    """Join the other processes of this run, where there is more than one.
+
+    Explicit arguments win; else a cluster that JAX knows (Slurm, TPU pod, GKE) is detected.
+    """
+    if num_processes > 1:
+        jax.distributed.initialize(coordinator, num_processes, process_id)
+    elif _cluster_size() > 1:
+        jax.distributed.initialize()
+
+
+def _cluster_size() -> int:
+    """Processes of this job as the cluster's environment tells them."""
+    workers = os.environ.get("TPU_WORKER_HOSTNAMES", "")
+    return max(int(os.environ.get("SLURM_NTASKS", "1")), len(workers.split(",")))
+
+
+def make_mesh() -> Mesh:
+    """A mesh over all devices of all processes with one axis, `data`."""
+    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+
+def check_batch_size(batch_size: int, name: str) -> None:
+    """Raise ValueError unless the devices can share a batch evenly."""
+    if batch_size % jax.device_count():
+        raise ValueError(
+            f"{name} {batch_size} is not a multiple of the {jax.device_count()} devices: "
+            f"use e.g. {-(-batch_size // jax.device_count()) * jax.device_count()}"
+        )
+
+
+def along_batch(mesh: Mesh) -> NamedSharding:
+    """The leading axis over all devices."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The same on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def local_rows(rows: np.ndarray) -> np.ndarray:
+    """This process's share of a global batch's rows (the last axis)."""
+    share = rows.shape[-1] // jax.process_count()
+    return rows[..., jax.process_index() * share : (jax.process_index() + 1) * share]
+
+
+def state_shardings(
+    state: jax.ShapeDtypeStruct, mesh: Mesh, rules: Sequence[tuple[str, Sequence[str | None]]]
+) -> Mapping:
+    """A sharding for each leaf of a state: the first rule whose pattern is found in its path.
+
+    A rule is (regular expression, mesh axis or None for each array axis); a leaf without a
+    rule is replicated. Optimiser moments follow their parameter, whose path theirs contains.
+    Raises ValueError where a rule does not fit the array.
+    """
+
+    def sharding(path, leaf):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        for pattern, axes in rules:
+            if re.search(pattern, name):
+                _check_rule(pattern, axes, name, leaf.shape, mesh)
+                return NamedSharding(mesh, PartitionSpec(*axes))
+        return replicated(mesh)
+
+    return jax.tree_util.tree_map_with_path(sharding, state)
+
+
+def _check_rule(pattern, axes, name, shape, mesh) -> None:
+    if len(axes) != len(shape):
+        raise ValueError(
+            f"parameter_rules: {pattern!r} names {len(axes)} axes, but {name} has shape {shape}"
+        )
+    named = [axis for axis in axes if axis]
+    if len(set(named)) != len(named) or not set(named) <= set(mesh.axis_names):
+        raise ValueError(
+            f"parameter_rules: {pattern!r} must use each mesh axis of {mesh.axis_names} at most "
+            f"once; it says {tuple(axes)}"
+        )
+    for size, axis in zip(shape, axes, strict=True):
+        if axis and size % mesh.shape[axis]:
+            raise ValueError(
+                f"parameter_rules: {pattern!r} splits an axis of {size} of {name} over "
+                f"{mesh.shape[axis]} devices, which does not go evenly"
+            )
