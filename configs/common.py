@@ -94,7 +94,9 @@ def run() -> ConfigDict:
     config.checkpoint_every = 1  # epochs
     config.keep_checkpoints = 2
     config.parameter_rules = ()  # (path pattern, mesh axis or None for each array axis)
-    config.select = "last"  # last | val (best R@1,IoU=0.5 on select_split) | holdout (10 % of train)
+    config.select = (
+        "last"  # last | val (best R@1,IoU=0.5 on select_split) | holdout (10 % of train)
+    )
     config.eval = ConfigDict(
         {
             "batch_size": 64,

@@ -9,7 +9,9 @@ def num_sampled(native: np.ndarray, max_clips: int, sampling: str) -> np.ndarray
     """Number of clips that videos of `native` length (V,) keep, int32 (V,)."""
     _check(sampling)
     native = np.asarray(native, np.int32)
-    return np.full_like(native, max_clips) if sampling == "uniform" else np.minimum(native, max_clips)
+    return (
+        np.full_like(native, max_clips) if sampling == "uniform" else np.minimum(native, max_clips)
+    )
 
 
 def sample_clips(features: np.ndarray, max_clips: int, sampling: str) -> np.ndarray:

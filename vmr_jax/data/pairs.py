@@ -40,7 +40,9 @@ class Domain(NamedTuple):
         return clips.sample_clips(native, self.spec.max_clips, self.sampling)
 
 
-def make_domain(dataset: Dataset, split: str, settings: Any, rows: np.ndarray | None = None) -> Domain:
+def make_domain(
+    dataset: Dataset, split: str, settings: Any, rows: np.ndarray | None = None
+) -> Domain:
     """The pairs of `split` under a config's domain block; `rows` keeps only some queries.
 
     Where a query has several annotators, its training moment is the one that agrees most with

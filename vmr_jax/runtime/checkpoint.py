@@ -13,6 +13,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
+from vmr_jax.runtime.mesh import make_mesh, replicated
 from vmr_jax.runtime.state import TrainState
 from vmr_jax.types import Params
 
@@ -77,15 +78,19 @@ class Checkpoints:
             metrics=metrics,
         )
 
-    def close(self) -> None:
+    def wait(self) -> None:
         """Wait for what is being written."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Wait, and let go of the directory."""
         self._manager.close()
 
     def meta(self, step: int) -> dict:
         """What was saved beside the state of `step`."""
-        return self._manager.restore(step, args=ocp.args.Composite(**{_META: ocp.args.JsonRestore()}))[
-            _META
-        ]
+        return self._manager.restore(
+            step, args=ocp.args.Composite(**{_META: ocp.args.JsonRestore()})
+        )[_META]
 
     def best_step(self) -> int:
         """The step with the highest `best` metric, or the newest where nothing was selected."""
@@ -116,11 +121,13 @@ class Checkpoints:
             )
         return None
 
-    def restore_params(self, step: int, abstract: Params | None = None) -> Params:
-        """Only the parameters of `step`, on this machine's devices.
-
-        Without `abstract` the tree comes back as it was saved, as NumPy arrays.
-        """
+    def restore_params(self, step: int) -> Params:
+        """Only the parameters of `step`, replicated on the devices of this topology."""
+        mesh = make_mesh()
+        abstract = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)),
+            self._manager.item_metadata(step)[_PARAMS],
+        )
         args = {_PARAMS: ocp.args.StandardRestore(abstract)}
         params = self._manager.restore(step, args=ocp.args.Composite(**args))[_PARAMS]
         if not _matches(params, self.meta(step)["checksums"][_PARAMS]):

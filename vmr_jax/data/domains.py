@@ -1,0 +1,89 @@
+"""From a config's domain blocks to the tables that a run trains and evaluates on."""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+
+from vmr_jax.data import simulate
+from vmr_jax.data.pairs import Domain, make_domain
+from vmr_jax.data.tables import Dataset, load_dataset
+
+HOLDOUT = "holdout"  # the name of the part of a training split that chooses checkpoints
+_HOLDOUT_SHARE = 0.1
+
+
+def open_dataset(settings: ConfigDict, data_dir: str) -> Dataset:
+    """Load a domain block's dataset; the simulated ones are made where they are missing."""
+    if settings.dataset in simulate.EMBEDDED:
+        _first_then_others(lambda: simulate.build_simulated(data_dir, settings.dataset))
+    return load_dataset(data_dir, settings.dataset, settings.features)
+
+
+def training_domains(config: ConfigDict, roles: Sequence[str]) -> dict[str, Domain]:
+    """The training split of each role; of the target without what `select="holdout"` keeps."""
+    domains = {}
+    for role in roles:
+        settings = config[role]
+        dataset = open_dataset(settings, config.data_dir)
+        rows = None
+        if role == roles[-1] and config.select == HOLDOUT:
+            rows = np.flatnonzero(~_held_out(dataset, settings.train_split, config.seed))
+        domains[role] = make_domain(dataset, settings.train_split, settings, rows)
+    return domains
+
+
+def evaluation_domain(settings: ConfigDict, dataset: Dataset, split: str, seed: int) -> Domain:
+    """A split for prediction: boundaries hidden from the batch; `holdout` is a part of train."""
+    settings = ConfigDict(settings.to_dict() | {"labels": False})
+    if split != HOLDOUT:
+        return make_domain(dataset, split, settings)
+    rows = np.flatnonzero(_held_out(dataset, settings.train_split, seed))
+    return make_domain(dataset, settings.train_split, settings, rows)
+
+
+def selection_split(config: ConfigDict) -> str:
+    """The split that chooses the checkpoint, "" for the last one. Test splits are refused."""
+    if config.select in ("last", HOLDOUT):
+        return "" if config.select == "last" else HOLDOUT
+    if config.select != "val":
+        raise ValueError(
+            f"select is {config.select!r}: choose 'last', 'val' (the dataset's validation split) or "
+            f"'{HOLDOUT}' (a tenth of the training videos); a test split never selects"
+        )
+    if not config.target.select_split:
+        raise ValueError(
+            f"{config.target.dataset} has no validation split: use --config.select={HOLDOUT} "
+            "(a tenth of the training videos) or --config.select=last"
+        )
+    if config.target.select_split == config.target.eval_split:
+        raise ValueError(
+            f"select_split and eval_split are both {config.target.eval_split!r}: the split that is "
+            "reported may not choose the checkpoint"
+        )
+    return config.target.select_split
+
+
+def _held_out(dataset: Dataset, split: str, seed: int) -> np.ndarray:
+    """(Q,) bool: queries of the tenth of the split's videos that training does not see."""
+    if split not in dataset.splits:
+        raise ValueError(f"dataset {dataset.name} has no split {split!r}")
+    video = dataset.splits[split].video
+    videos = np.unique(video)
+    count = max(1, round(_HOLDOUT_SHARE * len(videos)))
+    return np.isin(video, np.random.default_rng([seed, 10]).permutation(videos)[:count])
+
+
+def _first_then_others(build) -> None:
+    """Run `build` on process 0, then on the others, which find it done if they share the disk."""
+    if jax.process_count() == 1:
+        build()
+        return
+    if jax.process_index() == 0:
+        build()
+    multihost_utils.sync_global_devices("built by process 0")
+    if jax.process_index() != 0:
+        build()
+    multihost_utils.sync_global_devices("built by all")

@@ -1,0 +1,185 @@
+"""Predict a split with a checkpoint, score it beside the baselines, write the report."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+from rich.console import Console
+from rich.table import Table
+
+from vmr_jax import models
+from vmr_jax.data import pipeline
+from vmr_jax.data.domains import evaluation_domain, open_dataset
+from vmr_jax.data.pairs import Domain
+from vmr_jax.data.tables import Dataset
+from vmr_jax.metrics import baselines
+from vmr_jax.metrics.moments import moment_metrics
+from vmr_jax.metrics.predictions import write_predictions
+from vmr_jax.runtime.checkpoint import Checkpoints, checkpoint_directory
+from vmr_jax.runtime.logs import track
+from vmr_jax.runtime.mesh import along_batch, check_batch_size, local_rows, make_mesh
+from vmr_jax.runtime.steps import make_predict
+from vmr_jax.types import Params
+
+_OF_THE_DATA = ("target", "data_dir", "eval", "metric", "data")
+SELECTION_METRIC = "val/R@1,IoU=0.5"
+_DISCOUNTED = ("charades_cd", "activitynet_cd")
+
+
+def evaluate_checkpoint(
+    config: ConfigDict | None, workdir: str, restore: str, console: Console
+) -> dict:
+    """`--mode=eval`: needs a checkpoint directory and the data, on any number of devices.
+
+    The system comes from the checkpoint. The data are the target of `config`, so that a
+    checkpoint can be evaluated on a third dataset (EVA, Table 7), or without `config` the
+    target it was trained for. Writes under `workdir`, or beside the checkpoints if it is "".
+    """
+    directory = checkpoint_directory(restore or workdir)
+    checkpoints = Checkpoints(directory, best=SELECTION_METRIC, read_only=True)
+    step = checkpoints.best_step()
+    meta = checkpoints.meta(step)
+    trained = ConfigDict(meta["config"])
+    for name in _OF_THE_DATA if config is not None else ():
+        trained[name] = config[name]
+    mesh = make_mesh()
+    dataset = open_dataset(trained.target, trained.data_dir)
+    domain = evaluation_domain(trained.target, dataset, trained.target.eval_split, trained.seed)
+    _check_widths(domain, meta["specs"]["target"])
+    system = models.make(trained, {role: domain.spec for role in models.domains(trained)})
+    params = checkpoints.restore_params(step)
+    scored = score_split(make_predict(system, mesh), params, domain, trained, mesh, console)
+    chosen = {"step": step, "selected_by": meta["selected_by"]}
+    folder = Path(workdir or directory.parent)
+    return write_report(scored, dataset, domain, trained, chosen, folder, console)
+
+
+def score_split(
+    predict, params: Params, domain: Domain, config: ConfigDict, mesh: Mesh, console: Console
+) -> tuple[list[np.ndarray], dict[str, float]]:
+    """Predictions, one (K, 3) array [start s, end s, score] a query, and their metrics."""
+    predictions = predict_split(predict, params, domain, config, mesh, console)
+    return predictions, score(predictions, domain, config)
+
+
+def predict_split(
+    predict, params: Params, domain: Domain, config: ConfigDict, mesh: Mesh, console: Console
+) -> list[np.ndarray]:
+    """Run `predict` over all pairs; the last batch is filled with weight-0 copies of pair 0."""
+    size = config.eval.batch_size
+    check_batch_size(size, "eval.batch_size")
+    queries = len(domain.pairs.video)
+    batches = -(-queries // size)
+    rows = np.zeros(batches * size, np.int32)
+    rows[:queries] = np.arange(queries)
+    weight = (np.arange(batches * size) < queries).astype(np.float32)
+    rows, weight = rows.reshape(batches, size), weight.reshape(batches, size)
+
+    def read(step: int):
+        return pipeline.read_batch(domain, local_rows(rows[step]), local_rows(weight[step]))
+
+    stream = pipeline.stream(read, 0, batches, config.data.threads, config.data.prefetch)
+    sharding = along_batch(mesh)
+    found = []
+    for _ in track(range(batches), f"predicting {domain.dataset.name}", console):
+        batch = jax.tree.map(
+            lambda leaf: jax.make_array_from_process_local_data(sharding, leaf), next(stream)
+        )
+        found.append(predict(params, batch))
+    start, end, ranking = (np.concatenate(parts)[:queries] for parts in zip(*jax.device_get(found)))
+    table = np.stack([start, end, ranking], axis=-1).astype(np.float64)
+    return [moments[~np.isneginf(moments[:, 2])] for moments in table]
+
+
+def score(
+    predictions: Sequence[np.ndarray], domain: Domain, config: ConfigDict
+) -> dict[str, float]:
+    """Metrics of predictions on a split, in percent."""
+    return moment_metrics(
+        predictions, domain.moments, _durations(domain), **_metric_settings(domain, config)
+    )
+
+
+def write_report(
+    scored: tuple[list[np.ndarray], Mapping[str, float]],
+    dataset: Dataset,
+    domain: Domain,
+    config: ConfigDict,
+    checkpoint: Mapping,
+    workdir: Path,
+    console: Console,
+) -> dict:
+    """Write metrics.json and predictions.jsonl beside the baselines, print the table."""
+    predictions, metrics = scored
+    settings = _metric_settings(domain, config)
+    truths, durations = domain.moments, _durations(domain)
+    report = {
+        "dataset": dataset.name,
+        "split": config.target.eval_split,
+        "queries": len(truths),
+        "checkpoint": dict(checkpoint),
+        "model": dict(metrics),
+        "random": baselines.random_metrics(truths, durations, seed=config.seed, **settings),
+    }
+    train_split = config.target.train_split
+    if train_split in dataset.splits:
+        train = dataset.splits[train_split]
+        prior = baselines.fit_location_prior(
+            train.moments, dataset.videos.duration[train.video], k=5
+        )
+        guesses = baselines.location_prior_predictions(prior, durations)
+        report["location_prior"] = moment_metrics(guesses, truths, durations, **settings)
+    if jax.process_index() == 0:
+        folder = workdir / "eval" / f"{dataset.name}_{config.target.eval_split}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "metrics.json").write_text(json.dumps(report, indent=2) + "\n")
+        table = domain.table
+        videos = [dataset.videos.video_id[row] for row in table.video]
+        write_predictions(
+            folder / "predictions.jsonl", table.query_id, table.sentence, videos, predictions
+        )
+        console.print(_table(report, config.system))
+        console.print(f"written to {folder}")
+    return report
+
+
+def _check_widths(domain: Domain, trained: Mapping) -> None:
+    for name, unit in (("video_dim", "clip features"), ("word_dim", "word vectors")):
+        found = getattr(domain.spec, name)
+        if found != trained[name]:
+            raise ValueError(
+                f"the {unit} of {domain.dataset.name} have width {found}, but the checkpoint was "
+                f"trained with {trained[name]}: evaluate on features of the same kind"
+            )
+
+
+def _durations(domain: Domain) -> np.ndarray:
+    return domain.pairs.duration[domain.pairs.video].astype(np.float64)
+
+
+def _metric_settings(domain: Domain, config: ConfigDict) -> dict:
+    return {
+        "discounted": domain.dataset.name in _DISCOUNTED,
+        "iou_cmp": config.metric.iou_cmp,
+        "drop_invalid_gt": config.metric.drop_invalid_gt,
+    }
+
+
+def _table(report: Mapping, system: str) -> Table:
+    chosen = report["checkpoint"]
+    table = Table(
+        title=f"{report['dataset']} / {report['split']}: {report['queries']} queries, "
+        f"checkpoint of step {chosen['step']} ({chosen['selected_by']})"
+    )
+    table.add_column("percent")
+    names = [name for name in report["model"] if "IoU" in name]
+    for name in names:
+        table.add_column(name.replace(",", "\n"), justify="right")
+    for row, label in (("model", system), ("location_prior",) * 2, ("random",) * 2):
+        if row in report:
+            table.add_row(label, *(f"{report[row][name]:.2f}" for name in names))
+    return table

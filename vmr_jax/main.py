@@ -1,0 +1,83 @@
+"""Train or evaluate: python -m vmr_jax.main --config=configs/eva.py"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from absl import app, flags
+from ml_collections import config_flags
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "FILE.py[:ARGUMENT]; any key of it is a flag, e.g. --config.batch_size=32"
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", "", "where the run writes; the same workdir resumes (runs/<config>-<time>)"
+)
+_MODE = flags.DEFINE_enum("mode", "train", ("train", "eval"), "train, or evaluate a checkpoint")
+_RESTORE = flags.DEFINE_string(
+    "restore", "", "a workdir or checkpoints directory whose parameters to start from or evaluate"
+)
+_COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0, for many processes")
+_PROCESSES = flags.DEFINE_integer("num_processes", 1, "processes of this run")
+_PROCESS = flags.DEFINE_integer("process_id", 0, "which of them this is")
+_CPU_DEVICES = flags.DEFINE_integer("cpu_devices", 0, "simulate this many devices on the CPU")
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; settings are flags, see --help")
+    import jax
+
+    from vmr_jax.runtime.logs import make_console
+    from vmr_jax.runtime.mesh import start_processes
+
+    if _CPU_DEVICES.value:
+        jax.config.update("jax_platforms", "cpu")
+        jax.config.update("jax_num_cpu_devices", _CPU_DEVICES.value)
+    _keep_compilations(jax)
+    start_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    console = make_console()
+    try:
+        _run(console)
+    except (ValueError, FileNotFoundError, MemoryError, ArithmeticError) as error:
+        if os.environ.get("VMR_DEBUG"):
+            raise
+        console.print(f"error: {error}", style="red")
+        sys.exit(1)
+
+
+def _run(console) -> None:
+    if _MODE.value == "eval":
+        from vmr_jax.evaluate import evaluate_checkpoint
+
+        if not (_RESTORE.value or _WORKDIR.value):
+            raise ValueError("--mode=eval needs --restore or --workdir: which checkpoint?")
+        evaluate_checkpoint(_CONFIG.value, _WORKDIR.value, _RESTORE.value, console)
+        return
+    from vmr_jax.train import train
+
+    if _CONFIG.value is None:
+        raise ValueError("--config is missing: try --config=configs/eva.py")
+    workdir = Path(_WORKDIR.value or _default_workdir())
+    console.print(f"workdir {workdir}")
+    if train(_CONFIG.value, workdir, _RESTORE.value, console) is None:
+        sys.exit(143)
+
+
+def _default_workdir() -> str:
+    name = Path(flags.FLAGS["config"].config_filename.split(":")[0]).stem
+    return f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _keep_compilations(jax) -> None:
+    """Compile once: a second start of the same program reads the first one's executables."""
+    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if not cache:
+        cache = str(Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "vmr_jax")
+        jax.config.update("jax_compilation_cache_dir", cache)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,207 @@
+"""The training loop: resume, steps, when to log, evaluate and save."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from vmr_jax import models
+from vmr_jax.data.domains import (
+    evaluation_domain,
+    open_dataset,
+    selection_split,
+    training_domains,
+)
+from vmr_jax.evaluate import SELECTION_METRIC, score_split, write_report
+from vmr_jax.runtime import adopt
+from vmr_jax.runtime import mesh as meshes
+from vmr_jax.runtime.checkpoint import Checkpoints, checkpoint_directory
+from vmr_jax.runtime.feed import make_feed
+from vmr_jax.runtime.logs import RunLog
+from vmr_jax.runtime.optim import make_optimizer
+from vmr_jax.runtime.state import abstract_state, first_state, num_parameters, state_maker
+from vmr_jax.runtime.steps import make_predict
+from vmr_jax.runtime.workdir import claim_workdir
+
+
+class NonFiniteLossError(FloatingPointError):
+    """A loss term became NaN or infinite."""
+
+
+def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> dict | None:
+    """Train to the end and evaluate; go on where the workdir's newest checkpoint stands.
+
+    Returns the report of the evaluation, or None where the run was asked to stop early.
+    Raises ValueError where the workdir belongs to another config or other data, and
+    NonFiniteLossError with the step and the term.
+    """
+    before = models.pretraining(config)
+    if before is not None and not restore:
+        console.print(f"pre-training in {workdir / 'pretrain'}")
+        if train(before, workdir / "pretrain", "", console) is None:
+            return None
+        restore = str(workdir / "pretrain")
+    split = selection_split(config)
+    mesh = meshes.make_mesh()
+    meshes.check_batch_size(config.batch_size, "batch_size")
+    domains = training_domains(config, models.domains(config))
+    specs = {role: domain.spec for role, domain in domains.items()}
+    system = models.make(config, specs)
+    meta = claim_workdir(workdir, config, {role: d.dataset for role, d in domains.items()})
+    meta |= {
+        "selected_by": split or "last epoch",
+        "specs": {role: spec._asdict() for role, spec in specs.items()},
+    }
+    optimizer = make_optimizer(config.optimizer)
+    feed = make_feed(config, domains, mesh, console)
+    steps_per_epoch = feed.steps_per_epoch
+    last_step = config.epochs * steps_per_epoch
+    maker = state_maker(system, optimizer, feed.example(), config.seed)
+    abstract = abstract_state(maker, mesh, config.parameter_rules)
+    checkpoints = Checkpoints(
+        workdir / "checkpoints", config.keep_checkpoints, SELECTION_METRIC if split else ""
+    )
+    state = checkpoints.restore_newest(abstract, console.print)
+    if state is not None:
+        console.print(f"resuming {workdir} at step {int(state.step)}")
+    else:
+        state = first_state(maker, abstract)
+        if restore:
+            state = state._replace(params=_adopt(system, state.params, restore))
+            console.print(f"starting from the parameters of {restore}")
+    _describe(config, domains, num_parameters(state.params), last_step, console)
+
+    predict = make_predict(system, mesh)
+    evaluated = open_dataset(config.target, config.data_dir)
+    if split:
+        chooser = evaluation_domain(config.target, evaluated, split, config.seed)
+    advance = feed.make_advance(system, optimizer, state)
+    first = int(state.step)
+    with RunLog(workdir, console, first, last_step) as log, _StopRequest() as stop:
+        pending = None
+        for begin, end in chunks(first, last_step, steps_per_epoch, config.log_every):
+            state, metrics = advance(state, begin, end)
+            _record(log, pending)
+            pending = (begin, metrics)
+            epoch, inside = divmod(end, steps_per_epoch)
+            stopping = stop.wanted(end)
+            due = not inside and epoch % config.checkpoint_every == 0
+            if not (due or stopping or end == last_step):
+                continue
+            _record(log, pending)
+            pending = None
+            scores = None
+            if split and not inside and epoch % max(config.eval_every, 1) == 0:
+                _, scores = score_split(predict, state.params, chooser, config, mesh, console)
+                scores = {f"val/{name}": value for name, value in scores.items()}
+                log.write(end, scores)
+            checkpoints.save(state, meta, scores)
+            if stopping and end < last_step:
+                checkpoints.close()
+                console.print(f"stopped by a signal; saved step {end}: the same command goes on")
+                return None
+    checkpoints.wait()
+    step = checkpoints.best_step()
+    params = state.params
+    if step != last_step:
+        params = checkpoints.restore_params(step)
+    domain = evaluation_domain(config.target, evaluated, config.target.eval_split, config.seed)
+    scored = score_split(predict, params, domain, config, mesh, console)
+    chosen = {"step": step, "selected_by": split or "last epoch"}
+    checkpoints.close()
+    return write_report(scored, evaluated, domain, config, chosen, workdir, console)
+
+
+def chunks(first: int, last: int, steps_per_epoch: int, size: int) -> Iterator[tuple[int, int]]:
+    """Split [first, last) into pieces that end with an epoch, of one length where that is near.
+
+    The length is the largest divisor of an epoch up to `size`; if that is under a quarter of
+    `size`, an epoch is cut into pieces that differ by one step (two compilations, not one).
+    The pieces do not depend on `first`, so that a resumed run makes the same ones.
+    """
+    size = min(size, steps_per_epoch)
+    length = max(n for n in range(1, size + 1) if steps_per_epoch % n == 0)
+    pieces = steps_per_epoch // length if 4 * length >= size else -(-steps_per_epoch // size)
+    edges = [piece * steps_per_epoch // pieces for piece in range(pieces + 1)]
+    for epoch in range(first // steps_per_epoch, -(-last // steps_per_epoch)):
+        for begin, end in zip(edges[:-1], edges[1:], strict=True):
+            if epoch * steps_per_epoch + begin >= first:
+                yield epoch * steps_per_epoch + begin, epoch * steps_per_epoch + end
+
+
+class _StopRequest:
+    """Turns SIGTERM (pre-emption) into a question that all processes answer alike."""
+
+    def __enter__(self):
+        self._asked = False
+        self._previous = None
+        if jax.process_count() == 1:
+            self._previous = signal.signal(signal.SIGTERM, self._ask)
+        return self
+
+    def __exit__(self, *_):
+        if self._previous is not None:
+            signal.signal(signal.SIGTERM, self._previous)
+
+    def _ask(self, *_):
+        self._asked = True
+
+    def wanted(self, step: int) -> bool:
+        if jax.process_count() > 1:
+            return multihost_utils.reached_preemption_sync_point(step)
+        return self._asked
+
+
+def _record(log: RunLog, pending: tuple[int, dict] | None) -> None:
+    """Fetch the metrics of the steps after `begin`, stop on a non-finite one, log their means."""
+    if pending is None:
+        return
+    begin, metrics = pending
+    metrics = {name: np.asarray(values) for name, values in jax.device_get(metrics).items()}
+    finite = np.all([np.isfinite(values) for values in metrics.values()], axis=0)
+    if not finite.all():
+        at = int(np.argmin(finite))
+        names = [name for name, values in metrics.items() if not np.isfinite(values[at])]
+        raise NonFiniteLossError(
+            f"step {begin + at + 1}: {', '.join(names)} is not finite. The last good checkpoint is "
+            "kept. Look at the data with `vmr doctor`, or lower optimizer.learning_rate."
+        )
+    step = begin + len(finite)
+    means = {name: float(values.mean()) for name, values in metrics.items()}
+    log.write(step, {f"train/{name}": value for name, value in means.items()})
+    log.progress(step, {name: value for name, value in means.items() if name != "grad_norm"})
+
+
+def _adopt(system, params, restore: str):
+    directory = checkpoint_directory(restore)
+    checkpoints = Checkpoints(directory, read_only=True)
+    restored = checkpoints.restore_params(checkpoints.best_step())
+    checkpoints.close()
+    merge = system.adopt or adopt.adopt_matching
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, params)
+    return jax.device_put(merge(params, restored), shardings)
+
+
+def _describe(config, domains, parameters: int, last_step: int, console: Console) -> None:
+    for role, domain in domains.items():
+        size = len(domain.video_row) * domain.spec.max_clips * domain.spec.video_dim * 2 / 2**20
+        console.print(
+            f"{role}: {domain.dataset.name}, {len(domain.pairs.video):,} pairs over "
+            f"{len(domain.video_row):,} videos, {'with' if config[role].labels else 'without'} "
+            f"boundaries, {size:,.0f} MiB of clip features"
+        )
+        if domain.cut_queries:
+            console.print(
+                f"  {domain.cut_queries:,} queries are longer than max_words="
+                f"{domain.spec.max_words}: their last words are left out"
+            )
+    console.print(
+        f"{config.system}: {parameters:,} parameters, {last_step:,} steps of "
+        f"{config.batch_size} pairs a domain on {jax.device_count()} {jax.default_backend()} "
+        f"device{'s' * (jax.device_count() > 1)}, {config.precision}"
+    )
