@@ -1,0 +1,156 @@
+"""Recall, mIoU and discounted recall of ranked moments, in float64.
+
+Predictions are one (K, 3) array a query: start s, end s, score. Truths are one (A, 2) array a
+query, seconds; the best of a query's truths counts. Source: metrics specification, sections 1
+to 4 (TALL's R@n,IoU=m; the discount of Yuan et al. 2021).
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+RANKS = (1, 5)
+THRESHOLDS = (0.1, 0.3, 0.5, 0.7)
+
+
+def temporal_iou(predicted: ArrayLike, true: ArrayLike) -> np.ndarray:
+    """IoU of moments (..., 2) in seconds; the leading axes broadcast.
+
+    It is 0 for a moment that does not end after it starts and for a boundary that is not
+    finite, on either side.
+    """
+    predicted, true = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
+    with np.errstate(invalid="ignore"):
+        inter = np.minimum(predicted[..., 1], true[..., 1])
+        inter = inter - np.maximum(predicted[..., 0], true[..., 0])
+        union = np.maximum(predicted[..., 1], true[..., 1])
+        union = union - np.minimum(predicted[..., 0], true[..., 0])
+        proper = (inter > 0) & np.isfinite(union)
+    return np.where(proper, inter, 0.0) / np.where(proper, union, 1.0)
+
+
+def rank_predictions(predictions: Sequence[ArrayLike], n: int) -> np.ndarray:
+    """The n best predictions of each of Q queries, (Q, n, 3), best first, padded with NaN.
+
+    Equal scores keep their order; a NaN score ranks as -inf. Warns of queries that have only
+    NaN scores, whose order is kept. Raises ValueError for an array that is not (K, 3).
+    """
+    rows, query, first = _concatenate(predictions, 3, "predictions")
+    nan = np.isnan(rows[:, 2])
+    only_nan = len(np.setdiff1d(query[nan], query[~nan]))
+    if only_nan:
+        warnings.warn(
+            f"{only_nan} of {len(first)} queries have only NaN scores; their order is kept",
+            stacklevel=3,
+        )
+    order = np.lexsort((-np.where(nan, -np.inf, rows[:, 2]), query))
+    return _pad(rows[order], query, first, n)
+
+
+def pad_truths(truths: Sequence[ArrayLike]) -> np.ndarray:
+    """The truths of Q queries as one array (Q, A, 2), padded with NaN.
+
+    Raises ValueError for an array that is not (A, 2).
+    """
+    rows, query, first = _concatenate(truths, 2, "truths")
+    most = np.bincount(query, minlength=1).max()
+    return _pad(rows, query, first, max(most, 1))
+
+
+def has_valid_truth(truths: Sequence[ArrayLike]) -> np.ndarray:
+    """True, (Q,), where at least one truth of a query is finite and ends after it starts."""
+    padded = pad_truths(truths)
+    return np.any(temporal_iou(padded, padded) > 0, axis=-1)
+
+
+def moment_metrics(
+    predictions: Sequence[ArrayLike],
+    truths: Sequence[ArrayLike],
+    durations: ArrayLike | None = None,
+    *,
+    ranks: Sequence[int] = RANKS,
+    thresholds: Sequence[float] = THRESHOLDS,
+    discounted: bool = False,
+    iou_cmp: str = "ge",
+    drop_invalid_gt: bool = False,
+) -> dict[str, float]:
+    """R@n,IoU=m, mIoU and, if `discounted`, dR@n,IoU=m of Q queries, in percent.
+
+    predictions are Q arrays (K, 3) and truths Q arrays (A, 2), see the module; durations are
+    (Q,) seconds, needed by the discount alone. A query without predictions, or without a
+    valid truth, counts as a miss; `drop_invalid_gt` leaves the latter out instead
+    (`has_valid_truth` tells which they are). `iou_cmp` is "ge" or "gt". dR is, for n > 1, the
+    maximum over the first n predictions.
+
+    Raises ValueError for lists of different lengths, arrays of another shape, an unknown
+    `iou_cmp`, durations that are not positive, and when no query is left.
+    """
+    if len(predictions) != len(truths):
+        raise ValueError(f"{len(predictions)} prediction lists for {len(truths)} queries")
+    if iou_cmp not in ("ge", "gt"):
+        raise ValueError(f'iou_cmp is {iou_cmp!r}; use "ge" or "gt"')
+    best = rank_predictions(predictions, max(ranks))[:, :, None, :2]  # (Q, n, 1, 2)
+    true = pad_truths(truths)[:, None]  # (Q, 1, A, 2)
+    kept = has_valid_truth(truths) if drop_invalid_gt else np.ones(len(truths), bool)
+    if not kept.any():
+        raise ValueError("there is no query to score")
+    iou = temporal_iou(best, true)  # (Q, n, A)
+    reached = np.greater_equal if iou_cmp == "ge" else np.greater
+
+    metrics = {}
+    for n in ranks:
+        top = iou[kept, :n].max(axis=(1, 2))
+        for m in thresholds:
+            metrics[f"R@{n},IoU={m:g}"] = 100 * float(np.mean(reached(top, m)))
+    metrics["mIoU"] = 100 * float(np.mean(iou[kept, 0].max(axis=-1)))
+    if discounted:
+        discount = _discount(best, true, durations)
+        for n in ranks:
+            for m in thresholds:
+                credit = np.where(reached(iou, m), discount, 0.0)[kept, :n].max(axis=(1, 2))
+                metrics[f"dR@{n},IoU={m:g}"] = 100 * float(np.mean(credit))
+    return metrics
+
+
+def _discount(best: np.ndarray, true: np.ndarray, durations: ArrayLike | None) -> np.ndarray:
+    """The factor alpha_s * alpha_e of every prediction and truth, (Q, n, A)."""
+    seconds = np.asarray([] if durations is None else durations, np.float64)
+    if seconds.shape != best.shape[:1]:
+        raise ValueError(f"{seconds.size} durations for {len(best)} queries")
+    wrong = np.flatnonzero(~((seconds > 0) & np.isfinite(seconds)))
+    if wrong.size:
+        raise ValueError(
+            f"the duration of query {wrong[0]} is {seconds[wrong[0]]} s; discounted recall needs "
+            "positive durations"
+        )
+    with np.errstate(invalid="ignore"):
+        alpha = 1 - np.abs(best - true) / seconds[:, None, None, None]
+        return np.prod(np.maximum(alpha, 0.0), axis=-1)
+
+
+def _concatenate(
+    arrays: Sequence[ArrayLike], width: int, what: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All rows in one float64 array, the query of each row, and the first row of each query."""
+    checked = []
+    for query, array in enumerate(arrays):
+        rows = np.asarray(array, np.float64)
+        if rows.size == 0:
+            rows = np.zeros((0, width))
+        elif rows.ndim != 2 or rows.shape[1] != width:
+            raise ValueError(f"{what} of query {query} have shape {rows.shape}, not (n, {width})")
+        checked.append(rows)
+    sizes = np.array([len(rows) for rows in checked], np.int64)
+    rows = np.concatenate([np.zeros((0, width)), *checked])
+    return rows, np.repeat(np.arange(len(sizes)), sizes), np.cumsum(sizes) - sizes
+
+
+def _pad(rows: np.ndarray, query: np.ndarray, first: np.ndarray, n: int) -> np.ndarray:
+    """The first n rows of each query, (Q, n, width), padded with NaN. Rows lie query by query."""
+    padded = np.full((len(first), n, rows.shape[1]), np.nan)
+    place = np.arange(len(rows)) - first[query]
+    kept = place < n
+    padded[query[kept], place[kept]] = rows[kept]
+    return padded
