@@ -1,0 +1,38 @@
+"""The datasets whose annotation files can be read: name -> reader."""
+
+from pathlib import Path
+
+from vmr_jax.data.datasets import activitynet, charades, didemo, jsonl, tvr
+from vmr_jax.data.records import Annotations
+from vmr_jax.data.repair import repair
+
+READERS = {
+    "charades_sta": charades.read,
+    "charades_cd": activitynet.read,
+    "charades_cg": activitynet.read,
+    "activitynet_captions": activitynet.read,
+    "activitynet_cd": activitynet.read,
+    "activitynet_cg": activitynet.read,
+    "tvr": tvr.read,
+    "didemo": didemo.read,
+    "jsonl": jsonl.read,
+}
+
+
+def read_annotations(name: str, directory: str | Path) -> Annotations:
+    """Read a dataset's official annotation files and repair what can be repaired.
+
+    Args:
+        name: a key of READERS; `jsonl` is the format of one's own data.
+        directory: where the files lie, under their official names; for `jsonl` one file will do.
+
+    Raises:
+        ValueError: the name is not known, or or a file is not in its format (file and line named).
+        FileNotFoundError: no split's file, or a needed file, is there.
+    """
+    if name not in READERS:
+        raise ValueError(f"unknown dataset {name!r}; known are {', '.join(READERS)}")
+    directory = Path(directory)
+    if not directory.exists():
+        raise FileNotFoundError(f"{directory} does not exist: give the directory of {name}'s files")
+    return repair(READERS[name](name, directory))

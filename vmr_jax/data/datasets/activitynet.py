@@ -1,0 +1,77 @@
+"""Annotations grouped by video: ActivityNet Captions, and the CD and CG re-partitions.
+
+One JSON object a split: {video: {"duration": s, "timestamps": [[start, end], ...],
+"sentences": [...]}}. CD (Yuan et al., 2021) and CG (Li et al., 2022) use the same form, for
+Charades too; their further fields are not needed here.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from vmr_jax.data.datasets.files import field, find_splits, read_json, window
+from vmr_jax.data.records import Annotations, MomentRecord
+from vmr_jax.data.repair import set_duration
+
+_CG = {
+    "train": ("train.json",),
+    "novel_composition": ("novel_composition.json",),
+    "novel_word": ("novel_word.json",),
+    "test_trivial": ("test_trivial.json",),
+}
+# Split -> the file's names, the official one first. ActivityNet's second names are 2D-TAN's.
+FILES = {
+    "activitynet_captions": {
+        "train": ("train.json",),
+        "val_1": ("val_1.json", "val.json"),
+        "val_2": ("val_2.json", "test.json"),
+    },
+    "activitynet_cd": {
+        "train": ("anet_train.json", "anet_train.derived.json"),
+        "val": ("anet_val.json",),
+        "test_iid": ("anet_test_iid.json",),
+        "test_ood": ("anet_test_ood.json",),
+    },
+    "charades_cd": {
+        "train": ("charades_train.json",),
+        "val": ("charades_val.json",),
+        "test_iid": ("charades_test_iid.json",),
+        "test_ood": ("charades_test_ood.json",),
+    },
+    "activitynet_cg": _CG,
+    "charades_cg": _CG,
+}
+
+
+def read(name: str, directory: Path) -> Annotations:
+    """Read the splits that are there. A query's id is `<video>#<index in the video's list>`.
+
+    Raises:
+        ValueError: a file is not in the format, or a video's two lists differ in length.
+        FileNotFoundError: no split's file is there.
+    """
+    paths, faults = find_splits(name, directory, FILES[name])
+    key = "video_duration" if name == "charades_cd" else "duration"
+    splits, durations = {}, {}
+    for split, path in paths.items():
+        splits[split] = []
+        for video, entry in read_json(path, dict).items():
+            where = f"{path}: {video}"
+            times = field(entry, "timestamps", list, where)
+            sentences = field(entry, "sentences", list, where)
+            if len(times) != len(sentences):
+                raise ValueError(
+                    f"{where}: {len(times)} timestamps, but {len(sentences)} sentences"
+                )
+            seconds = field(entry, key, (int, float), where)
+            set_duration(durations, video, float(seconds), f"{split} {video}", faults)
+            splits[split] += [
+                MomentRecord(
+                    query_id=f"{video}#{index}",
+                    video_id=video,
+                    sentence=str(sentence).strip(),
+                    moments=np.array([window(time, f"{where}, moment {index}")], np.float64),
+                )
+                for index, (time, sentence) in enumerate(zip(times, sentences, strict=True))
+            ]
+    return Annotations(name, splits, durations, faults, {})

@@ -1,0 +1,131 @@
+"""Find and parse annotation files, with errors that name the file and the line."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vmr_jax.data.records import Fault
+
+
+def find_splits(
+    name: str, directory: Path, candidates: dict[str, tuple[str, ...]]
+) -> tuple[dict[str, Path], list[Fault]]:
+    """Find each split's file under the first of its names; absent splits are reported.
+
+    Raises:
+        FileNotFoundError: not one split's file is there.
+    """
+    found, faults = {}, []
+    for split, names in candidates.items():
+        path = next((directory / n for n in names if (directory / n).is_file()), None)
+        if path is None:
+            faults.append(Fault("no file for a split", f"{split} ({names[0]})", "split left out"))
+        else:
+            found[split] = path
+    if not found:
+        wanted = ", ".join(" or ".join(names) for names in candidates.values())
+        raise FileNotFoundError(
+            f"{directory} holds no annotation file of {name}; looked for {wanted}"
+        )
+    return found, faults
+
+
+def read_json(path: Path, kind: type) -> Any:
+    """Parse one JSON file whose top level is of the given kind (dict or list).
+
+    Raises:
+        ValueError: not JSON, a key twice in one object, or another kind at the top level.
+    """
+    try:
+        value = json.loads(path.read_text("utf-8"), object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"{path}:{error.lineno}: not valid JSON at column {error.colno} ({error.msg}); "
+            "is the file complete?"
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not isinstance(value, kind):
+        wanted = {"dict": "an object", "list": "a list"}[kind.__name__]
+        raise ValueError(f"{path}: expected {wanted} at the top level, found {_kind(value)}")
+    return value
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[str, dict]]:
+    """Parse a file of one JSON object a line; yields ("file:line", object), skips blank lines.
+
+    Raises:
+        ValueError: a line is not a JSON object, or holds a key twice.
+    """
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            where = f"{path}:{number}"
+            try:
+                value = json.loads(line.decode("utf-8"), object_pairs_hook=_unique)
+            except json.JSONDecodeError as error:
+                raise ValueError(
+                    f"{where}: not valid JSON at column {error.colno} ({error.msg}); "
+                    "expected one object a line"
+                ) from error
+            except ValueError as error:
+                raise ValueError(f"{where}: {error}") from error
+            if not isinstance(value, dict):
+                raise ValueError(f"{where}: expected one JSON object, found {_kind(value)}")
+            yield where, value
+
+
+def field(record: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
+    """Take a field that must be there and be of the given kind.
+
+    Raises:
+        ValueError: the field is missing or of another kind.
+    """
+    if not isinstance(record, dict):
+        raise ValueError(f"{where}: expected an object, found {_kind(record)}")
+    if key not in record:
+        raise ValueError(f'{where}: no "{key}"; found {", ".join(record) or "nothing"}')
+    value = record[key]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(f'{where}: "{key}" is {_kind(value)}, which is not what the format says')
+    return value
+
+
+def window(value: Any, where: str) -> tuple[float, float]:
+    """Read one [start, end] pair of numbers.
+
+    Raises:
+        ValueError: it is not a pair of numbers.
+    """
+    numbers = isinstance(value, list) and all(
+        isinstance(x, int | float) and not isinstance(x, bool) for x in value
+    )
+    if not numbers or len(value) != 2:
+        raise ValueError(
+            f"{where}: expected [start, end] in numbers, found {json.dumps(value)[:60]}"
+        )
+    return float(value[0]), float(value[1])
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict:
+    """Make a dict of an object's pairs, refusing a key that comes twice."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} comes twice in one object")
+    return value
+
+
+def _kind(value: Any) -> str:
+    """Name a JSON value's kind for a message."""
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "a string",
+        type(None): "null",
+        bool: "true/false",
+    }
+    return names.get(type(value), "a number")

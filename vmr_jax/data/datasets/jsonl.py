@@ -1,0 +1,43 @@
+"""One's own data, in the community's format: one JSON object a query and line.
+
+{"qid": 1, "query": "...", "vid": "...", "duration": 30.5, "relevant_windows": [[start, end], ...]}
+with times in seconds. `relevant_windows` absent or empty: the labels are hidden. Further fields
+(those of QVHighlights) are ignored.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from vmr_jax.data.datasets.files import field, read_json_lines, window
+from vmr_jax.data.records import Annotations, MomentRecord
+from vmr_jax.data.repair import set_duration
+
+
+def read(name: str, path: Path) -> Annotations:
+    """Read one file, or each <split>.jsonl of a directory. A split's name is its file's.
+
+    Raises:
+        ValueError: a line is not in the format (file and line named).
+        FileNotFoundError: the directory holds no .jsonl file.
+    """
+    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    if not files:
+        raise FileNotFoundError(f"{path} holds no <split>.jsonl file, such as train.jsonl")
+    splits, durations, faults = {}, {}, []
+    for file in files:
+        splits[file.stem] = []
+        for where, record in read_json_lines(file):
+            video = str(field(record, "vid", (str, int), where))
+            seconds = float(field(record, "duration", (int, float), where))
+            set_duration(durations, video, seconds, where, faults)
+            windows = [window(w, where) for w in record.get("relevant_windows") or ()]
+            splits[file.stem].append(
+                MomentRecord(
+                    query_id=str(field(record, "qid", (int, str), where)),
+                    video_id=video,
+                    sentence=field(record, "query", str, where).strip(),
+                    moments=np.array(windows, np.float64).reshape(-1, 2),
+                )
+            )
+    return Annotations(name, splits, durations, faults, {})
