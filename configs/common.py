@@ -2,8 +2,8 @@
 
 from ml_collections import ConfigDict
 
-# Windows and strides are in clips; 0 words or clips would mean "none". Sources: EVA, section 4,
-# "Implementation details"; TVR has no windows in the papers, the ones here serve `full.match=proposals`.
+# Windows and strides are in clips. Source: EVA, section 4, "Implementation details"; the papers
+# give TVR and DiDeMo none, theirs serve `full.match=proposals` and runs that target them.
 _CHARADES = {"features": "i3d", "max_clips": 128, "windows": (8, 12, 20, 32, 64), "stride": 8}
 _ACTIVITYNET = {
     "features": "c3d",
@@ -94,9 +94,7 @@ def run() -> ConfigDict:
     config.checkpoint_every = 1  # epochs
     config.keep_checkpoints = 2
     config.parameter_rules = ()  # (path pattern, mesh axis or None for each array axis)
-    config.select = (
-        "last"  # last | val (best R@1,IoU=0.5 on select_split) | holdout (10 % of train)
-    )
+    config.select = "last"  # last | val (R@1,IoU=0.5 on select_split) | holdout (10 % of train)
     config.eval = ConfigDict(
         {
             "batch_size": 64,

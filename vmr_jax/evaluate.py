@@ -90,8 +90,8 @@ def predict_split(
             lambda leaf: jax.make_array_from_process_local_data(sharding, leaf), next(stream)
         )
         found.append(predict(params, batch))
-    start, end, ranking = (np.concatenate(parts)[:queries] for parts in zip(*jax.device_get(found)))
-    table = np.stack([start, end, ranking], axis=-1).astype(np.float64)
+    tables = [np.stack(moments, axis=-1) for moments in jax.device_get(found)]
+    table = np.concatenate(tables)[:queries].astype(np.float64)
     return [moments[~np.isneginf(moments[:, 2])] for moments in table]
 
 

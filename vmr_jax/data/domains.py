@@ -50,8 +50,8 @@ def selection_split(config: ConfigDict) -> str:
         return "" if config.select == "last" else HOLDOUT
     if config.select != "val":
         raise ValueError(
-            f"select is {config.select!r}: choose 'last', 'val' (the dataset's validation split) or "
-            f"'{HOLDOUT}' (a tenth of the training videos); a test split never selects"
+            f"select is {config.select!r}: choose 'last', 'val' (the dataset's validation split) "
+            f"or '{HOLDOUT}' (a tenth of the training videos); a test split never selects"
         )
     if not config.target.select_split:
         raise ValueError(

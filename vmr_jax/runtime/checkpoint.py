@@ -116,8 +116,8 @@ class Checkpoints:
             say(f"checkpoint {step} is damaged ({fault}); moved to {aside}, taking the one before")
         if steps:
             raise DamagedCheckpointError(
-                f"{self.directory}: none of the checkpoints {steps} can be read; they were moved to "
-                f"{self.directory.parent / 'damaged'}. Start again with another --workdir."
+                f"{self.directory}: none of the checkpoints {steps} can be read; they were moved "
+                f"to {self.directory.parent / 'damaged'}. Start again with another --workdir."
             )
         return None
 
@@ -151,7 +151,7 @@ class Checkpoints:
                 state = TrainState(read[_REST]["step"], read[_PARAMS], read[_REST]["opt_state"])
             else:
                 fault = "its content does not have the checksum it was saved with"
-        except Exception as error:  # noqa: BLE001  Orbax and TensorStore raise many kinds
+        except Exception as error:  # Orbax and TensorStore raise many kinds
             fault = f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"
         if not _everywhere(state is not None):
             return None, fault or "another process could not read it"
