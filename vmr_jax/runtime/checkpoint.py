@@ -65,7 +65,10 @@ class Checkpoints:
         state = jax.tree.map(jnp.copy, state)
         step = int(state.step)
         rest = {"step": state.step, "opt_state": state.opt_state}
-        meta = meta | {"checksums": {_PARAMS: _checksum(state.params), _REST: _checksum(rest)}}
+        meta = meta | {
+            "checksums": {_PARAMS: _checksum(state.params), _REST: _checksum(rest)},
+            "metrics": metrics or {},
+        }
         self._manager.save(
             step,
             args=ocp.args.Composite(
@@ -96,7 +99,7 @@ class Checkpoints:
         """The step with the highest `best` metric, or the newest where nothing was selected."""
         scored = {}
         for step in self.steps() if self._best else ():
-            metrics = self._manager.metrics(step) or {}
+            metrics = self.meta(step)["metrics"]
             if self._best in metrics:
                 scored[step] = metrics[self._best]
         return max(scored, key=scored.get) if scored else self.steps()[-1]

@@ -1,0 +1,81 @@
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from configs.common import domain as domain_block
+from vmr_jax.data import pipeline, resident
+from vmr_jax.data.pairs import make_domain
+from vmr_jax.data.tables import Dataset, MomentTable, VideoTable
+from vmr_jax.runtime.mesh import make_mesh
+
+RNG = np.random.default_rng(0)
+LENGTHS = (3, 12, 7)
+FEATURES = [RNG.normal(size=(n, 6)).astype(np.float16) for n in LENGTHS]
+
+
+def dataset():
+    num_words = np.array([5, 2, 4, 1], np.int32)
+    words = RNG.integers(2, 9, (4, 5)).astype(np.int32) * (np.arange(5) < num_words[:, None])
+    table = MomentTable(
+        query_id=("a", "b", "c", "d"),
+        sentence=("one", "two", "three", "four"),
+        video=np.array([2, 0, 2, 0], np.int32),
+        words=words,
+        num_words=num_words,
+        moments=tuple(
+            np.array(m, np.float32).reshape(-1, 2)
+            for m in ([[0, 4]], [[0, 9], [1, 3], [1, 3.5]], [], [[2, 6]])
+        ),
+    )
+    videos = VideoTable(
+        video_id=("x", "y", "z"),
+        duration=np.array([6, 24, 10], np.float32),
+        num_clips=np.array(LENGTHS, np.int32),
+        features=lambda row: FEATURES[row],
+        feature_dim=6,
+    )
+    vectors = np.concatenate([np.zeros((2, 3)), RNG.normal(size=(7, 3))]).astype(np.float32)
+    return Dataset("toy", "random", {"train": table}, videos, tuple("abcdefghi"), vectors, "f")
+
+
+def settings(**changes) -> ConfigDict:
+    block = domain_block("toy", labels=True).to_dict()
+    return ConfigDict(block | {"max_clips": 5, "max_words": 4} | changes)
+
+
+def test_pairs_of_a_split():
+    domain = make_domain(dataset(), "train", settings())
+    assert domain.video_row.tolist() == [0, 2]  # the video without a query is left out
+    assert domain.pairs.video.tolist() == [1, 0, 1, 0]
+    assert domain.pairs.num_clips.tolist() == [3, 5]
+    assert domain.pairs.num_words.tolist() == [4, 2, 4, 1]
+    assert domain.cut_queries == 1
+    # the annotator who agrees most with the others
+    assert domain.pairs.moment[1].tolist() == [1, 3.5] or domain.pairs.moment[1].tolist() == [1, 3]
+    assert np.isnan(domain.pairs.moment[2]).all() and domain.pairs.span[2].tolist() == [-1, -1]
+    assert domain.pairs.span[0].tolist() == [0, 1]
+
+
+def test_hidden_boundaries_reach_no_batch():
+    domain = make_domain(dataset(), "train", settings(labels=False))
+    assert np.isnan(domain.pairs.moment).all() and (domain.pairs.span == -1).all()
+    assert domain.moments[0].tolist() == [[0, 4]]  # evaluation still has them
+
+
+def test_unknown_split_names_the_known():
+    with pytest.raises(ValueError, match=r"no split 'val'; it has \['train'\]"):
+        make_domain(dataset(), "val", settings())
+
+
+@pytest.mark.parametrize("sampling", ["native_capped", "uniform"])
+def test_both_paths_give_the_same_batch(sampling):
+    domain = make_domain(dataset(), "train", settings(clip_sampling=sampling))
+    rows, weight = np.array([3, 0, 1, 2], np.int32), np.array([1, 1, 0, 1], np.float32)
+    streamed = pipeline.read_batch(domain, rows, weight)
+    tables = resident.load_tables(domain, make_mesh())
+    gathered = jax.jit(resident.gather_batch)(tables, rows, weight)
+    for name, left, right in zip(streamed._fields, streamed, gathered, strict=True):
+        np.testing.assert_array_equal(np.asarray(left, right.dtype), right, err_msg=name)
+    assert not streamed.video[~streamed.video_mask].any()
+    assert not streamed.query[~streamed.query_mask].any()

@@ -1,0 +1,101 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from vmr_jax.runtime.checkpoint import Checkpoints, DamagedCheckpointError, checkpoint_directory
+from vmr_jax.runtime.mesh import make_mesh, replicated
+from vmr_jax.runtime.state import TrainState
+
+OPTIMIZER = optax.adam(1e-3)
+
+
+def state_at(step: int) -> TrainState:
+    params = {"layer": {"kernel": jnp.arange(12.0).reshape(3, 4) + step}}
+    return TrainState(jnp.int32(step), params, OPTIMIZER.init(params))
+
+
+def abstract():
+    sharding = replicated(make_mesh())
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), state_at(0)
+    )
+
+
+def saved(path, steps, metrics=None, **options):
+    checkpoints = Checkpoints(path / "checkpoints", **options)
+    for step in steps:
+        checkpoints.save(state_at(step), {"config": {"seed": 3}}, (metrics or {}).get(step))
+        checkpoints.wait()
+    return checkpoints
+
+
+def damage(path, step):
+    """Overwrite the middle of every array file of a checkpoint."""
+    files = [f for f in (path / "checkpoints" / str(step) / "params").rglob("*") if f.is_file()]
+    for file in files:
+        content = bytearray(file.read_bytes())
+        middle = len(content) // 2
+        content[middle : middle + 8] = b"\xff" * len(content[middle : middle + 8])
+        file.write_bytes(bytes(content))
+
+
+def test_what_is_saved_comes_back(tmp_path):
+    checkpoints = saved(tmp_path, [1, 2, 3])
+    assert checkpoints.steps() == [2, 3]
+    state = checkpoints.restore_newest(abstract(), pytest.fail)
+    jax.tree.map(np.testing.assert_array_equal, state, state_at(3))
+    assert checkpoints.meta(2)["config"] == {"seed": 3}
+    np.testing.assert_array_equal(
+        checkpoints.restore_params(2)["layer"]["kernel"], state_at(2).params["layer"]["kernel"]
+    )
+
+
+def test_an_empty_directory_has_no_state(tmp_path):
+    assert Checkpoints(tmp_path / "checkpoints").restore_newest(abstract(), pytest.fail) is None
+
+
+def test_the_best_is_kept_beside_the_newest(tmp_path):
+    metrics = {
+        step: {"val/R": float(value)}
+        for step, value in zip((1, 2, 3, 4), (5, 9, 2, 3), strict=True)
+    }
+    checkpoints = saved(tmp_path, [1, 2, 3, 4], metrics, keep=1, best="val/R")
+    assert checkpoints.steps() == [2, 4]
+    assert checkpoints.best_step() == 2
+
+
+def test_a_damaged_newest_falls_back_and_says_so(tmp_path):
+    saved(tmp_path, [1, 2]).close()
+    damage(tmp_path, 2)
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    said = []
+    state = checkpoints.restore_newest(abstract(), said.append)
+    assert int(state.step) == 1
+    assert len(said) == 1 and "checkpoint 2 is damaged" in said[0] and "the one before" in said[0]
+    assert (tmp_path / "damaged" / "2").is_dir()
+    checkpoints.save(state_at(2), {})  # the step is free again
+    checkpoints.wait()
+    assert checkpoints.steps() == [1, 2]
+
+
+def test_a_flipped_number_is_noticed(tmp_path):
+    checkpoints = saved(tmp_path, [1])
+    fine = checkpoints.meta(1)["checksums"]
+    assert set(fine) == {"params", "rest"} and all(isinstance(v, int) for v in fine.values())
+    checkpoints.close()
+    meta = next((tmp_path / "checkpoints" / "1" / "meta").rglob("metadata"))
+    meta.write_text(meta.read_text().replace(str(fine["params"]), str(fine["params"] ^ 1)))
+    with pytest.raises(DamagedCheckpointError, match="none of the checkpoints"):
+        Checkpoints(tmp_path / "checkpoints").restore_newest(abstract(), lambda _: None)
+
+
+def test_a_checkpoint_is_looked_for_where_users_point(tmp_path):
+    saved(tmp_path, [1]).close()
+    assert checkpoint_directory(tmp_path) == tmp_path / "checkpoints"
+    assert checkpoint_directory(tmp_path / "checkpoints") == tmp_path / "checkpoints"
+    with pytest.raises(FileNotFoundError, match="no such path|no checkpoint found there"):
+        checkpoint_directory(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError, match="no such checkpoint directory"):
+        Checkpoints(tmp_path / "nothing", read_only=True)

@@ -1,0 +1,62 @@
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import PartitionSpec
+
+from vmr_jax.runtime import mesh as meshes
+
+STATE = {"encoder": {"kernel": jax.ShapeDtypeStruct((8, 6), jnp.float32)}, "step": jnp.zeros(())}
+
+
+def spec(rules):
+    placed = meshes.state_shardings(STATE, meshes.make_mesh(), rules)
+    return placed["encoder"]["kernel"].spec
+
+
+def test_the_first_matching_rule_places_a_leaf():
+    assert spec(()) == PartitionSpec()
+    assert spec((("encoder/kernel", ("data", None)),)) == PartitionSpec("data", None)
+    assert spec((("kernel", (None, "data")), ("encoder", ("data", None)))) == PartitionSpec(
+        None, "data"
+    )
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        (("data",), "names 1 axes, but encoder/kernel has shape"),
+        (("data", "data"), "at most once"),
+        (("model", None), "must use each mesh axis"),
+    ],
+)
+def test_a_rule_that_does_not_fit(axes, message):
+    with pytest.raises(ValueError, match=message):
+        spec((("kernel", axes),))
+
+
+def test_batch_size_must_divide(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 8)
+    with pytest.raises(ValueError, match=r"batch_size 60 is not a multiple of the 8.*64"):
+        meshes.check_batch_size(60, "batch_size")
+    meshes.check_batch_size(64, "batch_size")
+
+
+def test_a_process_reads_its_share(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    assert meshes.local_rows(jnp.arange(8)).tolist() == [4, 5, 6, 7]
+    assert meshes.local_rows(jnp.arange(8).reshape(2, 4)).tolist() == [[2, 3], [6, 7]]
+
+
+def test_one_process_starts_nothing(monkeypatch):
+    monkeypatch.delenv("SLURM_NTASKS", raising=False)
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *a: pytest.fail("initialised"))
+    meshes.start_processes("", 1, 0)
+
+
+def test_a_slurm_job_is_detected(monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    called = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *a: called.append(a))
+    meshes.start_processes("", 1, 0)
+    assert called == [()]
