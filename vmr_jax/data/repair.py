@@ -37,6 +37,8 @@ def repair(raw: Annotations) -> Annotations:
     splits = {}
     for split, records in raw.splits.items():
         splits[split] = []
+        if not records:
+            faults.append(Fault("split without queries", split, ""))
         for record in records:
             kept = _repair_record(record, split, raw.durations, faults)
             if kept is not None:

@@ -1,9 +1,15 @@
 """A prepared dataset: the moments table in memory, the videos table by random access."""
 
+import hashlib
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from vmr_jax.data.report import read_report
+from vmr_jax.data.store import CORPUS, open_split
 
 
 class MomentTable(NamedTuple):
@@ -11,7 +17,7 @@ class MomentTable(NamedTuple):
 
     query_id: tuple[str, ...]
     sentence: tuple[str, ...]
-    video: np.ndarray  # (Q,) int32 row of the videos table
+    video: np.ndarray  # (Q,) int32 row of the videos table, -1 where the video is hidden
     words: np.ndarray  # (Q, longest query) int32, zero padded
     num_words: np.ndarray  # (Q,) int32
     moments: tuple[np.ndarray, ...]  # Q arrays (A, 2) float32 seconds
@@ -37,3 +43,98 @@ class Dataset(NamedTuple):
     vocabulary: tuple[str, ...]  # word 0 is padding, word 1 is unknown
     vectors: np.ndarray  # (W, E) float32; rows 0 and 1 are zero
     fingerprint: str  # changes when the prepared content changes
+
+
+def load_dataset(data_dir: str | Path, name: str, feature_name: str) -> Dataset:
+    """Load what `vmr prepare` wrote; features stay on disk until they are asked for.
+
+    `videos.features` may be called from several threads. Queries of videos without features
+    (`--drop-missing`) are left out; the report of the videos table counts them.
+
+    Raises:
+        FileNotFoundError: the dataset, or this kind of features, is not prepared.
+    """
+    root = Path(data_dir) / name
+    moments, videos = root / "moments", root / f"videos-{feature_name}"
+    reports = read_report(moments), read_report(videos)
+    if None in reports:
+        raise FileNotFoundError(_not_prepared(root, feature_name))
+    table = _load_videos(videos, reports[1]["width"])
+    rows = {video: row for row, video in enumerate(table.video_id)} | {"": -1}
+    digests = "".join(report["fingerprint"] for report in reports)
+    return Dataset(
+        name=name,
+        feature_name=feature_name,
+        splits={split: _load_moments(moments, split, rows) for split in reports[0]["splits"]},
+        videos=table,
+        vocabulary=tuple((moments / "vocabulary.txt").read_text("utf-8").splitlines()),
+        vectors=np.load(moments / "vectors.npy"),
+        fingerprint=hashlib.sha256(digests.encode()).hexdigest(),
+    )
+
+
+def _load_videos(directory: Path, width: int) -> VideoTable:
+    """Open the videos table; its columns are in memory, its features on disk."""
+    columns = json.loads((directory / "videos.json").read_text("utf-8"))
+    _, read = open_split(directory, CORPUS)
+
+    def features(row: int) -> np.ndarray:
+        """Read a video's features (num_clips, F) float16; the array is read-only."""
+        (value,) = read(row)["features"].bytes_list.value
+        return np.frombuffer(value, np.float16).reshape(-1, width)
+
+    return VideoTable(
+        video_id=tuple(columns["video_id"]),
+        duration=np.array(columns["duration"], np.float32),
+        num_clips=np.array(columns["num_clips"], np.int32),
+        features=features,
+        feature_dim=width,
+    )
+
+
+def _load_moments(directory: Path, split: str, rows: dict[str, int]) -> MomentTable:
+    """Read a split's queries whose video is in `rows` (video id -> row)."""
+    count, read = open_split(directory, split)
+    query_id, sentence, video, words, moments = [], [], [], [], []
+    for index in range(count):
+        record = read(index)
+        row = rows.get(_text(record["video_id"]))
+        if row is None:
+            continue
+        query_id.append(_text(record["query_id"]))
+        sentence.append(_text(record["sentence"]))
+        video.append(row)
+        words.append(record["words"].int64_list.value)
+        times = np.array(record["moments"].float_list.value, np.float32)
+        moments.append(times.reshape(-1, 2))
+    num_words = np.array([len(w) for w in words], np.int32)
+    padded = np.zeros((len(words), num_words.max(initial=0)), np.int32)
+    for line, ids in zip(padded, words, strict=True):
+        line[: len(ids)] = ids
+    return MomentTable(
+        query_id=tuple(query_id),
+        sentence=tuple(sentence),
+        video=np.array(video, np.int32),
+        words=padded,
+        num_words=num_words,
+        moments=tuple(moments),
+    )
+
+
+def _text(field) -> str:
+    """Decode a record's text field."""
+    return field.bytes_list.value[0].decode()
+
+
+def _not_prepared(root: Path, feature_name: str) -> str:
+    """Say which command prepares a dataset, and which kinds of features are there."""
+    from vmr_jax.data.datasets import READERS
+
+    there = sorted(p.name.removeprefix("videos-") for p in root.glob("videos-*"))
+    dataset = root.name if root.name in READERS else f"jsonl --name {root.name}"
+    return (
+        f"{root.name} with features {feature_name!r} is not prepared in {root.parent} "
+        f"(features there: {', '.join(there) or 'none'}). Prepare it with\n"
+        f"  vmr prepare {dataset} --annotations DIR --features PATH "
+        f"--feature-name {feature_name} --glove FILE --data-dir {root.parent}"
+    )

@@ -1,0 +1,46 @@
+"""Progress of a long pass over data: a bar with ETA on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Progress = Callable[[Iterable[Item], str, int], Iterable[Item]]  # (items, label, total) -> items
+
+_SECONDS_A_LINE = 10.0
+
+
+def quiet(items: Iterable[Item], label: str, total: int) -> Iterable[Item]:
+    """Show nothing."""
+    del label, total
+    return items
+
+
+def shown(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
+    """Yield the items and show on stderr how many of `total` are done and how long is left."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
+            yield from bar.track(items, total=total, description=label)
+        return
+    started = last = time.monotonic()
+    count = 0
+    for count, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - last >= _SECONDS_A_LINE:
+            last = now
+            left = (now - started) / count * (total - count)
+            print(f"{label}: {count} of {total}, about {left:.0f} s left", file=sys.stderr)
+    print(f"{label}: {count} in {time.monotonic() - started:.1f} s", file=sys.stderr)
