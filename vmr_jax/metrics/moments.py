@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 RANKS = (1, 5)
 THRESHOLDS = (0.1, 0.3, 0.5, 0.7)
+DISCOUNTED_DATASETS = ("charades_cd", "activitynet_cd")  # reported with discounted recall
 
 
 def temporal_iou(predicted: ArrayLike, true: ArrayLike) -> np.ndarray:

@@ -1,0 +1,97 @@
+"""Prediction files, one JSON object a query and line, in the community's format.
+
+{"qid": 1, "query": "...", "vid": "...", "pred_relevant_windows": [[start s, end s, score], ...]}
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def write_predictions(
+    path: str | Path,
+    query_ids: Sequence[str],
+    queries: Sequence[str],
+    video_ids: Sequence[str],
+    predictions: Sequence[np.ndarray],
+) -> None:
+    """Write Q queries: their ids, sentences, videos, and arrays (K, 3) of start s, end s, score.
+
+    Rows of score -inf are padding and are left out. An id that is a decimal number is written
+    as a number, because the official tools compare ids with those of their label files.
+    """
+    with Path(path).open("w", encoding="utf-8") as file:
+        for qid, query, video, rows in zip(query_ids, queries, video_ids, predictions, strict=True):
+            rows = np.asarray(rows, np.float64).reshape(-1, 3)
+            line = {
+                "qid": int(qid) if qid.isdecimal() and str(int(qid)) == qid else qid,
+                "query": query,
+                "vid": video,
+                "pred_relevant_windows": rows[rows[:, 2] != -np.inf].tolist(),
+            }
+            file.write(json.dumps(line) + "\n")
+
+
+def read_predictions(path: str | Path) -> dict[str, np.ndarray]:
+    """Read a prediction file: query id -> (K, 3) float64 of start s, end s, score, as listed.
+
+    Ids may be numbers or strings; 7 and "7" are the same id. Further fields are ignored.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a line is not in the format or repeats an id (file and line named), or the
+            file has no line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not a file; give a predictions .jsonl file")
+    predictions: dict[str, np.ndarray] = {}
+    lines: dict[str, int] = {}
+    with path.open("rb") as file:
+        for number, text in enumerate(file, 1):
+            if not text.strip():
+                continue
+            where = f"{path}:{number}"
+            qid, rows = _parse(text, where)
+            if qid in lines:
+                raise ValueError(f"{where}: qid {qid} was already given in line {lines[qid]}")
+            lines[qid], predictions[qid] = number, rows
+    if not predictions:
+        raise ValueError(f"{path} holds no predictions")
+    return predictions
+
+
+def _parse(text: bytes, where: str) -> tuple[str, np.ndarray]:
+    """The id and the windows (K, 3) of one line."""
+    try:
+        line = json.loads(text)
+    except ValueError as error:  # of JSON or of UTF-8
+        raise ValueError(f"{where}: not valid JSON ({error})") from error
+    if not isinstance(line, dict):
+        raise ValueError(f"{where}: expected one JSON object a line")
+    for key in ("qid", "pred_relevant_windows"):
+        if key not in line:
+            raise ValueError(f'{where}: no "{key}"; found {", ".join(line) or "nothing"}')
+    qid, windows = line["qid"], line["pred_relevant_windows"]
+    if not isinstance(qid, int | str) or isinstance(qid, bool):
+        raise ValueError(f"{where}: qid {json.dumps(qid)} is neither a whole number nor a string")
+    if not isinstance(windows, list):
+        raise ValueError(f'{where}: "pred_relevant_windows" is not a list')
+    for window in windows:
+        if not _is_window(window):
+            raise ValueError(
+                f"{where}: expected [start, end, score] in numbers, found {json.dumps(window)[:60]}"
+            )
+    return str(qid), np.array(windows, np.float64).reshape(-1, 3)
+
+
+def _is_window(value: Any) -> bool:
+    """Tell whether a JSON value is a list of three numbers."""
+    return (
+        isinstance(value, list)
+        and len(value) == 3
+        and all(isinstance(x, int | float) and not isinstance(x, bool) for x in value)
+    )
