@@ -1,5 +1,9 @@
 """The `vmr` command: prepare, check and simulate data, score predictions, reproduce tables."""
 
+import sys
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 app = typer.Typer(
@@ -7,9 +11,114 @@ app = typer.Typer(
 )
 
 
+@app.command()
+def prepare(
+    dataset: Annotated[str, typer.Argument(help="A dataset the readers know; jsonl: your own.")],
+    annotations: Annotated[Path, typer.Option(help="Directory of the annotation files.")],
+    features: Annotated[Path, typer.Option(help="HDF5 file, or directory of .npy or .npz.")],
+    feature_name: Annotated[str, typer.Option(help="Names this kind of features: i3d, c3d ...")],
+    glove: Annotated[Path | None, typer.Option(help="GloVe's text file, or a subset.")] = None,
+    data_dir: Annotated[Path, typer.Option(help="Where to write.")] = Path("data_cache"),
+    name: Annotated[str, typer.Option(help="Store under this name, not DATASET.")] = "",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what was built from other files.")
+    ] = False,
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Leave videos without features out.")
+    ] = False,
+) -> None:
+    """Check a dataset and write it to disk for training."""
+    from vmr_jax.data.prepare import prepare_dataset
+
+    prepare_dataset(
+        dataset,
+        annotations,
+        features,
+        feature_name,
+        glove,
+        data_dir,
+        name=name or dataset,
+        overwrite=overwrite,
+        drop_missing=drop_missing,
+    )
+
+
+@app.command()
+def doctor(
+    dataset: Annotated[str, typer.Argument(help="A dataset the readers know, or a built one.")],
+    annotations: Annotated[Path | None, typer.Option(help="Check the files here.")] = None,
+    features: Annotated[Path | None, typer.Option(help="... and these features.")] = None,
+    glove: Annotated[Path | None, typer.Option(help="... and these word vectors.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Check what is built here.")] = None,
+    feature_name: Annotated[str, typer.Option(help="... with these features.")] = "",
+) -> None:
+    """Check raw files or a built dataset; the exit status is 1 when something must be mended."""
+    from vmr_jax.data.prepare import diagnose_built, diagnose_files
+
+    if (annotations is None) == (data_dir is None):
+        raise ValueError("give either --annotations (raw files) or --data-dir (what is built)")
+    if annotations is not None:
+        healthy = diagnose_files(dataset, annotations, features, glove)
+    else:
+        healthy = diagnose_built(data_dir, dataset, feature_name)
+    if not healthy:
+        raise typer.Exit(1)
+
+
+@app.command()
+def score(
+    predictions: Annotated[Path, typer.Argument(help="One JSON object a query and line.")],
+    labels: Annotated[Path, typer.Argument(help="A .jsonl file, or --dataset's directory.")],
+    dataset: Annotated[str, typer.Option(help="Whose annotation files LABELS holds.")] = "jsonl",
+    split: Annotated[str, typer.Option(help="Which split, if there are several.")] = "",
+    with_map: Annotated[
+        bool, typer.Option("--map", help="QVHighlights' mAP also for one moment a query.")
+    ] = False,
+    json_out: Annotated[
+        Path | None, typer.Option("--json", metavar="OUT", help="Write the report here too.")
+    ] = None,
+) -> None:
+    """Score a predictions.jsonl, of any code, against labels: R@n,IoU=m, mIoU, mAP."""
+    import json
+
+    from vmr_jax.runtime.logs import make_console
+    from vmr_jax.score import score_files
+
+    report = score_files(predictions, labels, dataset, split, with_map, make_console())
+    if json_out:
+        json_out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+@app.command()
+def reproduce(
+    paper: Annotated[str, typer.Argument(help="eva")],
+    table: Annotated[str, typer.Option(help="The table's number in the paper.")],
+    data: Annotated[
+        str, typer.Option(help="'simulated', or the directory with the prepared datasets.")
+    ] = "simulated",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs a row.")] = 3,
+    out: Annotated[Path, typer.Option(help="Where reports and runs go.")] = Path("reproduce"),
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A config key for all rows; repeatable."),
+    ] = None,
+) -> None:
+    """Run a paper's table: measured mean and deviation beside the published numbers."""
+    from vmr_jax.main import keep_compilations
+    from vmr_jax.reproduce import parse_settings
+    from vmr_jax.reproduce import reproduce as run
+    from vmr_jax.runtime.logs import make_console
+
+    keep_compilations()
+    run(paper, table, data, seeds, out, parse_settings(settings or []), make_console())
+
+
 def main() -> None:
     """Run the command; a user's mistake ends in one line, not in a stack trace."""
-    app()
+    try:
+        app()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"vmr: {error}")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def main(argv: list[str]) -> None:
     if _CPU_DEVICES.value:
         jax.config.update("jax_platforms", "cpu")
         jax.config.update("jax_num_cpu_devices", _CPU_DEVICES.value)
-    _keep_compilations(jax)
+    keep_compilations()
     start_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     console = make_console()
     try:
@@ -70,8 +70,10 @@ def _default_workdir() -> str:
     return f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def _keep_compilations(jax) -> None:
+def keep_compilations() -> None:
     """Compile once: a second start of the same program reads the first one's executables."""
+    import jax
+
     cache = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if not cache:
         cache = str(Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "vmr_jax")

@@ -1,0 +1,29 @@
+"""The papers' tables: each row's settings beside its published numbers."""
+
+from typing import NamedTuple
+
+
+class Run(NamedTuple):
+    """A row that we can run. `evaluate_on` names another dataset than the target (Table 7)."""
+
+    settings: dict[str, object] = {}  # dotted config keys, e.g. {"branches.full": False}
+    evaluate_on: str = ""
+
+
+class Row(NamedTuple):
+    """One row: published percents by metric, and how to run it (None: not a system of ours)."""
+
+    name: str
+    published: dict[str, float]
+    run: Run | None = None
+    set_up: str = ""  # the config's argument on real data, where rows differ in it
+
+
+class PaperTable(NamedTuple):
+    """One table of a paper."""
+
+    title: str
+    set_up: str  # the config's argument on real data
+    published_on: str
+    metrics: tuple[str, ...]
+    rows: tuple[Row, ...]

@@ -1,0 +1,199 @@
+"""Run the rows of a paper's table and set them beside the published numbers."""
+
+import ast
+import hashlib
+import importlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from configs.tables import PaperTable, Row
+
+SIMULATED = "simulated"
+
+
+def reproduce(
+    paper: str,
+    table: str,
+    data: str,
+    seeds: int,
+    out: Path,
+    settings: Mapping[str, object],
+    console: Console,
+) -> list[dict]:
+    """Run every row of a table that is a system of ours, `seeds` times; write Markdown and JSON.
+
+    `data` is "simulated" or a directory that `vmr prepare` filled with the paper's datasets.
+    `settings` are dotted config keys that apply to all rows. A run that finished before is not
+    repeated; one that was interrupted goes on. Raises ValueError for an unknown paper or table.
+    """
+    module = _tables(paper)
+    if table not in module.TABLES:
+        raise ValueError(f"{paper} has no table {table!r} here; it has {sorted(module.TABLES)}")
+    reports = []
+    for part, paper_table in enumerate(module.TABLES[table]):
+        name = f"{paper}_table{table}" + ("ab"[part] if len(module.TABLES[table]) > 1 else "")
+        report = _report(module.CONFIG, paper_table, data, range(seeds), out, settings, console)
+        (out / f"{name}.json").write_text(json.dumps(report, indent=2) + "\n")
+        (out / f"{name}.md").write_text(as_markdown(report))
+        console.print(as_markdown(report), markup=False)
+        console.print(f"written to {out / name}.md and .json")
+        reports.append(report)
+    return reports
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, object]:
+    """["epochs=3", "share=()"] -> {"epochs": 3, "share": ()}; a value that is no literal is text."""
+    settings = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise ValueError(f"--set {text!r} must be KEY=VALUE, e.g. --set epochs=3")
+        try:
+            settings[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            settings[key] = value
+    return settings
+
+
+def as_markdown(report: Mapping) -> str:
+    """The report as a Markdown table: measured mean ± standard deviation, and published."""
+    metrics = report["metrics"]
+    head = [f"measured {name}" for name in metrics] + [f"published {name}" for name in metrics]
+    lines = [
+        f"## {report['title']}",
+        "",
+        f"Measured on: {'; '.join(report['measured_on']) or 'nothing'}. {report['seeds']} seeds, "
+        "mean ± standard deviation (n - 1), percent.",
+        f"Published on: {report['published_on']}.",
+        "",
+        "| row | " + " | ".join(head) + " |",
+        "| --- |" + " ---: |" * len(head),
+    ]
+    for row in report["rows"]:
+        cells = [_measured(row["measured"].get(name)) for name in metrics]
+        cells += [_published(row["published"].get(name)) for name in metrics]
+        lines.append(f"| {row['name']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _report(
+    config_name: str,
+    table: PaperTable,
+    data: str,
+    seeds: Sequence[int],
+    out: Path,
+    settings: Mapping[str, object],
+    console: Console,
+) -> dict:
+    rows, measured_on, baselines = [], [], {}
+    for row in table.rows:
+        found = []
+        for seed in seeds if row.run else ():
+            console.rule(f"{row.name}, seed {seed}")
+            found.append(_run(config_name, table, row, data, seed, out, settings, console))
+        for report in found:
+            where = f"{report['dataset']} {report['split']} (features {report['features']})"
+            if where not in measured_on:
+                measured_on.append(where)
+                baselines |= {
+                    f"{name}, {where}": report[name]
+                    for name in ("location_prior", "random")
+                    if name in report
+                }
+        measured = _spread([report["model"] for report in found], table.metrics)
+        rows.append({"name": row.name, "published": row.published, "measured": measured})
+    for name, metrics in baselines.items():
+        rows.append({"name": name, "published": {}, "measured": _spread([metrics], table.metrics)})
+    return {
+        "title": table.title,
+        "measured_on": measured_on,
+        "published_on": table.published_on,
+        "seeds": len(seeds),
+        "settings": dict(settings),
+        "metrics": list(table.metrics),
+        "rows": rows,
+    }
+
+
+def _run(config_name, table, row: Row, data, seed, out: Path, settings, console) -> dict:
+    """The evaluation report of one row and seed."""
+    from vmr_jax.evaluate import evaluate_checkpoint
+    from vmr_jax.train import train
+
+    config = _config(config_name, table, row, data, seed, settings)
+    workdir = out / "runs" / f"{_hash(config)}-seed{seed}"
+    evaluated = config
+    if row.run.evaluate_on:
+        evaluated = _config(config_name, table, row, data, seed, settings, row.run.evaluate_on)
+    target = evaluated.target
+    path = workdir / "eval" / f"{target.dataset}_{target.eval_split}" / "metrics.json"
+    if path.exists():
+        console.print(f"already there: {path}")
+    else:
+        if train(config, workdir, "", console) is None:
+            raise KeyboardInterrupt
+        if row.run.evaluate_on:
+            evaluate_checkpoint(evaluated, "", str(workdir), console)
+    return json.loads(path.read_text()) | {"features": target.features}
+
+
+def _config(config_name, table, row: Row, data, seed, settings, evaluate_on="") -> ConfigDict:
+    get_config = importlib.import_module(f"configs.{config_name}").get_config
+    argument = "" if data == SIMULATED else row.set_up or table.set_up
+    config = get_config(argument)
+    if evaluate_on:
+        unseen = "simulated_unseen" if data == SIMULATED else evaluate_on
+        source = config.source.dataset
+        config.target = get_config(f"{source},{unseen}").target
+    if data != SIMULATED:
+        config.data_dir = data
+    config.seed = seed
+    config.update_from_flattened_dict(dict(row.run.settings) | dict(settings))
+    return config
+
+
+def _hash(config: ConfigDict) -> str:
+    """Rows and tables with the same settings share their runs."""
+    content = json.loads(config.to_json_best_effort())
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _spread(found: Sequence[Mapping[str, float]], metrics: Sequence[str]) -> dict:
+    values = {name: [metric[name] for metric in found if name in metric] for name in metrics}
+    return {
+        name: {
+            "mean": float(np.mean(value)),
+            "std": float(np.std(value, ddof=1)) if len(value) > 1 else None,
+            "values": value,
+        }
+        for name, value in values.items()
+        if value
+    }
+
+
+def _measured(spread: Mapping | None) -> str:
+    if spread is None:
+        return "—"
+    if spread["std"] is None:
+        return f"{spread['mean']:.2f}"
+    return f"{spread['mean']:.2f} ± {spread['std']:.2f}"
+
+
+def _published(value: float | None) -> str:
+    return "—" if value is None else f"{value:.2f}"
+
+
+def _tables(paper: str):
+    try:
+        return importlib.import_module(f"configs.tables.{paper}")
+    except ModuleNotFoundError as error:
+        if error.name != f"configs.tables.{paper}":
+            raise
+        folder = Path(importlib.import_module("configs.tables").__file__).parent
+        known = sorted(path.stem for path in folder.glob("[a-z]*.py"))
+        raise ValueError(f"no tables of {paper!r} here; there are {known}") from error
