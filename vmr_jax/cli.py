@@ -81,10 +81,13 @@ def score(
     """Score a predictions.jsonl, of any code, against labels: R@n,IoU=m, mIoU, mAP."""
     import json
 
-    from vmr_jax.runtime.logs import make_console
+    from rich.console import Console
+
     from vmr_jax.score import score_files
 
-    report = score_files(predictions, labels, dataset, split, with_map, make_console())
+    report = score_files(
+        predictions, labels, dataset, split, with_map, Console(highlight=False, soft_wrap=True)
+    )
     if json_out:
         json_out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 

@@ -21,7 +21,7 @@ import numpy as np
 from vmr_jax.data.features import FeatureSource, as_float16, match_names
 from vmr_jax.data.progress import Progress, quiet
 from vmr_jax.data.records import Annotations
-from vmr_jax.data.report import count_splits, read_report, summarise, write_json
+from vmr_jax.data.report import count_splits, hash_video, read_report, summarise, write_json
 from vmr_jax.data.store import CORPUS, write_table
 from vmr_jax.data.text import PADDING, Vocabulary, build_vocabulary, tokenize
 
@@ -202,7 +202,7 @@ def _write_videos(
             clips = as_float16(features.read(names[video]), width, video)
             duration = annotations.durations[video]
             index.append((video, duration, len(clips)))
-            digest.update(f"{video}\0{duration!r}\0{len(clips)}\0".encode() + clips.tobytes())
+            hash_video(digest, video, duration, clips)
             yield {"video_id": video, "duration": duration, "features": clips}
 
     there = read_report(target)

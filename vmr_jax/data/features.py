@@ -10,6 +10,9 @@ import numpy as np
 _VIDEO_FILE = re.compile(r"\.(3g2|3gp|avi|flv|m2ts|m4v|mkv|mov|mp4|mpe?g|mts|webm|wmv)?$", re.I)
 
 
+FLOAT16_MAX = 65504
+
+
 class FeatureSource(NamedTuple):
     """Features of many videos by name. Nothing is read before `read` is called."""
 
@@ -71,7 +74,7 @@ def as_float16(features: np.ndarray, width: int, video: str) -> np.ndarray:
     """Convert features (N, F) to float16, refusing what it cannot hold.
 
     Raises:
-        ValueError: no clips, another width, a value not finite or beyond float16 (65504).
+        ValueError: no clips, another width, a value not finite or beyond float16.
     """
     if not len(features):
         raise ValueError(f"the features of {video} have no clips")
@@ -80,7 +83,8 @@ def as_float16(features: np.ndarray, width: int, video: str) -> np.ndarray:
     with np.errstate(over="ignore"):
         clips = np.ascontiguousarray(features, np.float16)
     if not np.isfinite(clips).all():
-        reason = "beyond float16 (65504)" if np.isfinite(features).all() else "NaN or infinite"
+        finite = np.isfinite(features).all()
+        reason = f"beyond float16 ({FLOAT16_MAX})" if finite else "NaN or infinite"
         raise ValueError(f"the features of {video} hold a value that is {reason}")
     return clips
 

@@ -1,8 +1,10 @@
-"""The report of a build: what was read, repaired and dropped."""
+"""The report of a build: what was read, repaired and dropped, and a hash of the content."""
 
 import json
 from collections import Counter
 from pathlib import Path
+
+import numpy as np
 
 from vmr_jax.data.records import Annotations, Fault
 from vmr_jax.data.repair import DROPPED
@@ -30,6 +32,12 @@ def count_splits(annotations: Annotations) -> dict[str, dict[str, int]]:
         }
         for split, records in annotations.splits.items()
     }
+
+
+def hash_video(digest, video: str, duration: float, clips: np.ndarray) -> None:
+    """Add a video, as it is stored, to a hashlib digest."""
+    digest.update(f"{video}\0{np.float32(duration)}\0{clips.shape}\0".encode())
+    digest.update(clips.tobytes())
 
 
 def read_report(directory: Path) -> dict | None:

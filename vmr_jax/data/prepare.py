@@ -1,0 +1,112 @@
+"""What `vmr prepare` and `vmr doctor` do: read, check, say what was found, write."""
+
+from pathlib import Path
+
+import numpy as np
+
+from vmr_jax.data.build import write_dataset
+from vmr_jax.data.datasets import read_annotations
+from vmr_jax.data.doctor import check, check_built, count_errors, fault_table
+from vmr_jax.data.features import open_features
+from vmr_jax.data.progress import shown
+from vmr_jax.data.records import Annotations, Fault
+from vmr_jax.data.report import count_splits
+from vmr_jax.data.text import load_glove, tokenize
+
+
+def prepare_dataset(
+    dataset: str,
+    annotations_dir: Path,
+    features_path: Path,
+    feature_name: str,
+    glove: Path | None,
+    data_dir: Path,
+    *,
+    name: str,
+    overwrite: bool,
+    drop_missing: bool,
+) -> None:
+    """Check a dataset's files, then write its tables to data_dir/name.
+
+    Raises:
+        ValueError: the check found errors, or as in `write_dataset`.
+        FileNotFoundError: a file or directory is missing.
+    """
+    source = open_features(features_path)
+    annotations = read_annotations(dataset, annotations_dir)._replace(name=name)
+    vectors = _load_vectors(annotations, glove)
+    faults = check(annotations, source, vectors, drop_missing=drop_missing, progress=shown)
+    _print_annotations(annotations)
+    if not _print_faults(faults, name):
+        missing = any(f.kind == "video without features" and not f.repair for f in faults)
+        hint = "; --drop-missing leaves videos without features out" if missing else ""
+        raise ValueError(f"nothing was written: mend the errors above{hint}")
+    report = write_dataset(
+        data_dir,
+        annotations,
+        source,
+        feature_name,
+        vectors,
+        overwrite=overwrite,
+        drop_missing=drop_missing,
+        progress=shown,
+    )
+    videos, words = report["videos"], report["moments"]["vocabulary"]
+    print(
+        f"{data_dir / name}: {videos['videos']:,} videos, {videos['clips']:,} clips of width "
+        f"{videos['width']} ({videos['bytes'] / 1e9:.2f} GB), {words['words']:,} words of width "
+        f"{words['width']}"
+    )
+    left_out = sum(videos["queries_without_video"].values())
+    if left_out:
+        print(f"left out: {len(videos['missing']):,} videos with {left_out:,} queries")
+    if not words["width"]:
+        print("no word vectors: systems that read words need --glove FILE (and --overwrite)")
+
+
+def diagnose_files(
+    dataset: str, annotations_dir: Path, features_path: Path | None, glove: Path | None
+) -> bool:
+    """Check raw files and print what was found; true when there is no error."""
+    source = open_features(features_path) if features_path else None
+    annotations = read_annotations(dataset, annotations_dir)
+    vectors = _load_vectors(annotations, glove)
+    faults = check(annotations, source, vectors, progress=shown)
+    _print_annotations(annotations)
+    return _print_faults(faults, dataset)
+
+
+def diagnose_built(data_dir: Path, name: str, feature_name: str) -> bool:
+    """Check a built dataset and print what was found; true when there is no error."""
+    return _print_faults(check_built(data_dir, name, feature_name, progress=shown), name)
+
+
+def _load_vectors(annotations: Annotations, glove: Path | None) -> dict[str, np.ndarray] | None:
+    """Load the vectors of the words that the queries use."""
+    if glove is None:
+        return None
+    records = (record for split in annotations.splits.values() for record in split)
+    return load_glove(glove, {word for record in records for word in tokenize(record.sentence)})
+
+
+def _print_annotations(annotations: Annotations) -> None:
+    """Print how many queries each split has, and how many videos there are."""
+    for split, counts in count_splits(annotations).items():
+        videos = {record.video_id for record in annotations.splits[split]}
+        dropped = f" ({counts['dropped']:,} of {counts['read']:,} dropped)"
+        print(
+            f"{annotations.name} {split}: {counts['kept']:,} queries"
+            f"{dropped if counts['dropped'] else ''} on {len(videos - {''}):,} videos"
+        )
+
+
+def _print_faults(faults: list[Fault], name: str) -> bool:
+    """Print the table of faults; true when none is an error."""
+    from rich.console import Console
+
+    if not faults:
+        print(f"{name}: nothing to report")
+        return True
+    errors = count_errors(faults)
+    Console().print(fault_table(faults, f"{name}: {errors:,} errors"))
+    return errors == 0
