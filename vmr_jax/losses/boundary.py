@@ -1,0 +1,43 @@
+"""Boundary loss of EVA's full branch (Eq. 6)."""
+
+import jax
+import jax.numpy as jnp
+
+from vmr_jax.layers.attention import masked_softmax
+from vmr_jax.types import Array
+
+PROBABILITIES = ("softmax", "sigmoid_bce", "sigmoid_nll")
+
+
+def boundary_loss(
+    start: Array, end: Array, span: Array, mask: Array, weight: Array, probability: str
+) -> tuple[Array, Array]:
+    """L_r = H(P_s, i_s) + H(P_e, i_e): (weighted sum, sum of weights).
+
+    `start`, `end` (B, N) are logits, `span` (B, 2) the inclusive indices, `mask` (B, N) the valid
+    clips. `probability` (spec A7) is "softmax" (cross-entropy over the clips), "sigmoid_nll"
+    (-log of the true clip's sigmoid) or "sigmoid_bce" (binary cross-entropy, mean over clips).
+    """
+    loss = _cross_entropy(start, span[:, 0], mask, probability)
+    loss += _cross_entropy(end, span[:, 1], mask, probability)
+    return jnp.sum(jnp.where(weight > 0, loss, 0) * weight), jnp.sum(weight)
+
+
+def _cross_entropy(logits: Array, index: Array, mask: Array, probability: str) -> Array:
+    """Cross-entropy of one boundary: (B, N), (B,), (B, N) -> (B,)."""
+    truth = jnp.arange(logits.shape[1]) == index[:, None]
+    if probability == "softmax":
+        log_probability = jax.nn.log_softmax(jnp.where(mask, logits, -1e10), axis=-1)
+        return -jnp.sum(jnp.where(truth, log_probability, 0), axis=-1)
+    if probability == "sigmoid_nll":
+        return jnp.sum(jnp.where(truth, jax.nn.softplus(-logits), 0), axis=-1)
+    terms = jax.nn.softplus(jnp.where(truth, -logits, logits))
+    clips = jnp.maximum(mask.sum(axis=-1), 1)
+    return jnp.sum(jnp.where(mask, terms, 0), axis=-1) / clips
+
+
+def boundary_probability(logits: Array, mask: Array, probability: str) -> Array:
+    """P_s or P_e of each clip: logits and mask (B, N) -> (B, N); 0 on padding."""
+    if probability == "softmax":
+        return masked_softmax(logits, mask)
+    return jnp.where(mask, jax.nn.sigmoid(logits), 0)

@@ -1,0 +1,37 @@
+"""The systems by name."""
+
+import importlib
+from collections.abc import Mapping
+from types import ModuleType
+
+from ml_collections import ConfigDict
+
+from vmr_jax.types import DataSpec, System
+
+_MODULES = {"eva": "vmr_jax.models.eva"}
+
+
+def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
+    """Build the system that `config.system` names; `specs` maps a domain's name to its sizes.
+
+    Raises ValueError for an unknown name, and for what the system itself refuses.
+    """
+    return _module(config).make(config, specs)
+
+
+def domains(config: ConfigDict) -> tuple[str, ...]:
+    """The domains that the system of `config` trains on: of "source" and "target"."""
+    return _module(config).domains(config)
+
+
+def pretraining(config: ConfigDict) -> ConfigDict | None:
+    """The config of the run whose parameters this one starts from, or None."""
+    return _module(config).pretraining(config)
+
+
+def _module(config: ConfigDict) -> ModuleType:
+    """The module of a system, imported when it is asked for."""
+    if config.system not in _MODULES:
+        known = ", ".join(sorted(_MODULES))
+        raise ValueError(f"config.system={config.system!r} is not known. Known systems: {known}.")
+    return importlib.import_module(_MODULES[config.system])
