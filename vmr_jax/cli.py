@@ -86,7 +86,12 @@ def score(
     from vmr_jax.score import score_files
 
     report = score_files(
-        predictions, labels, dataset, split, with_map, Console(highlight=False, soft_wrap=True)
+        predictions,
+        labels,
+        dataset,
+        split,
+        with_map,
+        Console(markup=False, highlight=False, soft_wrap=True),
     )
     if json_out:
         json_out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
