@@ -62,7 +62,8 @@ def length_metrics(
 
     Shapes as in `average_precision`. In a range only its truths count, and only the queries
     that have one; all predictions stay. "queries" holds their number; a range without truths
-    is left out. Raises ValueError for arrays of another shape.
+    is left out. R@1 takes the row with the best score, where the official tool takes the first
+    row; files list the best first. Raises ValueError for arrays of another shape.
     """
     truths = [np.asarray(windows, np.float64).reshape(-1, 2) for windows in truths]
     report = {}
