@@ -20,7 +20,7 @@ import numpy as np
 
 from vmr_jax.data.features import FeatureSource, as_float16, match_names
 from vmr_jax.data.progress import Progress, quiet
-from vmr_jax.data.records import Annotations
+from vmr_jax.data.records import Annotations, MomentRecord
 from vmr_jax.data.report import count_splits, hash_video, read_report, summarise, write_json
 from vmr_jax.data.store import CORPUS, write_table
 from vmr_jax.data.text import PADDING, Vocabulary, build_vocabulary, tokenize
@@ -48,7 +48,7 @@ def write_dataset(
         overwrite: replace a table that is there with other content.
         drop_missing: leave videos without features out; their queries are counted, and
             `load_dataset` leaves them out.
-        progress: shows how far the features are.
+        progress: shows how far the writing is.
 
     Returns:
         {"moments": report, "videos": report}, the contents of the two report.json.
@@ -71,7 +71,7 @@ def write_dataset(
     root.mkdir(parents=True, exist_ok=True)
     with (root / ".lock").open("w") as lock:  # one build of a dataset at a time
         fcntl.flock(lock, fcntl.LOCK_EX)
-        moments = _write_moments(root / "moments", annotations, vectors, overwrite)
+        moments = _write_moments(root / "moments", annotations, vectors, overwrite, progress)
         videos = _write_videos(
             root / f"videos-{feature_name}",
             annotations,
@@ -96,6 +96,7 @@ def _write_moments(
     annotations: Annotations,
     vectors: Mapping[str, np.ndarray] | None,
     overwrite: bool,
+    progress: Progress,
 ) -> dict:
     """Write the table of queries with its vocabulary, unless it is there."""
     import tensorflow_datasets as tfds
@@ -135,7 +136,14 @@ def _write_moments(
         "moments": tensor(shape=(None, 2), dtype=np.float32),
     }
     with _put_in_place(target) as directory:
-        splits = {s: _queries(annotations, s, vocabulary) for s in annotations.splits}
+        splits = {
+            split: progress(
+                _queries(records, vocabulary),
+                f"{annotations.name}: writing {split} queries",
+                len(records),
+            )
+            for split, records in annotations.splits.items()
+        }
         write_table(directory, "moments", schema, splits)
         (directory / "vocabulary.txt").write_text("\n".join(vocabulary.words) + "\n", "utf-8")
         np.save(directory / "vectors.npy", vocabulary.vectors)
@@ -149,10 +157,10 @@ def _write_moments(
     return report
 
 
-def _queries(annotations: Annotations, split: str, vocabulary: Vocabulary) -> Iterator[dict]:
-    """Yield a split's queries as records; a sentence without words is one unknown word."""
+def _queries(records: list[MomentRecord], vocabulary: Vocabulary) -> Iterator[dict]:
+    """Yield queries as they are stored; a sentence without words is one unknown word."""
     row = {word: index for index, word in enumerate(vocabulary.words) if word != PADDING}
-    for record in annotations.splits[split]:
+    for record in records:
         words = [row.get(token, 1) for token in tokenize(record.sentence)] or [1]
         yield record._asdict() | {
             "words": np.array(words, np.int32),

@@ -48,7 +48,7 @@ def check(
     ]
     if vectors is not None:
         vocabulary = build_vocabulary(sentences, vectors)
-        faults += _unknown_words(vocabulary.unknown, vocabulary.coverage)
+        faults += _unknown_words(dict(vocabulary.unknown.most_common()), vocabulary.coverage)
     if features is not None:
         faults += _check_names(annotations, features, drop_missing)
         faults += _check_features(annotations.name, annotations.durations, features, progress)
@@ -104,18 +104,19 @@ def check_built(
 
 def fault_table(faults: list[Fault], title: str) -> "Table":
     """Lay the faults out for a terminal: a line for each kind, errors first."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", caption_justify="left")
     table.add_column("what", overflow="fold")
     table.add_column("count", justify="right")
     table.add_column("first", overflow="fold")
-    table.add_column("status", overflow="fold")
+    table.add_column("error, or what is done", overflow="fold")
     for group in summarise(faults):
         where, repair = group["where"], group["repair"]
         first = ", ".join(where[:3]) + (", …" if len(where) > 3 else "")
-        status = f"repaired: {repair}" if repair else "[bold red]error[/]"
-        table.add_row(group["kind"], f"{len(where):,}", first, status)
+        done = escape(repair) if repair else "[bold red]error[/]"
+        table.add_row(group["kind"], f"{len(where):,}", escape(first), done)
     return table
 
 
@@ -126,7 +127,7 @@ def count_errors(faults: list[Fault]) -> int:
 
 def _unknown_words(unknown: Mapping[str, int], coverage: float) -> list[Fault]:
     """Report the words without a vector, the frequent ones first."""
-    repair = f"unknown word; {100 * coverage:.2f} % of running words have a vector"
+    repair = f"read as unknown; {100 * coverage:.2f} % of running words have a vector"
     return [Fault("word without a vector", word, repair) for word in unknown]
 
 
@@ -139,7 +140,7 @@ def _check_names(
     missing = sorted(set(annotations.durations) - set(names))
     unused = sorted(set(features.ids) - set(names.values()))
     return [Fault("video without features", video, repair) for video in missing] + [
-        Fault("features without a query", name, "not stored") for name in unused
+        Fault("features of no annotated video", name, "not stored") for name in unused
     ]
 
 
@@ -185,6 +186,6 @@ def _odd_lengths(durations: Mapping[str, float], lengths: Mapping[str, int]) -> 
         ratio = max(clips / wanted, wanted / clips)
         if ratio > _ODD_RATIO and abs(clips - wanted) > _ODD_CLIPS:
             where = f"{video} ({clips} clips, {wanted:.0f} expected of {durations[video]:.1f} s)"
-            repair = "kept: its clips are spread over the duration"
+            repair = "kept; its clips are spread over the duration"
             faults.append(Fault("number of clips does not fit the duration", where, repair))
     return faults

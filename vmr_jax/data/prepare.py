@@ -54,7 +54,7 @@ def prepare_dataset(
     videos, words = report["videos"], report["moments"]["vocabulary"]
     print(
         f"{data_dir / name}: {videos['videos']:,} videos, {videos['clips']:,} clips of width "
-        f"{videos['width']} ({videos['bytes'] / 1e9:.2f} GB), {words['words']:,} words of width "
+        f"{videos['width']} ({videos['bytes'] / 1e6:,.1f} MB), {words['words']:,} words of width "
         f"{words['width']}"
     )
     left_out = sum(videos["queries_without_video"].values())

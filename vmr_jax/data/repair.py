@@ -13,7 +13,7 @@ import numpy as np
 from vmr_jax.data.records import Annotations, Fault, MomentRecord
 
 DROPPED = "query dropped"
-KEPT = "kept: counts as a miss"
+KEPT = "kept; counts as a miss"
 
 
 def is_training(split: str) -> bool:
