@@ -13,7 +13,7 @@ app = typer.Typer(
 
 @app.command()
 def prepare(
-    dataset: Annotated[str, typer.Argument(help=_DATASETS)],
+    dataset: Annotated[str, typer.Argument(help="Such as charades_sta; jsonl: your own data.")],
     annotations: Annotated[Path, typer.Option(help="Directory of the annotation files.")],
     features: Annotated[Path, typer.Option(help="HDF5 file, or directory of .npy or .npz.")],
     feature_name: Annotated[str, typer.Option(help="Names this kind of features: i3d, c3d ...")],
