@@ -9,7 +9,6 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from rich.console import Console
-from rich.table import Table
 
 from vmr_jax import models
 from vmr_jax.data import pipeline
@@ -17,17 +16,17 @@ from vmr_jax.data.domains import evaluation_domain, open_dataset
 from vmr_jax.data.pairs import Domain
 from vmr_jax.data.tables import Dataset
 from vmr_jax.metrics import baselines
-from vmr_jax.metrics.moments import moment_metrics
+from vmr_jax.metrics.moments import DISCOUNTED_DATASETS, moment_metrics
 from vmr_jax.metrics.predictions import write_predictions
 from vmr_jax.runtime.checkpoint import Checkpoints, checkpoint_directory
 from vmr_jax.runtime.logs import track
 from vmr_jax.runtime.mesh import along_batch, check_batch_size, local_rows, make_mesh
 from vmr_jax.runtime.steps import make_predict
+from vmr_jax.score import metrics_table
 from vmr_jax.types import Params
 
 _OF_THE_DATA = ("target", "data_dir", "eval", "metric", "data")
 SELECTION_METRIC = "val/R@1,IoU=0.5"
-_DISCOUNTED = ("charades_cd", "activitynet_cd")
 
 
 def evaluate_checkpoint(
@@ -123,16 +122,10 @@ def write_report(
         "queries": len(truths),
         "checkpoint": dict(checkpoint),
         "model": dict(metrics),
-        "random": baselines.random_metrics(truths, durations, seed=config.seed, **settings),
     }
-    train_split = config.target.train_split
-    if train_split in dataset.splits:
-        train = dataset.splits[train_split]
-        prior = baselines.fit_location_prior(
-            train.moments, dataset.videos.duration[train.video], k=5
-        )
-        guesses = baselines.location_prior_predictions(prior, durations)
-        report["location_prior"] = moment_metrics(guesses, truths, durations, **settings)
+    train = dataset.splits.get(config.target.train_split)
+    learnt_from = train and (train.moments, dataset.videos.duration[train.video])
+    report |= baselines.baseline_metrics(truths, durations, learnt_from, **settings)
     if jax.process_index() == 0:
         folder = workdir / "eval" / f"{dataset.name}_{config.target.eval_split}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +135,14 @@ def write_report(
         write_predictions(
             folder / "predictions.jsonl", table.query_id, table.sentence, videos, predictions
         )
-        console.print(_table(report, config.system))
+        console.print(
+            f"{report['dataset']} / {report['split']}: {report['queries']} queries, checkpoint of "
+            f"step {checkpoint['step']} (selected by: {checkpoint['selected_by']})"
+        )
+        systems = {config.system: report["model"]} | {
+            name: report[name] for name in ("location_prior", "random") if name in report
+        }
+        console.print(metrics_table(systems))
         console.print(f"written to {folder}")
     return report
 
@@ -163,23 +163,8 @@ def _durations(domain: Domain) -> np.ndarray:
 
 def _metric_settings(domain: Domain, config: ConfigDict) -> dict:
     return {
-        "discounted": domain.dataset.name in _DISCOUNTED,
+        "discounted": domain.dataset.name in DISCOUNTED_DATASETS,
         "iou_cmp": config.metric.iou_cmp,
         "drop_invalid_gt": config.metric.drop_invalid_gt,
     }
 
-
-def _table(report: Mapping, system: str) -> Table:
-    chosen = report["checkpoint"]
-    table = Table(
-        title=f"{report['dataset']} / {report['split']}: {report['queries']} queries, "
-        f"checkpoint of step {chosen['step']} ({chosen['selected_by']})"
-    )
-    table.add_column("percent")
-    names = [name for name in report["model"] if "IoU" in name]
-    for name in names:
-        table.add_column(name.replace(",", "\n"), justify="right")
-    for row, label in (("model", system), ("location_prior",) * 2, ("random",) * 2):
-        if row in report:
-            table.add_row(label, *(f"{report[row][name]:.2f}" for name in names))
-    return table

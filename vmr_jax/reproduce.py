@@ -47,7 +47,7 @@ def reproduce(
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, object]:
-    """["epochs=3", "share=()"] -> {"epochs": 3, "share": ()}; a value that is no literal is text."""
+    """["epochs=3", "share=()"] -> {"epochs": 3, "share": ()}; what is no literal is text."""
     settings = {}
     for text in texts:
         key, equals, value = text.partition("=")

@@ -53,12 +53,10 @@ def score_files(
         "queries": len(records),
         "missing": missing,
         "model": moment_metrics(rows, truths, durations, **settings),
-        "random": baselines.random_metrics(truths, durations, **settings),
     }
-    if annotations.splits.get("train") and split != "train":
-        prior = baselines.fit_location_prior(*_truths(annotations, annotations.splits["train"]), 5)
-        guesses = baselines.location_prior_predictions(prior, durations)
-        report["location_prior"] = moment_metrics(guesses, truths, durations, **settings)
+    train = annotations.splits.get("train") if split != "train" else None
+    learnt_from = train and _truths(annotations, train)
+    report |= baselines.baseline_metrics(truths, durations, learnt_from, **settings)
     several = max(len(windows) for windows in truths) > 1
     if with_map or (several and dataset == "jsonl"):
         report["lengths"] = length_metrics(rows, truths)

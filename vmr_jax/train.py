@@ -61,7 +61,7 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     feed = make_feed(config, domains, mesh, console)
     steps_per_epoch = feed.steps_per_epoch
     last_step = config.epochs * steps_per_epoch
-    maker = state_maker(system, optimizer, feed.example(), config.seed)
+    maker = state_maker(system, optimizer, feed.example, config.seed)
     abstract = abstract_state(maker, mesh, config.parameter_rules)
     checkpoints = Checkpoints(
         workdir / "checkpoints", config.keep_checkpoints, SELECTION_METRIC if split else ""
@@ -86,14 +86,14 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
         pending = None
         for begin, end in chunks(first, last_step, steps_per_epoch, config.log_every):
             state, metrics = advance(state, begin, end)
-            _record(log, pending)
+            record(log, pending)
             pending = (begin, metrics)
             epoch, inside = divmod(end, steps_per_epoch)
             stopping = stop.wanted(end)
             due = not inside and epoch % config.checkpoint_every == 0
             if not (due or stopping or end == last_step):
                 continue
-            _record(log, pending)
+            record(log, pending)
             pending = None
             scores = None
             if split and not inside and epoch % max(config.eval_every, 1) == 0:
@@ -157,7 +157,7 @@ class _StopRequest:
         return self._asked
 
 
-def _record(log: RunLog, pending: tuple[int, dict] | None) -> None:
+def record(log: RunLog, pending: tuple[int, dict] | None) -> None:
     """Fetch the metrics of the steps after `begin`, stop on a non-finite one, log their means."""
     if pending is None:
         return

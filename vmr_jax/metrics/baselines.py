@@ -93,3 +93,20 @@ def _scored(moments: np.ndarray) -> np.ndarray:
     queries, k, _ = moments.shape
     scores = np.broadcast_to(1 - np.arange(k)[:, None] / k, (queries, k, 1))
     return np.concatenate([moments, scores], axis=-1)
+
+
+def baseline_metrics(
+    truths: Sequence[np.ndarray],
+    durations: np.ndarray,
+    training: tuple[Sequence[np.ndarray], np.ndarray] | None,
+    **settings,
+) -> dict[str, dict[str, float]]:
+    """The metrics to set beside a model's: "random", and "location_prior" where it can be learnt.
+
+    `training` holds the training split's truths and durations, `settings` are moment_metrics'.
+    """
+    found = {"random": random_metrics(truths, durations, **settings)}
+    if training is not None:
+        guesses = location_prior_predictions(fit_location_prior(*training, 5), durations)
+        found["location_prior"] = moment_metrics(guesses, truths, durations, **settings)
+    return found

@@ -14,23 +14,23 @@ _MODULES = {"eva": "vmr_jax.models.eva"}
 def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
     """Build the system that `config.system` names; `specs` maps a domain's name to its sizes.
 
-    Raises ValueError for an unknown name, and for what the system itself refuses.
+    Raises ValueError for an unknown name.
     """
     return _module(config).make(config, specs)
 
 
 def domains(config: ConfigDict) -> tuple[str, ...]:
-    """The domains that the system of `config` trains on: of "source" and "target"."""
+    """The domains that a run of `config` trains on; the last one's pairs make an epoch."""
     return _module(config).domains(config)
 
 
 def pretraining(config: ConfigDict) -> ConfigDict | None:
-    """The config of the run whose parameters this one starts from, or None."""
-    return _module(config).pretraining(config)
+    """The run whose parameters this one starts from, or None."""
+    before = getattr(_module(config), "pretraining", lambda _: None)
+    return before(config)
 
 
 def _module(config: ConfigDict) -> ModuleType:
-    """The module of a system, imported when it is asked for."""
     if config.system not in _MODULES:
         known = ", ".join(sorted(_MODULES))
         raise ValueError(f"config.system={config.system!r} is not known. Known systems: {known}.")

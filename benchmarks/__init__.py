@@ -1,0 +1,1 @@
+"""One benchmark a question; run as python -m benchmarks.NAME."""

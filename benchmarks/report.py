@@ -1,0 +1,40 @@
+"""How a benchmark tells its result: a table on the terminal, JSON where it is asked for."""
+
+import json
+import os
+import platform
+from pathlib import Path
+
+import jax
+
+
+def machine() -> dict:
+    """What the figures were measured on."""
+    device = jax.devices()[0]
+    return {
+        "device": f"{device.platform} {device.device_kind}",
+        "devices": jax.device_count(),
+        "cores": os.cpu_count(),
+        "processor": platform.processor() or platform.machine(),
+        "jax": jax.__version__,
+    }
+
+
+def show(title: str, rows: list[dict], json_path: str = "") -> None:
+    """Print rows (dicts with the same keys) under a title; write them with the machine as JSON."""
+    columns = list(rows[0])
+    cells = [columns] + [[_cell(row[name]) for name in columns] for row in rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    about = machine()
+    print(f"\n{title}\n" + ", ".join(f"{name} {value}" for name, value in about.items()))
+    for line in cells:
+        first, *others = (text.ljust(w) for text, w in zip(line, widths, strict=True))
+        numbers = (text.strip().rjust(w) for text, w in zip(others, widths[1:], strict=True))
+        print("  ".join((first, *numbers)))
+    if json_path:
+        content = {"title": title, "machine": about, "rows": rows}
+        Path(json_path).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _cell(value) -> str:
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)

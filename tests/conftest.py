@@ -1,0 +1,71 @@
+"""Fixtures that several tests share: a prepared pair of tiny domains and a small EVA on it."""
+
+import numpy as np
+import pytest
+
+from configs import eva
+from vmr_jax.data.build import write_dataset
+from vmr_jax.data.features import from_arrays
+from vmr_jax.data.records import Annotations, MomentRecord
+
+_WORDS = "a person opens closes the door window box red blue".split()
+
+
+def write_toy(data_dir, name: str, videos: int = 24, width: int = 8, seed: int = 0) -> None:
+    """Prepare a dataset of random features with splits train, val and test."""
+    rng = np.random.default_rng([seed, len(name)])
+    splits, durations, features = {}, {}, {}
+    for split, count in (("train", videos), ("val", 4), ("test", 5)):
+        splits[split] = []
+        for index in range(count):
+            video = f"{split}{index}"
+            durations[video] = duration = float(rng.uniform(10, 30))
+            features[video] = rng.normal(size=(int(rng.integers(5, 16)), width)).astype(np.float32)
+            for query in range(2):
+                moment = np.sort(rng.uniform(0, duration, (1, 2)), axis=1).astype(np.float32)
+                sentence = " ".join(rng.choice(_WORDS, rng.integers(3, 7)))
+                record = MomentRecord(f"{video}#{query}", video, sentence, moment)
+                splits[split].append(record)
+    vectors = {word: rng.normal(size=6).astype(np.float32) for word in _WORDS}
+    annotations = Annotations(name, splits, durations, [], {})
+    write_dataset(data_dir, annotations, from_arrays(features), "features", vectors)
+
+
+@pytest.fixture(scope="session")
+def toy_data(tmp_path_factory):
+    """A data directory with the prepared datasets toy_source and toy_target."""
+    data_dir = tmp_path_factory.mktemp("data")
+    for name in ("toy_source", "toy_target"):
+        write_toy(data_dir, name)
+    return data_dir
+
+
+def small_settings(data_dir) -> dict:
+    """Config keys that make `configs/eva.py:toy_source,toy_target` run in seconds."""
+    settings = {
+        "data_dir": str(data_dir),
+        "epochs": 3,
+        "batch_size": 8,
+        "dim": 8,
+        "log_every": 3,
+        "optimizer.learning_rate": 1e-3,
+        "data.threads": 2,
+        "data.prefetch": 2,
+        "eval.batch_size": 8,
+    }
+    for role in ("source", "target"):
+        settings |= {
+            f"{role}.max_clips": 12,
+            f"{role}.max_words": 6,
+            f"{role}.windows": (2, 4),
+            f"{role}.stride": 2,
+        }
+    return settings
+
+
+@pytest.fixture
+def toy_config(toy_data):
+    """A small EVA on the toy pair."""
+    config = eva.get_config("toy_source,toy_target")
+    config.update_from_flattened_dict(small_settings(toy_data))
+    return config

@@ -1,0 +1,176 @@
+import json
+
+import jax
+import numpy as np
+import pytest
+from rich.console import Console
+
+from vmr_jax import evaluate, train
+from vmr_jax.runtime.checkpoint import Checkpoints
+
+CONSOLE = Console(quiet=True)
+
+
+def params_of(workdir):
+    checkpoints = Checkpoints(workdir / "checkpoints", read_only=True)
+    return checkpoints.restore_params(checkpoints.steps()[-1])
+
+
+def lines_of(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_same(left, right):
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, toy_data):
+    """A run on the device-resident path, to its end."""
+    workdir = tmp_path_factory.mktemp("finished")
+    config = _config(toy_data)
+    report = train.train(config, workdir, "", CONSOLE)
+    return workdir, report
+
+
+def _config(toy_data, **changes):
+    from configs import eva
+    from tests.conftest import small_settings
+
+    config = eva.get_config("toy_source,toy_target")
+    config.update_from_flattened_dict(small_settings(toy_data) | changes)
+    return config
+
+
+def test_a_run_writes_what_the_contract_says(finished):
+    workdir, report = finished
+    assert json.loads((workdir / "config.json").read_text())["config"]["system"] == "eva"
+    steps = [line["step"] for line in lines_of(workdir)]
+    assert steps == [3, 6, 9, 12, 15, 18]
+    first = lines_of(workdir)[0]
+    terms = {"weak", "full_match", "boundary", "align", "domain", "domain_mmd"}
+    assert {f"train/{name}" for name in terms | {"loss", "grad_norm"}} == set(first) - {"step"}
+    np.testing.assert_allclose(
+        first["train/loss"], sum(first[f"train/{name}"] for name in terms), rtol=1e-5
+    )
+    assert list((workdir / "tensorboard").iterdir())
+    folder = workdir / "eval" / "toy_target_test"
+    assert json.loads((folder / "metrics.json").read_text()) == report
+    assert report["checkpoint"] == {"step": 18, "selected_by": "last epoch"}
+    assert report["queries"] == 10
+    assert set(report["model"]) == set(report["random"]) == set(report["location_prior"])
+    predictions = [json.loads(x) for x in (folder / "predictions.jsonl").read_text().splitlines()]
+    assert len(predictions) == 10
+    best = predictions[0]["pred_relevant_windows"]
+    assert set(predictions[0]) == {"qid", "query", "vid", "pred_relevant_windows"}
+    assert all(0 <= s < e and a >= b for (s, e, a), (_, _, b) in zip(best, best[1:], strict=False))
+
+
+def test_the_same_command_after_the_end_only_evaluates(finished, toy_data):
+    workdir, report = finished
+    before = lines_of(workdir)
+    assert train.train(_config(toy_data), workdir, "", CONSOLE) == report
+    assert lines_of(workdir) == before
+
+
+def test_both_data_paths_train_alike(finished, toy_data, tmp_path):
+    train.train(_config(toy_data, **{"data.residency": "host"}), tmp_path, "", CONSOLE)
+    for streamed, resident in zip(lines_of(tmp_path), lines_of(finished[0]), strict=True):
+        for name, value in resident.items():
+            np.testing.assert_allclose(streamed[name], value, rtol=2e-4, err_msg=name)
+
+
+def test_evaluation_needs_only_checkpoints_and_data(finished, tmp_path):
+    workdir, report = finished
+    again = evaluate.evaluate_checkpoint(None, str(tmp_path), str(workdir / "checkpoints"), CONSOLE)
+    assert again == report
+    name = "eval/toy_target_test/predictions.jsonl"
+    assert (tmp_path / name).read_bytes() == (workdir / name).read_bytes()
+
+
+def test_a_checkpoint_on_another_dataset(finished, toy_data, tmp_path):
+    from configs import eva
+    from tests.conftest import small_settings, write_toy
+
+    write_toy(tmp_path / "data", "toy_third", videos=8, seed=5)
+    config = eva.get_config("toy_source,toy_third")
+    config.update_from_flattened_dict(small_settings(tmp_path / "data"))
+    config.target.windows = (3, 6)
+    report = evaluate.evaluate_checkpoint(config, str(tmp_path), str(finished[0]), CONSOLE)
+    assert (report["dataset"], report["queries"]) == ("toy_third", 10)
+    write_toy(tmp_path / "wide", "toy_third", videos=8, width=9)
+    config.data_dir = str(tmp_path / "wide")
+    with pytest.raises(ValueError, match=r"clip features of toy_third have width 9.*with 8"):
+        evaluate.evaluate_checkpoint(config, str(tmp_path), str(finished[0]), CONSOLE)
+
+
+def test_selection_on_a_validation_split(toy_data, tmp_path):
+    changes = {"select": "val", "target.select_split": "val", "target.eval_split": "test"}
+    report = train.train(_config(toy_data, **changes), tmp_path, "", CONSOLE)
+    scores = {x["step"]: x for x in lines_of(tmp_path) if "val/mIoU" in x}
+    assert list(scores) == [6, 12, 18]
+    best = max(scores, key=lambda step: (scores[step][evaluate.SELECTION_METRIC], -step))
+    assert report["checkpoint"] == {"step": best, "selected_by": "val"}
+
+
+def test_holdout_is_a_tenth_of_the_training_videos(toy_data, tmp_path):
+    report = train.train(_config(toy_data, select="holdout", epochs=1), tmp_path, "", CONSOLE)
+    assert report["checkpoint"]["selected_by"] == "holdout"
+    assert any("val/mIoU" in line for line in lines_of(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"select": "test"}, "a test split never selects"),
+        ({"select": "val"}, "has no validation split: use --config.select=holdout"),
+        ({"select": "val", "target.select_split": "test"}, "may not choose the checkpoint"),
+        ({"data.residency": "disk"}, "data.residency is 'disk'"),
+        ({"batch_size": 64}, "fewer than batch_size 64"),
+        ({"optimizer.name": "sgd"}, "optimizer.name is 'sgd'"),
+        ({"target.train_split": "training"}, "no split 'training'"),
+        ({"target.features": "c3d"}, "vmr prepare"),
+    ],
+)
+def test_bad_settings_are_refused(toy_data, tmp_path, changes, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        train.train(_config(toy_data, **changes), tmp_path, "", CONSOLE)
+
+
+def test_another_config_in_the_same_workdir_is_refused(finished, toy_data):
+    with pytest.raises(ValueError, match=r"config.dim: was 8, is 16"):
+        train.train(_config(toy_data, dim=16), finished[0], "", CONSOLE)
+
+
+def test_restored_parameters_start_another_run(finished, toy_data, tmp_path):
+    changes = {"optimizer.learning_rate": 0.0, "epochs": 1}
+    train.train(_config(toy_data, **changes), tmp_path, str(finished[0]), CONSOLE)
+    assert_same(params_of(tmp_path), params_of(finished[0]))
+
+
+def test_a_non_finite_loss_stops_and_keeps_the_last_good_checkpoint(toy_data, tmp_path):
+    config = _config(toy_data, **{"optimizer.learning_rate": 1e30})
+    with pytest.raises(train.NonFiniteLossError, match=r"step \d+: .*loss.* is not finite"):
+        train.train(config, tmp_path, "", CONSOLE)
+    steps = Checkpoints(tmp_path / "checkpoints").steps()
+    for step in steps:
+        params = Checkpoints(tmp_path / "checkpoints", read_only=True).restore_params(step)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+
+
+def test_pretraining_on_the_source_comes_first(toy_data, tmp_path):
+    changes = {"pretrain": "source_finetune", "branches.full": False, "epochs": 1}
+    report = train.train(_config(toy_data, **changes), tmp_path, "", CONSOLE)
+    assert (tmp_path / "pretrain" / "eval" / "toy_target_test" / "metrics.json").exists()
+    assert report["checkpoint"]["step"] == 6
+
+
+@pytest.mark.parametrize(("epoch", "size"), [(18, 50), (193, 50), (194, 50), (60, 7), (1, 1)])
+def test_chunks_cover_every_step_once(epoch, size):
+    pieces = list(train.chunks(0, 3 * epoch, epoch, size))
+    assert [step for begin, end in pieces for step in range(begin, end)] == list(range(3 * epoch))
+    assert all(end % epoch == 0 or begin // epoch == end // epoch for begin, end in pieces)
+    assert max(end - begin for begin, end in pieces) <= size
+    assert len({end - begin for begin, end in pieces}) <= 2
+    middle = pieces[len(pieces) // 2][0]
+    assert list(train.chunks(middle, 3 * epoch, epoch, size)) == [p for p in pieces if p[0] >= middle]
