@@ -37,15 +37,15 @@ DATASETS = {
     "simulated_source": {
         "features": "simulated",
         "max_clips": 48,
-        "windows": (4, 6, 8, 12, 16),
+        "windows": (3, 4, 6, 8),
         "stride": 2,
         "select_split": "val",
         "eval_split": "test",
     },
     "simulated_target": {
         "features": "simulated",
-        "max_clips": 32,
-        "windows": (4, 6, 8, 12, 16),
+        "max_clips": 40,
+        "windows": (3, 4, 6, 8),
         "stride": 2,
         "select_split": "val",
         "eval_split": "test",

@@ -1,0 +1,128 @@
+"""The embedded pair of domains: sentences of a small grammar, their moments, their word vectors.
+
+A video follows one subject through several events. A sentence is
+
+    the SUBJECT VERB the [ADJECTIVE] OBJECT [in the PLACE]
+
+Every word stands for a concept. About half of the concepts have the same word in both domains, the
+others a synonym in each. A concept has the vector c ~ N(0, 0.16 I); its synonyms have
+sqrt(1 - s^2) c + s N(0, 0.16 I) each.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from vmr_jax.data.planting import generator
+from vmr_jax.data.records import Annotations, MomentRecord
+
+# "word" is shared by the domains, "source word/target word" are synonyms.
+SUBJECTS = "man woman boy/kid girl/lady doctor/physician chef/cook"
+VERBS = (
+    "opens closes/shuts lifts/raises holds throws/tosses washes/cleans breaks paints "
+    "carries/hauls drops pushes/shoves pulls/drags touches fixes/repairs hides/conceals wraps "
+    "sniffs/smells folds shakes inspects/examines"
+)
+ADJECTIVES = "red large/big tiny/small old wet striped shiny/glossy wooden"
+OBJECTS = (
+    "door window box cup/mug sofa/couch book laptop/computer phone/telephone blanket towel/cloth "
+    "picture shoe/sneaker bag/sack broom lamp sandwich plate/dish mirror bottle/flask "
+    "jacket pillow/cushion vase guitar basket/hamper"
+)
+PLACES = "kitchen bedroom garage hall/corridor garden/yard basement/cellar bathroom/washroom office"
+FUNCTION_WORDS = "the in"
+LEXICON = " ".join((SUBJECTS, VERBS, ADJECTIVES, OBJECTS, PLACES, FUNCTION_WORDS))
+WORD_DIM = 50
+SYNONYM_SPREAD = 0.5  # s
+
+
+class Domain(NamedTuple):
+    """One domain's sizes: ranges are drawn uniformly."""
+
+    name: str
+    side: int  # of a pair of synonyms
+    clip_seconds: float
+    duration: tuple[float, float]  # seconds
+    moment: tuple[float, float]  # seconds
+    queries: tuple[int, int]  # of a video, both ends included
+    videos: dict[str, int]  # split -> number of videos
+
+
+DOMAINS = {
+    domain.name: domain
+    for domain in (
+        Domain(
+            "simulated_source",
+            0,
+            1.5,
+            (48, 66),
+            (4, 13),
+            (3, 5),
+            {"train": 500, "val": 50, "test": 100},
+        ),
+        Domain(
+            "simulated_target",
+            1,
+            1.25,
+            (36, 46),
+            (4, 9),
+            (2, 4),
+            {"train": 500, "val": 70, "test": 135},
+        ),
+    )
+}
+
+
+def _words(concepts: str, side: int) -> list[str]:
+    """The words that a domain uses for the concepts."""
+    return [concept.split("/")[-1 if side else 0] for concept in concepts.split()]
+
+
+def word_vectors(side: int) -> dict[str, np.ndarray]:
+    """Every word of a domain and its vector (E,) float32."""
+    vectors = {}
+    for concept in LEXICON.split():
+        words = concept.split("/")
+        centre = generator("concept", concept).standard_normal(WORD_DIM)
+        word = words[-1 if side else 0]
+        if len(words) == 2:
+            own = generator("word", word).standard_normal(WORD_DIM)
+            centre = np.sqrt(1 - SYNONYM_SPREAD**2) * centre + SYNONYM_SPREAD * own
+        vectors[word] = (0.4 * centre).astype(np.float32)
+    return vectors
+
+
+def _moments(domain: Domain, duration: float, count: int, draw: np.random.Generator) -> np.ndarray:
+    """`count` moments (count, 2) in random order that do not overlap, anywhere in the video."""
+    lengths = draw.uniform(*domain.moment, count)
+    lengths *= min(1.0, 0.9 * duration / lengths.sum())
+    cuts = np.sort(draw.uniform(0, duration - lengths.sum(), count))
+    starts = cuts + np.concatenate([[0.0], np.cumsum(lengths)[:-1]])
+    moments = np.round(np.stack([starts, starts + lengths], axis=1), 1)
+    return np.minimum(moments, duration)[draw.permutation(count)].astype(np.float32)
+
+
+def annotate(domain: Domain) -> Annotations:
+    """The annotations of one domain of the embedded pair."""
+    subjects, verbs, adjectives, objects, places = (
+        _words(c, domain.side) for c in (SUBJECTS, VERBS, ADJECTIVES, OBJECTS, PLACES)
+    )
+    splits, durations = {}, {}
+    for split, count in domain.videos.items():
+        splits[split] = []
+        for v in range(count):
+            video = f"{split}_{v:04d}"
+            draw = generator("annotations", domain.name, video)
+            duration = durations[video] = round(draw.uniform(*domain.duration), 2)
+            subject, place = draw.choice(subjects), draw.choice(places)
+            moments = _moments(
+                domain, duration, draw.integers(*domain.queries, endpoint=True), draw
+            )
+            pairs = draw.permutation(len(verbs) * len(objects))[: len(moments)]
+            for q, moment in enumerate(moments):
+                verb, item = verbs[pairs[q] // len(objects)], objects[pairs[q] % len(objects)]
+                adjective = f"{draw.choice(adjectives)} " if draw.random() < 0.5 else ""
+                where = f" in the {place}" if draw.random() < 0.3 else ""
+                sentence = f"the {subject} {verb} the {adjective}{item}{where}"
+                splits[split].append(MomentRecord(f"{video}_{q}", video, sentence, moment[None]))
+    return Annotations(domain.name, splits, durations, [], {})
