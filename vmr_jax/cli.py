@@ -57,6 +57,8 @@ def doctor(
 
     if (annotations is None) == (data_dir is None):
         raise ValueError("give either --annotations (raw files) or --data-dir (what is built)")
+    if data_dir is not None and not feature_name:
+        raise ValueError("--data-dir needs --feature-name: which features to check")
     if annotations is not None:
         healthy = diagnose_files(dataset, annotations, features, glove)
     else:

@@ -45,7 +45,7 @@ def write_dataset(
         feature_name: names this kind of features, such as "i3d".
         vectors: word -> (E,) vector. None: the vocabulary that is there is kept, or, in a first
             build, every word is unknown and E is 0.
-        overwrite: replace a table that is there with other content.
+        overwrite: write the tables again, whatever is there.
         drop_missing: leave videos without features out; their queries are counted, and
             `load_dataset` leaves them out.
         progress: shows how far the writing is.
@@ -119,13 +119,13 @@ def _write_moments(
         },
     }
     there = read_report(target)
-    if there:
-        if vectors is None and there["queries_fingerprint"] == queries:
-            return there
-        if there["fingerprint"] == report["fingerprint"]:
-            return there
-        same_queries = there["queries_fingerprint"] == queries
-        _refuse_other(target, "word vectors" if same_queries else "queries", overwrite)
+    if there and vectors is None and there["queries_fingerprint"] == queries:
+        return there
+    if there and not overwrite:
+        if there["fingerprint"] != report["fingerprint"]:
+            same_queries = there["queries_fingerprint"] == queries
+            raise _other_content(target, "word vectors" if same_queries else "queries")
+        return there
 
     tensor, text = tfds.features.Tensor, tfds.features.Text()
     schema = {
@@ -219,7 +219,7 @@ def _write_videos(
         for _ in records():
             pass
         if there["fingerprint"] != digest.hexdigest():
-            _refuse_other(target, "features or durations", overwrite)
+            raise _other_content(target, "features or durations")
         return there
 
     schema = {
@@ -251,13 +251,12 @@ def _write_videos(
     return report
 
 
-def _refuse_other(target: Path, what: str, overwrite: bool) -> None:
-    """Refuse to replace a table of other content, unless that is asked for."""
-    if not overwrite:
-        raise ValueError(
-            f"{target} was built from other {what}; --overwrite replaces it, another --data-dir "
-            "or name keeps both"
-        )
+def _other_content(target: Path, what: str) -> ValueError:
+    """Say that a table of other content is there."""
+    return ValueError(
+        f"{target} was built from other {what}; --overwrite replaces it, another --data-dir or "
+        "name keeps both"
+    )
 
 
 @contextmanager

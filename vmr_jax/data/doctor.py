@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _ODD_RATIO = 1.5
 _ODD_CLIPS = 2
 
+_LONG = 60  # characters; of places with longer names only the first is shown
 _QUERIES_DROPPED = "left out, with its queries"
 
 
@@ -114,7 +115,8 @@ def fault_table(faults: list[Fault], title: str) -> "Table":
     table.add_column("error, or what is done", overflow="fold")
     for group in summarise(faults):
         where, repair = group["where"], group["repair"]
-        first = ", ".join(where[:3]) + (", …" if len(where) > 3 else "")
+        shown = where[:1] if len(where[0]) > _LONG else where[:3]
+        first = ", ".join(shown) + (", …" if len(where) > len(shown) else "")
         done = escape(repair) if repair else "[bold red]error[/]"
         table.add_row(group["kind"], f"{len(where):,}", escape(first), done)
     return table

@@ -63,13 +63,32 @@ def open_split(directory: Path, split: str) -> tuple[int, Callable[[int], Mappin
 
     The fields are `tf.train.Feature` messages: parsing with TFDS's own decoder costs five times
     as much. Rows may be read from several threads.
+
+    Raises:
+        ValueError: the split cannot be opened, or, from the read, a record is damaged.
     """
     import tensorflow_datasets as tfds
+    from google.protobuf.message import DecodeError
     from tensorflow_datasets.proto import tf_example_pb2
 
-    records = tfds.builder_from_directory(directory).as_data_source(split).data_source
+    try:
+        records = tfds.builder_from_directory(directory).as_data_source(split).data_source
+    except Exception as error:  # TFDS raises many kinds on missing or damaged files
+        raise _damaged(directory, split, error) from error
 
     def read(row: int) -> Mapping[str, Any]:
-        return tf_example_pb2.Example.FromString(records[row]).features.feature
+        """Read one record."""
+        try:
+            return tf_example_pb2.Example.FromString(records[row]).features.feature
+        except (RuntimeError, DecodeError) as error:
+            raise _damaged(directory, f"{split}, record {row}", error) from error
 
     return len(records), read
+
+
+def _damaged(directory: Path, what: str, error: Exception) -> ValueError:
+    """Say that a table cannot be read, and what to do."""
+    return ValueError(
+        f"{directory}: {what} cannot be read ({error}); build it again: `vmr prepare` with "
+        "--overwrite"
+    )

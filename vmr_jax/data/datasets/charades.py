@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vmr_jax.data.datasets.files import field, find_splits, read_json
+from vmr_jax.data.datasets.files import field, find_splits, read_json, read_lines
 from vmr_jax.data.records import Annotations, MomentRecord
 from vmr_jax.data.repair import set_duration
 
@@ -29,10 +29,8 @@ def read(name: str, directory: Path) -> Annotations:
     for split, path in paths.items():
         splits[split] = []
         seen = Counter()
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-            if not line.strip():
-                continue
-            video, moment, sentence = _parse(line, f"{path}:{number}")
+        for where, line in read_lines(path):
+            video, moment, sentence = _parse(line, where)
             splits[split].append(MomentRecord(f"{video}#{seen[video]}", video, sentence, moment))
             if not seen[video] and video in lengths:
                 set_duration(durations, video, lengths[video], f"{split} {video}", faults)

@@ -7,6 +7,16 @@ from typing import Any
 
 from vmr_jax.data.records import Fault
 
+_KINDS = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}
+
 
 def find_splits(
     name: str, directory: Path, candidates: dict[str, tuple[str, ...]]
@@ -47,8 +57,7 @@ def read_json(path: Path, kind: type) -> Any:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if not isinstance(value, kind):
-        wanted = {"dict": "an object", "list": "a list"}[kind.__name__]
-        raise ValueError(f"{path}: expected {wanted} at the top level, found {_kind(value)}")
+        raise ValueError(f"{path}: expected {_KINDS[kind]} at the top level, found {_kind(value)}")
     return value
 
 
@@ -58,23 +67,36 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict]]:
     Raises:
         ValueError: a line is not a JSON object, or holds a key twice.
     """
+    for where, line in read_lines(path):
+        try:
+            value = json.loads(line, object_pairs_hook=_unique)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"{where}: not valid JSON at column {error.colno} ({error.msg}); "
+                "expected one object a line"
+            ) from error
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+        if not isinstance(value, dict):
+            raise ValueError(f"{where}: expected one JSON object, found {_kind(value)}")
+        yield where, value
+
+
+def read_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield ("file:line", line) for each line of a UTF-8 text that is not blank.
+
+    Raises:
+        ValueError: a line is not UTF-8.
+    """
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
             where = f"{path}:{number}"
             try:
-                value = json.loads(line.decode("utf-8"), object_pairs_hook=_unique)
-            except json.JSONDecodeError as error:
-                raise ValueError(
-                    f"{where}: not valid JSON at column {error.colno} ({error.msg}); "
-                    "expected one object a line"
-                ) from error
-            except ValueError as error:
-                raise ValueError(f"{where}: {error}") from error
-            if not isinstance(value, dict):
-                raise ValueError(f"{where}: expected one JSON object, found {_kind(value)}")
-            yield where, value
+                text = line.decode("utf-8").strip()
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{where}: not UTF-8 text") from error
+            if text:
+                yield where, text
 
 
 def field(record: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
@@ -89,7 +111,8 @@ def field(record: Any, key: str, kind: type | tuple[type, ...], where: str) -> A
         raise ValueError(f'{where}: no "{key}"; found {", ".join(record) or "nothing"}')
     value = record[key]
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f'{where}: "{key}" is {_kind(value)}, which is not what the format says')
+        wanted = _KINDS[kind[0] if isinstance(kind, tuple) else kind]
+        raise ValueError(f'{where}: "{key}" is {_kind(value)}; expected {wanted}')
     return value
 
 
@@ -121,11 +144,4 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict:
 
 def _kind(value: Any) -> str:
     """Name a JSON value's kind for a message."""
-    names = {
-        dict: "an object",
-        list: "a list",
-        str: "a string",
-        type(None): "null",
-        bool: "true/false",
-    }
-    return names.get(type(value), "a number")
+    return _KINDS[type(value)]
