@@ -19,7 +19,9 @@ _RESTORE = flags.DEFINE_string(
     "restore", "", "a workdir or checkpoints directory whose parameters to start from or evaluate"
 )
 _COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0, for many processes")
-_PROCESSES = flags.DEFINE_integer("num_processes", 1, "processes of this run")
+_PROCESSES = flags.DEFINE_integer(
+    "num_processes", 1, "processes of this run; 0 = ask the cluster (Cloud TPU pod)"
+)
 _PROCESS = flags.DEFINE_integer("process_id", 0, "which of them this is")
 _CPU_DEVICES = flags.DEFINE_integer("cpu_devices", 0, "simulate this many devices on the CPU")
 
@@ -36,14 +38,13 @@ def main(argv: list[str]) -> None:
         jax.config.update("jax_platforms", "cpu")
         jax.config.update("jax_num_cpu_devices", _CPU_DEVICES.value)
     keep_compilations()
-    start_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-    console = make_console()
     try:
-        _run(console)
+        start_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+        _run(make_console())
     except (ValueError, FileNotFoundError, MemoryError, ArithmeticError) as error:
         if os.environ.get("VMR_DEBUG"):
             raise
-        console.print(f"error: {error}", style="red")
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -55,10 +56,14 @@ def _run(console) -> None:
             raise ValueError("--mode=eval needs --restore or --workdir: which checkpoint?")
         evaluate_checkpoint(_CONFIG.value, _WORKDIR.value, _RESTORE.value, console)
         return
+    import jax
+
     from vmr_jax.train import train
 
     if _CONFIG.value is None:
         raise ValueError("--config is missing: try --config=configs/eva.py")
+    if jax.process_count() > 1 and not _WORKDIR.value:
+        raise ValueError("--workdir is missing: a run of several processes needs one they share")
     workdir = Path(_WORKDIR.value or _default_workdir())
     console.print(f"workdir {workdir}")
     if train(_CONFIG.value, workdir, _RESTORE.value, console) is None:

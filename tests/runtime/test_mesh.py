@@ -48,15 +48,43 @@ def test_a_process_reads_its_share(monkeypatch):
     assert meshes.local_rows(jnp.arange(8).reshape(2, 4)).tolist() == [[2, 3], [6, 7]]
 
 
-def test_one_process_starts_nothing(monkeypatch):
-    monkeypatch.delenv("SLURM_NTASKS", raising=False)
-    monkeypatch.setattr(jax.distributed, "initialize", lambda *a: pytest.fail("initialised"))
-    meshes.start_processes("", 1, 0)
+@pytest.fixture
+def initialized(monkeypatch):
+    """The arguments that jax.distributed.initialize was called with, outside of any cluster."""
+    for name in ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "TPU_WORKER_HOSTNAMES"):
+        monkeypatch.delenv(name, raising=False)
+    calls = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *a: calls.append(a))
+    return calls
 
 
-def test_a_slurm_job_is_detected(monkeypatch):
-    monkeypatch.setenv("SLURM_NTASKS", "4")
-    called = []
-    monkeypatch.setattr(jax.distributed, "initialize", lambda *a: called.append(a))
+def test_one_process_starts_nothing(initialized, monkeypatch):
     meshes.start_processes("", 1, 0)
-    assert called == [()]
+    monkeypatch.setenv("SLURM_NTASKS", "4")  # of the batch script, outside of srun
+    monkeypatch.setenv("TPU_WORKER_HOSTNAMES", "localhost")
+    meshes.start_processes("", 1, 0)
+    assert initialized == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SLURM_STEP_NUM_TASKS", "4"), ("TPU_WORKER_HOSTNAMES", "eva-0,eva-1")]
+)
+def test_a_cluster_is_detected(initialized, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    meshes.start_processes("", 1, 0)
+    assert initialized == [()]
+
+
+def test_explicit_processes_win(initialized, monkeypatch):
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
+    meshes.start_processes("127.0.0.1:1234", 2, 1)
+    meshes.start_processes("", 0, 0)
+    assert initialized == [("127.0.0.1:1234", 2, 1), ()]
+
+
+def test_arguments_that_do_not_fit_are_refused(initialized):
+    with pytest.raises(ValueError, match="needs --coordinator=HOST:PORT"):
+        meshes.start_processes("", 2, 0)
+    with pytest.raises(ValueError, match=r"--process_id 2 is not in 0 \.\.\. 1"):
+        meshes.start_processes("127.0.0.1:1234", 2, 2)
+    assert initialized == []

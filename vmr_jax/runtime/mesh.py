@@ -12,18 +12,24 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 def start_processes(coordinator: str, num_processes: int, process_id: int) -> None:
     """Join the other processes of this run, where there is more than one.
 
-    Explicit arguments win; else a cluster that JAX knows (Slurm, TPU pod, GKE) is detected.
+    Explicit arguments win; else the environment of Slurm or GKE is read. With `num_processes`
+    0 JAX asks the cluster itself, as it must for a Cloud TPU pod, which only its metadata tell.
+    Raises ValueError where the arguments do not fit together.
     """
     if num_processes > 1:
+        if not coordinator:
+            raise ValueError("--num_processes needs --coordinator=HOST:PORT of process 0")
+        if not 0 <= process_id < num_processes:
+            raise ValueError(f"--process_id {process_id} is not in 0 ... {num_processes - 1}")
         jax.distributed.initialize(coordinator, num_processes, process_id)
-    elif _cluster_size() > 1:
+    elif num_processes == 0 or _cluster_size() > 1:
         jax.distributed.initialize()
 
 
 def _cluster_size() -> int:
-    """Processes of this job as the cluster's environment tells them."""
+    """Processes of this job as the environment of `srun` or of a GKE TPU pod tells them."""
     workers = os.environ.get("TPU_WORKER_HOSTNAMES", "")
-    return max(int(os.environ.get("SLURM_NTASKS", "1")), len(workers.split(",")))
+    return max(int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")), len(workers.split(",")))
 
 
 def make_mesh() -> Mesh:
