@@ -63,7 +63,7 @@ def read(name: str, directory: Path) -> Annotations:
                 raise ValueError(
                     f"{where}: {len(times)} timestamps, but {len(sentences)} sentences"
                 )
-            seconds = field(entry, key, (int, float), where)
+            seconds = field(entry, key, (float, int), where)
             set_duration(durations, video, float(seconds), f"{split} {video}", faults)
             splits[split] += [
                 MomentRecord(

@@ -68,7 +68,7 @@ def _read_durations(directory: Path) -> dict[str, float]:
     other = directory / "charades.json"
     if not lengths and other.is_file():
         for video, entry in read_json(other, dict).items():
-            lengths[video] = float(field(entry, "duration", (int, float), f"{other}: {video}"))
+            lengths[video] = float(field(entry, "duration", (float, int), f"{other}: {video}"))
     if not lengths:
         raise FileNotFoundError(
             f"{directory} holds no durations of Charades' videos; "

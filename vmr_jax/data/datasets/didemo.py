@@ -32,7 +32,7 @@ def read(name: str, directory: Path) -> Annotations:
         splits[split] = []
         for index, entry in enumerate(read_json(path, list)):
             where = f"{path}: record {index}"
-            query_id = str(field(entry, "annotation_id", (int, str), where))
+            query_id = str(field(entry, "annotation_id", (str, int), where))
             video = field(entry, "video", str, where).rpartition(".")[0]
             seconds = CHUNK * field(entry, "num_segments", int, where)
             known = durations.setdefault(video, seconds)

@@ -11,7 +11,7 @@ _KINDS = {
     dict: "an object",
     list: "a list",
     str: "a string",
-    int: "a number",
+    int: "a whole number",
     float: "a number",
     bool: "true or false",
     type(None): "null",

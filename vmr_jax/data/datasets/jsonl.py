@@ -29,12 +29,12 @@ def read(name: str, path: Path) -> Annotations:
         splits[file.stem] = []
         for where, record in read_json_lines(file):
             video = str(field(record, "vid", (str, int), where))
-            seconds = float(field(record, "duration", (int, float), where))
+            seconds = float(field(record, "duration", (float, int), where))
             set_duration(durations, video, seconds, where, faults)
             windows = [window(w, where) for w in record.get("relevant_windows") or ()]
             splits[file.stem].append(
                 MomentRecord(
-                    query_id=str(field(record, "qid", (int, str), where)),
+                    query_id=str(field(record, "qid", (str, int), where)),
                     video_id=video,
                     sentence=field(record, "query", str, where).strip(),
                     moments=np.array(windows, np.float64).reshape(-1, 2),

@@ -37,7 +37,7 @@ def read(name: str, directory: Path) -> Annotations:
             times = [] if hidden else [window(field(record, "ts", list, where), where)]
             splits[split].append(
                 MomentRecord(
-                    query_id=str(field(record, "desc_id", (int, str), where)),
+                    query_id=str(field(record, "desc_id", (str, int), where)),
                     video_id="" if hidden else field(record, "vid_name", str, where),
                     sentence=field(record, "desc", str, where).strip(),
                     moments=np.array(times, np.float64).reshape(-1, 2),
@@ -77,8 +77,8 @@ def _read_subtitles(
         lines = field(record, "sub", list, where)
         subtitles[video] = [
             (
-                float(field(line, "start", (int, float), where)),
-                float(field(line, "end", (int, float), where)),
+                float(field(line, "start", (float, int), where)),
+                float(field(line, "end", (float, int), where)),
                 field(line, "text", str, where).strip(),
             )
             for line in lines

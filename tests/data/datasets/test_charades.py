@@ -1,0 +1,63 @@
+"""Charades-STA."""
+
+import json
+
+import numpy as np
+import pytest
+
+from vmr_jax.data.datasets import read_annotations
+
+HEADER = "id,subject,script,length\r\n"
+
+
+@pytest.fixture
+def directory(tmp_path):
+    (tmp_path / "charades_sta_train.txt").write_text(
+        "AAAAA 0.0 6.9##a person puts a book on a shelf.\n"
+        "BBBBB 1.0 9.0##the person eats ## sign.\n"
+        "\n"
+        "AAAAA 2.0 3.5##they leave.\n"
+    )
+    (tmp_path / "Charades_v1_train.csv").write_text(
+        HEADER + 'AAAAA,X,"A person, a book; ""quoted""",30.5\r\nBBBBB,X,y,8.25\r\nCCCCC,X,z,9\r\n'
+    )
+    return tmp_path
+
+
+def test_read(directory):
+    read = read_annotations("charades_sta", directory)
+    train = read.splits["train"]
+    assert [r.query_id for r in train] == ["AAAAA#0", "BBBBB#0", "AAAAA#1"]
+    assert train[1].sentence == "the person eats ## sign."
+    np.testing.assert_array_equal(train[1].moments, [[1.0, 8.25]])
+    assert read.durations == {"AAAAA": 30.5, "BBBBB": 8.25}
+
+
+def test_durations_of_charades_json(directory):
+    (directory / "Charades_v1_train.csv").unlink()
+    with pytest.raises(FileNotFoundError, match=r"no durations .*Charades_v1_train.csv and Char"):
+        read_annotations("charades_sta", directory)
+    durations = {v: {"subset": "training", "duration": 12.5} for v in ("AAAAA", "BBBBB")}
+    (directory / "charades.json").write_text(json.dumps(durations))
+    assert read_annotations("charades_sta", directory).durations["AAAAA"] == 12.5
+
+
+def test_a_video_without_a_duration_is_an_error(directory):
+    (directory / "Charades_v1_train.csv").write_text(HEADER + "AAAAA,X,y,30.5\r\n")
+    faults = read_annotations("charades_sta", directory).faults
+    assert ("video without a duration", "train BBBBB#0", "") in faults
+
+
+@pytest.mark.parametrize("line", ["AAAAA 0.0##a", "AAAAA 0.0 6.9 a person", "AAAAA 0.0 x##a"])
+def test_errors_name_the_line(directory, line):
+    with (directory / "charades_sta_train.txt").open("a") as file:
+        file.write(line)
+    with pytest.raises(ValueError, match=r"charades_sta_train.txt:5: expected '<video> <start> <e"):
+        read_annotations("charades_sta", directory)
+
+
+@pytest.mark.parametrize("row", ["BBBBB,X", "BBBBB,X,y,", "BBBBB,X,y,long"])
+def test_a_truncated_csv_is_an_error(directory, row):
+    (directory / "Charades_v1_train.csv").write_text(HEADER + row)
+    with pytest.raises(ValueError, match=r"row of 'BBBBB' has no number in the column `length`"):
+        read_annotations("charades_sta", directory)

@@ -1,0 +1,45 @@
+"""The format of one's own data."""
+
+import json
+
+import numpy as np
+import pytest
+
+from vmr_jax.data.datasets import read_annotations
+
+QUERY = {"qid": 3, "query": "a dog runs", "vid": "v1", "duration": 30, "relevant_windows": [[2, 4]]}
+
+
+def write(path, *queries):
+    path.write_text("\n".join(json.dumps(query) for query in queries))
+
+
+def test_a_directory_has_a_file_a_split(tmp_path):
+    write(
+        tmp_path / "train.jsonl", QUERY, QUERY | {"qid": "b", "relevant_windows": [[2, 4], [5, 6]]}
+    )
+    write(tmp_path / "val.jsonl", QUERY | {"vid": 12, "relevant_windows": []})
+    read = read_annotations("jsonl", tmp_path)
+    assert [r.query_id for r in read.splits["train"]] == ["3", "b"]
+    np.testing.assert_array_equal(read.splits["train"][1].moments, [[2, 4], [5, 6]])
+    assert read.splits["val"][0].moments.shape == (0, 2)
+    assert read.durations == {"v1": 30.0, "12": 30.0}
+
+
+def test_one_file_is_one_split(tmp_path):
+    write(tmp_path / "test.jsonl", {k: v for k, v in QUERY.items() if k != "relevant_windows"})
+    read = read_annotations("jsonl", tmp_path / "test.jsonl")
+    assert list(read.splits) == ["test"]
+    assert len(read.splits["test"][0].moments) == 0
+
+
+def test_errors_name_file_and_line(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no <split>.jsonl file"):
+        read_annotations("jsonl", tmp_path)
+    for change, message in (
+        ({"relevant_windows": [[1, 2, 3]]}, r"expected \[start, end\] in numbers"),
+        ({"duration": None}, '"duration" is null; expected a number'),
+    ):
+        write(tmp_path / "val.jsonl", QUERY, QUERY | change)
+        with pytest.raises(ValueError, match=f"val.jsonl:2: {message}"):
+            read_annotations("jsonl", tmp_path)
