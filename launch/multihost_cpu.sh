@@ -10,7 +10,7 @@
 #
 # Without arguments for main: --config=configs/eva.py. Paths are relative to the project. Under
 # runs/multihost_cpu-<time> come the processes' logs, and the run itself unless --workdir is given.
-# The terminal shows process 0. When one process fails, the others get 15 seconds to end and are
+# The terminal shows process 0. When one process fails, the others get 10 seconds to end and are
 # then killed; the exit status is that of the first failure. SIGTERM is passed on, so that the
 # run saves a checkpoint (exit status 143); Ctrl-C kills all processes at once.
 #
@@ -97,7 +97,7 @@ while ((${#pids[@]})); do
       ((status)) || status=$ended
     fi
   done
-  ((deadline || status == 0)) || deadline=$((SECONDS + 15))
+  ((deadline || status == 0)) || deadline=$((SECONDS + 10))
   if ((deadline && SECONDS >= deadline)); then end_all KILL; fi
 done
 wait
