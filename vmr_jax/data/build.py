@@ -69,7 +69,7 @@ def write_dataset(
     _refuse_faults(annotations)
     root = Path(data_dir) / annotations.name
     root.mkdir(parents=True, exist_ok=True)
-    with (root / ".lock").open("w") as lock:  # one build of a dataset at a time
+    with (root / ".lock").open("a") as lock:  # one build of a dataset at a time
         fcntl.flock(lock, fcntl.LOCK_EX)
         moments = _write_moments(root / "moments", annotations, vectors, overwrite, progress)
         videos = _write_videos(

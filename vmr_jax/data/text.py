@@ -132,7 +132,10 @@ def _read_pickle(path: Path, wanted: set[str]) -> dict[str, np.ndarray]:
         raise ValueError(
             f'{path}: expected {{"w2id": {{word: row}}, "id2vec": [vector, ...]}} ({error!r})'
         ) from error
-    bad = [w for w, v in found.items() if v.ndim != 1 or not np.isfinite(v).all()]
-    if bad or len({len(v) for v in found.values()}) > 1:
-        raise ValueError(f"{path}: vectors differ in width or are not finite; see {bad[:3]}")
+    bad = [word for word, v in found.items() if v.ndim != 1 or not np.isfinite(v).all()]
+    if bad:
+        raise ValueError(f"{path}: the vector of {bad[0]!r} is not a list of finite numbers")
+    widths = {len(vector) for vector in found.values()}
+    if len(widths) > 1:
+        raise ValueError(f"{path}: vectors of several widths: {sorted(widths)}")
     return found

@@ -1,0 +1,182 @@
+"""Writing a dataset."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from vmr_jax.data.build import write_dataset
+from vmr_jax.data.features import from_arrays
+from vmr_jax.data.records import Annotations, Fault, MomentRecord
+from vmr_jax.data.tables import load_dataset
+
+VECTORS = {"dog": np.array([1.0, 2.0]), "a": np.array([3.0, 4.0])}
+
+
+def annotations(faults=(), sentence="A dog runs."):
+    records = [
+        MomentRecord("q0", "v0", sentence, np.array([[1.0, 2.5]])),
+        MomentRecord("q1", "v1", "...", np.array([[0.0, 4.0], [1.0, 2.0]])),
+    ]
+    hidden = [MomentRecord("q2", "", "dog", np.zeros((0, 2)))]
+    return Annotations(
+        "toys", {"train": records, "test": hidden}, {"v1": 8.0, "v0": 5.0}, list(faults), {}
+    )
+
+
+def arrays(width=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return {f"v{n}": rng.normal(size=(n + 2, width)) for n in range(3)}
+
+
+def write(data_dir, raw=None, features=None, name="f", vectors=VECTORS, **options):
+    source = from_arrays(arrays() if features is None else features)
+    return write_dataset(data_dir, raw or annotations(), source, name, vectors, **options)
+
+
+def state(directory):
+    """Every file with its content, to tell whether anything was written."""
+    return {
+        path: (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_tables(tmp_path):
+    report = write(tmp_path)
+    moments = tfds.builder_from_directory(tmp_path / "toys/moments").as_data_source("train")
+    first = moments[0]
+    assert (first["query_id"], first["video_id"]) == (b"q0", b"v0")
+    np.testing.assert_array_equal(first["words"], [2, 3, 1])
+    np.testing.assert_array_equal(moments[1]["words"], [1])
+    np.testing.assert_array_equal(moments[1]["moments"], [[0, 4], [1, 2]])
+    videos = tfds.builder_from_directory(tmp_path / "toys/videos-f").as_data_source("corpus")
+    assert [video["video_id"] for video in videos] == [b"v0", b"v1"]
+    np.testing.assert_array_equal(videos[1]["features"], arrays()["v1"].astype(np.float16))
+    for table, name in (("moments", "moments"), ("videos", "videos-f")):
+        path = tmp_path / "toys" / name / "report.json"
+        assert json.loads(path.read_text()) == report[table]
+
+
+def test_reports(tmp_path):
+    fault = Fault("inverted moment", "train q7", "query dropped")
+    report = write(tmp_path, annotations([fault, fault._replace(where="train q8")]))
+    moments, videos = report["moments"], report["videos"]
+    assert moments["splits"]["train"] == {"read": 4, "kept": 2, "dropped": 2}
+    assert moments["faults"] == [
+        {
+            "kind": "inverted moment",
+            "repair": "query dropped",
+            "where": ["train q7", "train q8"],
+        }
+    ]
+    assert moments["vocabulary"] == {
+        "words": 2,
+        "width": 2,
+        "coverage": 0.75,
+        "unknown": {"runs": 1},
+    }
+    assert (videos["videos"], videos["width"], videos["clips"]) == (2, 3, 5)
+    assert (videos["bytes"], videos["unused"], videos["missing"]) == (30, 1, [])
+
+
+def test_the_same_again_writes_nothing(tmp_path):
+    first = write(tmp_path)
+    before = state(tmp_path)
+    assert write(tmp_path) == first
+    assert write(tmp_path, vectors=None) == first
+    assert state(tmp_path) == before
+
+
+def test_another_kind_of_features_leaves_the_queries_alone(tmp_path):
+    write(tmp_path)
+    before = state(tmp_path / "toys/moments")
+    write(tmp_path, features=arrays(width=5), name="g", vectors=None)
+    assert state(tmp_path / "toys/moments") == before
+    assert load_dataset(tmp_path, "toys", "f").videos.feature_dim == 3
+    assert load_dataset(tmp_path, "toys", "g").videos.feature_dim == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"raw": annotations(sentence="A cat.")}, "moments was built from other queries; --over"),
+        ({"vectors": {"dog": np.ones(2)}}, "moments was built from other word vectors; --overw"),
+        ({"features": arrays(seed=1)}, "videos-f was built from other features or durations"),
+        ({"raw": annotations()._replace(durations={"v0": 6.0, "v1": 8.0})}, "other features or d"),
+    ],
+)
+def test_another_content_is_refused_unless_overwritten(tmp_path, change, message):
+    first = write(tmp_path)
+    before = state(tmp_path)
+    fingerprint = load_dataset(tmp_path, "toys", "f").fingerprint
+    with pytest.raises(ValueError, match=message):
+        write(tmp_path, **change)
+    assert state(tmp_path) == before
+    assert write(tmp_path, **change, overwrite=True) != first
+    assert load_dataset(tmp_path, "toys", "f").fingerprint != fingerprint
+    assert write(tmp_path, overwrite=True) == first
+    assert load_dataset(tmp_path, "toys", "f").fingerprint == fingerprint
+
+
+def test_overwriting_mends_a_damaged_table(tmp_path):
+    write(tmp_path)
+    before = load_dataset(tmp_path, "toys", "f").videos.features(1)
+    path = next((tmp_path / "toys/videos-f").glob("*array_record*"))
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match="build it again"):
+        load_dataset(tmp_path, "toys", "f").videos.features(1)
+    write(tmp_path, overwrite=True)
+    np.testing.assert_array_equal(load_dataset(tmp_path, "toys", "f").videos.features(1), before)
+
+
+def test_an_interrupted_build_leaves_no_table(tmp_path):
+    features = arrays() | {"v1": np.full((2, 3), np.nan)}
+    with pytest.raises(ValueError, match="features of v1 hold a value that is NaN"):
+        write(tmp_path, features=features)
+    assert {path.name for path in (tmp_path / "toys").iterdir()} == {".lock", "moments"}
+    killed = tmp_path / "toys/.videos-f.building"  # what SIGKILL leaves behind
+    killed.mkdir()
+    (killed / "half").write_text("")
+    write(tmp_path)
+    assert {p.name for p in (tmp_path / "toys").iterdir()} == {".lock", "moments", "videos-f"}
+    assert not (tmp_path / "toys/videos-f/half").exists()
+
+
+def test_missing_videos(tmp_path):
+    features = {"v0": arrays()["v0"]}
+    with pytest.raises(
+        ValueError, match=r"1 of 2 videos of toys have no features, such as v1; --d"
+    ):
+        write(tmp_path, features=features)
+    report = write(tmp_path, features=features, drop_missing=True)["videos"]
+    assert report["missing"] == ["v1"]
+    assert report["queries_without_video"] == {"train": 1, "test": 0}
+    with pytest.raises(ValueError, match="no video of toys has features"):
+        write(tmp_path, features={"w": np.ones((1, 3))}, name="g", drop_missing=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"features": arrays() | {"v1": np.ones((2, 4))}}, "features of v1 are 4 wide, others 3"),
+        ({"features": arrays() | {"v1": np.ones((0, 3))}}, "features of v1 have no clips"),
+        ({"features": arrays() | {"v1": np.full((1, 3), 1e5)}}, "beyond float16"),
+        ({"raw": annotations([Fault("duplicate query id", "train q0", "")])}, "id .1.: train q0"),
+        ({"name": "a/b"}, "'a/b' cannot be a name"),
+        ({"raw": annotations()._replace(name="..")}, "'..' cannot be a name"),
+        ({"raw": annotations()._replace(splits={"all": []})}, "'all' cannot name a split"),
+        ({"raw": annotations()._replace(splits={"my-val": []})}, "'my-val' cannot name a split"),
+    ],
+)
+def test_errors(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        write(tmp_path, **options)
+
+
+def test_subtitles_are_kept(tmp_path):
+    write(tmp_path, annotations()._replace(subtitles={"v0": [(0.5, 1.0, "Hi.")]}))
+    line = json.loads((tmp_path / "toys/moments/subtitles.jsonl").read_text())
+    assert line == {"vid_name": "v0", "sub": [[0.5, 1.0, "Hi."]]}

@@ -1,0 +1,127 @@
+"""Feature files."""
+
+import h5py
+import numpy as np
+import pytest
+
+from vmr_jax.data.features import as_float16, from_arrays, match_names, open_features
+
+
+@pytest.fixture
+def arrays():
+    rng = np.random.default_rng(0)
+    return {f"v{n}": rng.normal(size=(n, 4)).astype(np.float32) for n in (3, 1, 5)}
+
+
+def assert_serves(source, arrays):
+    assert source.ids == tuple(sorted(arrays))
+    for video, array in arrays.items():
+        np.testing.assert_array_equal(source.read(video), array)
+
+
+def test_hdf5(tmp_path, arrays):
+    with h5py.File(tmp_path / "x.hdf5", "w") as file:
+        for video, array in arrays.items():
+            file[video] = array
+    assert_serves(open_features(tmp_path / "x.hdf5"), arrays)
+
+
+def test_hdf5_with_a_group_a_video(tmp_path, arrays):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for video, array in arrays.items():
+            file[f"{video}/c3d_features"] = array
+        file["two/a"] = file["two/b"] = arrays["v3"]
+    source = open_features(tmp_path / "x.h5")
+    np.testing.assert_array_equal(source.read("v5"), arrays["v5"])
+    with pytest.raises(ValueError, match="x.h5: two: a group of 2 entries; expected one dataset"):
+        source.read("two")
+
+
+def test_npy(tmp_path, arrays):
+    for video, array in arrays.items():
+        np.save(tmp_path / f"{video}.npy", array)
+    assert_serves(open_features(tmp_path), arrays)
+
+
+@pytest.mark.parametrize("key", ["features", "arr_0"])
+def test_npz(tmp_path, arrays, key):
+    for video, array in arrays.items():
+        np.savez(tmp_path / f"{video}.npz", **{key: array})
+    assert_serves(open_features(tmp_path), arrays)
+
+
+def test_npz_with_several_arrays(tmp_path, arrays):
+    np.savez(tmp_path / "a.npz", features=arrays["v3"], other=arrays["v5"])
+    np.savez(tmp_path / "b.npz", one=arrays["v3"], other=arrays["v5"])
+    source = open_features(tmp_path)
+    np.testing.assert_array_equal(source.read("a"), arrays["v3"])
+    with pytest.raises(ValueError, match=r"b.npz: cannot be read \(it holds \['one', 'other'\]"):
+        source.read("b")
+
+
+def test_axes_of_length_one_are_removed():
+    source = from_arrays(
+        {"a": np.zeros((1, 5, 4)), "b": np.zeros((5, 1, 1, 4)), "c": np.ones((1, 4))}
+    )
+    assert [source.read(video).shape for video in "abc"] == [(5, 4), (5, 4), (1, 4)]
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros(4), r"v: shape \(4,\); expected \(clips, width\)"),
+        (np.zeros((2, 3, 4)), r"v: shape \(2, 3, 4\)"),
+        (np.array([["a"]]), "v: features are of type <U1; expected numbers"),
+    ],
+)
+def test_bad_arrays(array, message):
+    with pytest.raises(ValueError, match=message):
+        from_arrays({"v": array}).read("v")
+
+
+def test_bad_files(tmp_path, arrays):
+    with pytest.raises(FileNotFoundError, match="no features at .*nowhere"):
+        open_features(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="holds no .npy or .npz file; features are one HDF5 file"):
+        open_features(tmp_path)
+    np.save(tmp_path / "a.npy", arrays["v5"])
+    content = (tmp_path / "a.npy").read_bytes()
+    for damaged in (content[:150], content[:10], b""):
+        (tmp_path / "a.npy").write_bytes(damaged)
+        with pytest.raises(ValueError, match="a.npy: cannot be read"):
+            open_features(tmp_path).read("a")
+    np.save(tmp_path / "a.npy", np.array([{}], object), allow_pickle=True)
+    with pytest.raises(ValueError, match="a.npy: cannot be read .*pickle"):
+        open_features(tmp_path).read("a")
+    with pytest.raises(ValueError, match="a.npy cannot be read as HDF5; is it complete"):
+        open_features(tmp_path / "a.npy")
+    h5py.File(tmp_path / "x.h5", "w").close()
+    with pytest.raises(ValueError, match="is an HDF5 file without a dataset"):
+        open_features(tmp_path / "x.h5")
+
+
+def test_names_match_with_and_without_a_video_files_extension():
+    names = ["a.mov", "a.mp4", "b.", "c", "d.x", "e.mp4"]
+    videos = ["a", "b", "c", "d", "e.mp4"]
+    assert match_names(names, videos) == {"a": "a.mov", "b": "b.", "c": "c", "e.mp4": "e.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.nan, "features of v hold a value that is NaN or infinite"),
+        (-np.inf, "features of v hold a value that is NaN or infinite"),
+        (7e4, r"features of v hold a value that is beyond float16 \(65504\)"),
+    ],
+)
+def test_as_float16_refuses_values(value, message):
+    with pytest.raises(ValueError, match=message):
+        as_float16(np.array([[1, value]], np.float32), 2, "v")
+
+
+def test_as_float16_refuses_shapes():
+    with pytest.raises(ValueError, match="features of v have no clips"):
+        as_float16(np.zeros((0, 2)), 2, "v")
+    with pytest.raises(ValueError, match="features of v are 3 wide, others 2"):
+        as_float16(np.zeros((1, 3)), 2, "v")
+    assert as_float16(np.full((1, 2), 65504.0), 2, "v").dtype == np.float16

@@ -1,0 +1,128 @@
+"""`vmr prepare` and `vmr doctor`, from the command line."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from vmr_jax import cli
+from vmr_jax.data.tables import load_dataset
+
+
+def run(monkeypatch, *arguments):
+    """Run the vmr command in this process; returns its exit status or message."""
+    monkeypatch.setattr(sys, "argv", ["vmr", *map(str, arguments)])
+    monkeypatch.setenv("COLUMNS", "160")
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return stop.value.code
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Options that point at a small dataset of one's own, features and word vectors."""
+    queries = [
+        {
+            "qid": n,
+            "query": "a dog runs",
+            "vid": f"v{n}",
+            "duration": 10,
+            "relevant_windows": [[1, 4]],
+        }
+        for n in range(3)
+    ]
+    queries.append(queries[0] | {"qid": 3, "relevant_windows": [[4, 1]]})
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/train.jsonl").write_text("\n".join(map(json.dumps, queries)))
+    (tmp_path / "clips").mkdir()
+    for n in range(3):
+        np.save(tmp_path / f"clips/v{n}.npy", np.ones((5, 4)))
+    (tmp_path / "glove.txt").write_text("a 1 2\ndog 3 4\n")
+    return {
+        "--annotations": tmp_path / "own",
+        "--features": tmp_path / "clips",
+        "--glove": tmp_path / "glove.txt",
+    }
+
+
+def flat(options):
+    return [item for pair in options.items() for item in pair]
+
+
+def prepare(monkeypatch, files, data_dir, *more):
+    options = ["--feature-name", "i3d", "--data-dir", data_dir, "--name", "mine", *more]
+    return run(monkeypatch, "prepare", "jsonl", *flat(files), *options)
+
+
+def test_prepare_then_doctor(monkeypatch, capsys, files, tmp_path):
+    assert prepare(monkeypatch, files, tmp_path / "out") in (0, None)
+    out = capsys.readouterr().out
+    assert "mine train: 3 queries (1 of 4 dropped) on 3 videos" in out
+    assert "inverted moment" in out and "query dropped" in out
+    assert "3 videos, 15 clips of width 4 (0.0 MB), 2 words of width 2" in out
+    dataset = load_dataset(tmp_path / "out", "mine", "i3d")
+    assert dataset.splits["train"].query_id == ("0", "1", "2")
+
+    built = ("doctor", "mine", "--data-dir", tmp_path / "out", "--feature-name", "i3d")
+    assert run(monkeypatch, *built) in (0, None)
+    assert "mine: 0 errors" in capsys.readouterr().out
+
+
+def test_doctor_on_files(monkeypatch, capsys, files):
+    assert run(monkeypatch, "doctor", "jsonl", *flat(files)) in (0, None)
+    assert "66.67 % of running words" in capsys.readouterr().out
+    np.save(files["--features"] / "v1.npy", np.full((5, 4), np.nan))
+    assert run(monkeypatch, "doctor", "jsonl", *flat(files)) == 1
+    out = capsys.readouterr().out
+    assert "jsonl: 1 errors" in out and "features with NaN or infinity" in out
+
+
+def test_doctor_with_nothing_to_say(monkeypatch, capsys, files):
+    path = files["--annotations"] / "train.jsonl"
+    path.write_text("\n".join(path.read_text().splitlines()[:3]))
+    options = {"--annotations": files["--annotations"]}
+    assert run(monkeypatch, "doctor", "jsonl", *flat(options)) in (0, None)
+    assert "jsonl: nothing to report" in capsys.readouterr().out
+
+
+def test_prepare_refuses_errors_and_drops_videos_only_when_asked(
+    monkeypatch, capsys, files, tmp_path
+):
+    (files["--features"] / "v1.npy").unlink()
+    message = prepare(monkeypatch, files, tmp_path / "out")
+    assert message == (
+        "vmr: nothing was written: mend the errors above; "
+        "--drop-missing leaves videos without features out"
+    )
+    assert not (tmp_path / "out").exists()
+    assert prepare(monkeypatch, files, tmp_path / "out", "--drop-missing") in (0, None)
+    assert "left out: 1 videos with 1 queries" in capsys.readouterr().out
+    assert load_dataset(tmp_path / "out", "mine", "i3d").splits["train"].query_id == ("0", "2")
+
+
+def test_prepare_without_word_vectors(monkeypatch, capsys, files, tmp_path):
+    del files["--glove"]
+    assert prepare(monkeypatch, files, tmp_path / "out") in (0, None)
+    assert "no word vectors: systems that read words need --glove" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("doctor", "tvr"), "vmr: give either --annotations"),
+        (("doctor", "tvr", "--data-dir", "x"), "vmr: --data-dir needs --feature-name"),
+        (
+            ("doctor", "tv", "--annotations", "x"),
+            "vmr: unknown dataset 'tv'; known are charades_sta",
+        ),
+        (("doctor", "tvr", "--annotations", "x"), "vmr: x does not exist"),
+        (
+            ("doctor", "tvr", "--data-dir", "x", "--feature-name", "i3d"),
+            "vmr: tvr with features 'i3d' is not prepared in x",
+        ),
+    ],
+)
+def test_mistakes_end_in_one_message(monkeypatch, tmp_path, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, *arguments).startswith(message)

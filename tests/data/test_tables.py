@@ -1,0 +1,88 @@
+"""Loading a prepared dataset."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from vmr_jax.data.build import write_dataset
+from vmr_jax.data.features import from_arrays
+from vmr_jax.data.records import Annotations, MomentRecord
+from vmr_jax.data.tables import load_dataset
+
+FEATURES = {f"v{n}": np.full((n + 1, 3), n, np.float32) for n in range(9)}
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    records = [
+        MomentRecord("q0", "v8", "A dog runs away.", np.array([[1.0, 2.1]])),
+        MomentRecord("q1", "gone", "A cat.", np.array([[0.0, 1.0]])),
+        MomentRecord("q2", "v3", "Dog.", np.array([[0.0, 4.0], [1.0, 2.0]])),
+    ]
+    hidden = [MomentRecord("q3", "", "A dog.", np.zeros((0, 2)))]
+    durations = {video: 10.1 + n for n, video in enumerate(FEATURES)} | {"gone": 3.0}
+    raw = Annotations("toys", {"train": records, "test": hidden}, durations, [], {})
+    vectors = {"dog": np.array([1.0, 2.0]), "a": np.array([3.0, 4.0])}
+    write_dataset(tmp_path, raw, from_arrays(FEATURES), "f", vectors, drop_missing=True)
+    return tmp_path
+
+
+def test_queries(data_dir):
+    dataset = load_dataset(data_dir, "toys", "f")
+    train = dataset.splits["train"]
+    assert train.query_id == ("q0", "q2")
+    assert train.sentence == ("A dog runs away.", "Dog.")
+    assert [dataset.videos.video_id[row] for row in train.video] == ["v8", "v3"]
+    np.testing.assert_array_equal(train.words, [[2, 3, 1, 1], [3, 0, 0, 0]])
+    np.testing.assert_array_equal(train.num_words, [4, 1])
+    np.testing.assert_array_equal(train.moments[0], np.array([[1, 2.1]], np.float32))
+    np.testing.assert_array_equal(train.moments[1], [[0, 4], [1, 2]])
+    assert {a.dtype for a in (train.video, train.words, train.num_words)} == {np.dtype(np.int32)}
+    assert {m.dtype for m in train.moments} == {np.dtype(np.float32)}
+
+
+def test_hidden_labels(data_dir):
+    test = load_dataset(data_dir, "toys", "f").splits["test"]
+    assert test.video.tolist() == [-1]
+    assert test.moments[0].shape == (0, 2)
+
+
+def test_vocabulary(data_dir):
+    dataset = load_dataset(data_dir, "toys", "f")
+    assert dataset.vocabulary == ("<pad>", "<unk>", "a", "dog")
+    np.testing.assert_array_equal(dataset.vectors, [[0, 0], [0, 0], [3, 4], [1, 2]])
+
+
+def test_videos(data_dir):
+    videos = load_dataset(data_dir, "toys", "f").videos
+    assert videos.video_id == tuple(FEATURES)
+    assert videos.feature_dim == 3
+    np.testing.assert_array_equal(videos.num_clips, np.arange(1, 10))
+    np.testing.assert_array_equal(
+        videos.duration, np.float32(10.1) + np.arange(9, dtype=np.float32)
+    )
+    for row, features in enumerate(FEATURES.values()):
+        assert videos.features(row).dtype == np.float16
+        np.testing.assert_array_equal(videos.features(row), features)
+
+
+def test_threads_may_read_features(data_dir):
+    videos = load_dataset(data_dir, "toys", "f").videos
+    with ThreadPoolExecutor(8) as pool:
+        for row, features in enumerate(pool.map(lambda n: videos.features(n % 9), range(450))):
+            assert features.shape == (row % 9 + 1, 3)
+            assert (features == row % 9).all()
+
+
+def test_what_is_not_prepared_says_the_command(data_dir):
+    message = (
+        "toys with features 'g' is not prepared in {} (features there: f). Prepare it with\n"
+        "  vmr prepare jsonl --name toys --annotations DIR --features PATH --feature-name g "
+        "--glove FILE --data-dir {}"
+    )
+    with pytest.raises(FileNotFoundError, match=re.escape(message.format(data_dir, data_dir))):
+        load_dataset(data_dir, "toys", "g")
+    with pytest.raises(FileNotFoundError, match=r"there: none.*\n  vmr prepare didemo --annotat"):
+        load_dataset(data_dir, "didemo", "f")
