@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from vmr_jax.data.store import open_split, write_table
+from vmr_jax.data import store
+from vmr_jax.data.store import open_rows, read_rows, write_table
 
 
 @pytest.fixture
@@ -29,12 +30,15 @@ def table(tmp_path):
     return tmp_path, records
 
 
-def test_rows_keep_their_order(table):
+def test_rows_keep_their_order(table, monkeypatch):
+    monkeypatch.setattr(store, "_BLOCK", 7)
     directory, records = table
-    count, read = open_split(directory, "odd")
-    assert count == 20
+    read = open_rows(directory, "odd")
+    every = list(read_rows(directory, "odd"))
+    assert len(every) == 20
     for row, record in enumerate(records[1::2]):
         fields = read(row)
+        assert fields["clips"] == every[row]["clips"]
         assert fields["name"].bytes_list.value[0].decode() == record["name"]
         clips = np.frombuffer(fields["clips"].bytes_list.value[0], np.float16)
         np.testing.assert_array_equal(clips, record["clips"].ravel())
@@ -53,7 +57,7 @@ def test_tfds_reads_it_too(table):
 
 def test_threads_may_read(table):
     directory, records = table
-    _, read = open_split(directory, "even")
+    read = open_rows(directory, "even")
     with ThreadPoolExecutor(8) as pool:
         names = list(pool.map(lambda row: read(row % 20)["name"].bytes_list.value[0], range(400)))
     assert names == [record["name"].encode() for record in records[::2]] * 20
@@ -63,8 +67,10 @@ def test_damaged_files_say_what_to_do(table):
     directory, _ = table
     path = directory / "toys-even.array_record-00000-of-00001"
     path.write_bytes(path.read_bytes()[:500])
-    _, read = open_split(directory, "even")
+    read = open_rows(directory, "even")
     with pytest.raises(ValueError, match=r"even, record 3 cannot be read .* with --overwrite"):
         read(3)
+    with pytest.raises(ValueError, match=r"even, from record 0 on cannot be read"):
+        list(read_rows(directory, "even"))
     with pytest.raises(ValueError, match=r"third cannot be read .*build it again"):
-        open_split(directory, "third")
+        open_rows(directory, "third")

@@ -5,12 +5,15 @@ order in which they were written, so that a row number finds a record. They are 
 for clip features that costs a tenth of the space and makes a read three times as fast.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 CORPUS = "corpus"  # the one split of a videos table ("all" is reserved in TFDS)
 _VERSION = "1.0.0"
+_BLOCK = 1024  # records
+
+Fields = Mapping[str, Any]  # field -> tf.train.Feature
 
 
 def write_table(
@@ -58,32 +61,59 @@ def write_table(
     info.write_to_directory(directory)
 
 
-def open_split(directory: Path, split: str) -> tuple[int, Callable[[int], Mapping[str, Any]]]:
-    """Open a split: (number of records, row -> its fields as protocol buffer features).
+def open_rows(directory: Path, split: str) -> Callable[[int], Fields]:
+    """Open a split for random access: row -> its fields. Several threads may read.
 
-    The fields are `tf.train.Feature` messages: parsing with TFDS's own decoder costs five times
-    as much. Rows may be read from several threads.
+    The fields are `tf.train.Feature` messages: TFDS's own decoder costs five times as much.
 
     Raises:
         ValueError: the split cannot be opened, or, from the read, a record is damaged.
     """
+    records = _open(directory, split)
+    parse = _parser()
+
+    def read(row: int) -> Fields:
+        """Read one record."""
+        try:
+            return parse(records[row])
+        except Exception as error:  # array_record raises many kinds on damaged files
+            raise _damaged(directory, f"{split}, record {row}", error) from error
+
+    return read
+
+
+def read_rows(directory: Path, split: str) -> Iterator[Fields]:
+    """Yield the fields of a split's records in order, read in blocks (15 times as fast as rows).
+
+    Raises:
+        ValueError: the split cannot be opened, or a record is damaged.
+    """
+    records = _open(directory, split)
+    parse = _parser()
+    for start in range(0, len(records), _BLOCK):
+        rows = range(start, min(start + _BLOCK, len(records)))
+        try:
+            block = [parse(record) for record in records.__getitems__(rows)]
+        except Exception as error:  # as above
+            raise _damaged(directory, f"{split}, from record {start} on", error) from error
+        yield from block
+
+
+def _open(directory: Path, split: str) -> Any:
+    """Open a split as TFDS's sequence of undecoded records."""
     import tensorflow_datasets as tfds
-    from google.protobuf.message import DecodeError
-    from tensorflow_datasets.proto import tf_example_pb2
 
     try:
-        records = tfds.builder_from_directory(directory).as_data_source(split).data_source
+        return tfds.builder_from_directory(directory).as_data_source(split).data_source
     except Exception as error:  # TFDS raises many kinds on missing or damaged files
         raise _damaged(directory, split, error) from error
 
-    def read(row: int) -> Mapping[str, Any]:
-        """Read one record."""
-        try:
-            return tf_example_pb2.Example.FromString(records[row]).features.feature
-        except (RuntimeError, DecodeError) as error:
-            raise _damaged(directory, f"{split}, record {row}", error) from error
 
-    return len(records), read
+def _parser() -> Callable[[bytes], Fields]:
+    """Make the function that parses one undecoded record."""
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    return lambda record: tf_example_pb2.Example.FromString(record).features.feature
 
 
 def _damaged(directory: Path, what: str, error: Exception) -> ValueError:

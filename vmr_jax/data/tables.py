@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vmr_jax.data.report import read_report
-from vmr_jax.data.store import CORPUS, open_split
+from vmr_jax.data.store import CORPUS, open_rows, read_rows
 
 
 class MomentTable(NamedTuple):
@@ -76,7 +76,7 @@ def load_dataset(data_dir: str | Path, name: str, feature_name: str) -> Dataset:
 def _load_videos(directory: Path, width: int) -> VideoTable:
     """Open the videos table; its columns are in memory, its features on disk."""
     columns = json.loads((directory / "videos.json").read_text("utf-8"))
-    _, read = open_split(directory, CORPUS)
+    read = open_rows(directory, CORPUS)
 
     def features(row: int) -> np.ndarray:
         """Read a video's features (num_clips, F) float16; the array is read-only."""
@@ -94,10 +94,8 @@ def _load_videos(directory: Path, width: int) -> VideoTable:
 
 def _load_moments(directory: Path, split: str, rows: dict[str, int]) -> MomentTable:
     """Read a split's queries whose video is in `rows` (video id -> row)."""
-    count, read = open_split(directory, split)
     query_id, sentence, video, words, moments = [], [], [], [], []
-    for index in range(count):
-        record = read(index)
+    for record in read_rows(directory, split):
         row = rows.get(_text(record["video_id"]))
         if row is None:
             continue
