@@ -68,6 +68,55 @@ def doctor(
 
 
 @app.command()
+def simulate(
+    annotations: Annotated[
+        str, typer.Option(help="A dataset the readers know. Without it: the embedded pair.")
+    ] = "",
+    annotations_dir: Annotated[Path | None, typer.Option(help="Directory of its files.")] = None,
+    glove: Annotated[Path | None, typer.Option(help="GloVe's text file, or a subset.")] = None,
+    out: Annotated[Path | None, typer.Option(help="HDF5 file to write.")] = None,
+    width: Annotated[int, typer.Option(help="Numbers a clip.")] = 1024,
+    clip_seconds: Annotated[float, typer.Option(help="Length of a clip.")] = 1.0,
+    name: Annotated[str, typer.Option(help="Draws the domain's transform; else the dataset.")] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+    data_dir: Annotated[Path, typer.Option(help="Where the embedded pair goes.")] = Path(
+        "data_cache"
+    ),
+) -> None:
+    """Plant simulated clip features into real annotations, or build the embedded pair."""
+    from vmr_jax.data import simulate as simulation
+    from vmr_jax.data.progress import shown
+
+    files = {"--annotations-dir": annotations_dir, "--glove": glove, "--out": out}
+    if not annotations:
+        if any(files.values()):
+            raise ValueError("--annotations names the dataset whose files these are")
+        for domain in simulation.EMBEDDED:
+            simulation.build_simulated(data_dir, domain)
+            print(f"{data_dir / domain}: features {simulation.FEATURE_NAME!r}")
+        return
+    absent = [option for option, path in files.items() if path is None]
+    if absent:
+        raise ValueError(f"--annotations also needs {', '.join(absent)}")
+    planted = simulation.simulate_features(
+        annotations,
+        annotations_dir,
+        glove,
+        width,
+        out,
+        name=name,
+        clip_seconds=clip_seconds,
+        overwrite=overwrite,
+        progress=shown,
+    )
+    print(
+        f"{out}: {planted.videos:,} videos, {planted.clips:,} clips of width {width}; "
+        f"{planted.words:,} words have a vector, {planted.unknown:,} have none and carry nothing; "
+        f"{planted.silent:,} of {planted.queries:,} queries plant nothing"
+    )
+
+
+@app.command()
 def score(
     predictions: Annotated[Path, typer.Argument(help="One JSON object a query and line.")],
     labels: Annotated[Path, typer.Argument(help="A .jsonl file, or --dataset's directory.")],

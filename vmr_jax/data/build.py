@@ -66,7 +66,7 @@ def write_dataset(
             raise ValueError(
                 f"{split!r} cannot name a split; use letters, digits and '_', and not 'all'"
             )
-    _refuse_faults(annotations)
+    refuse_faults(annotations)
     root = Path(data_dir) / annotations.name
     root.mkdir(parents=True, exist_ok=True)
     with (root / ".lock").open("a") as lock:  # one build of a dataset at a time
@@ -83,7 +83,7 @@ def write_dataset(
     return {"moments": moments, "videos": videos}
 
 
-def _refuse_faults(annotations: Annotations) -> None:
+def refuse_faults(annotations: Annotations) -> None:
     """Refuse annotations with a fault that nothing repairs."""
     errors = [group for group in summarise(annotations.faults) if not group["repair"]]
     if errors:

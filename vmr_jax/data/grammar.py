@@ -95,11 +95,11 @@ def word_vectors(side: int) -> dict[str, np.ndarray]:
 def _moments(domain: Domain, duration: float, count: int, draw: np.random.Generator) -> np.ndarray:
     """`count` moments (count, 2) in random order that do not overlap, anywhere in the video."""
     lengths = draw.uniform(*domain.moment, count)
-    lengths *= min(1.0, 0.9 * duration / lengths.sum())
+    lengths *= min(1.0, 0.9 * duration / lengths.sum())  # shorter in a crowded video
     cuts = np.sort(draw.uniform(0, duration - lengths.sum(), count))
     starts = cuts + np.concatenate([[0.0], np.cumsum(lengths)[:-1]])
     moments = np.round(np.stack([starts, starts + lengths], axis=1), 1)
-    return np.minimum(moments, duration)[draw.permutation(count)].astype(np.float32)
+    return np.minimum(moments, duration)[draw.permutation(count)]
 
 
 def annotate(domain: Domain) -> Annotations:

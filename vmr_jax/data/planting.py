@@ -3,9 +3,11 @@
 The process. v_w is the vector of a word w (E numbers), K = `meaning_dim`, F the features' width;
 unit(x) = x / |x|.
 
-    word        u_w = unit(P v_w);  P (K, E) ~ N(0, 1), one for all datasets; 0 without a vector
+    word        u_w = unit(P (v_w - v)), 0 for a word without a vector;  P (K, E) ~ N(0, 1), one
+                for all datasets;  v is the mean vector of the dataset's vocabulary
     sentence    m_q = unit(sum over its words of a / (a + p_w) u_w);  p_w is the word's share of
-                the dataset's words (smooth inverse frequency: Arora et al., ICLR 2017)
+                the words of all different sentences (smooth inverse frequency: Arora et al.,
+                ICLR 2017)
     event e     a meaning m_e, an interval, a strength b_e ~ U(1 - r, 1 + r);
                 c_e(i) is the share of clip i that the interval covers
     noise       n_i = rho n_(i-1) + sqrt(1 - rho^2) N(0, I / K)
@@ -18,11 +20,12 @@ unit(x) = x / |x|.
                 space of meanings, and each sees it turned in its own way.
 
 A query's event spans its annotated moment with both ends moved by N(0, (jitter * length)^2), as
-people do not agree on boundaries. With several moments c_e is the share of them that cover the
-clip, over the largest such share. A query without labels plants nothing. What no event covers is
-cut into pieces as long as the dataset's own moments, and a piece is either empty or a distractor:
-a sentence of the dataset that means something else than the video's queries (cosine below
-`similar`). Half of the distractors share a word with one of them: the same verb, another object.
+people do not agree on boundaries. With several moments c_e is the sum of their shares, divided by
+the largest such sum where that is above 1. A query without labels plants nothing. What no event
+covers is cut into pieces as long as the dataset's own moments, and a piece is either empty or a
+distractor: a sentence of the dataset that means something else than the video's queries (cosine
+below `similar`). Half of the distractors share a word with one of them: the same verb, another
+object.
 
 Every draw comes from PCG64 seeded by the names of the dataset and the video, in float64, and the
 result is rounded to float16: it depends neither on the machine nor on the order of the videos.
@@ -43,10 +46,10 @@ class Process(NamedTuple):
     """The constants of the process; see the module's equations."""
 
     meaning_dim: int = 64  # K
-    frequency: float = 0.01  # a
+    frequency: float = 0.001  # a
     strength: float = 0.3  # r
     scene: float = 1.0  # sigma_scene
-    noise: float = 0.5  # sigma_noise
+    noise: float = 0.7  # sigma_noise
     correlation: float = 0.7  # rho
     gain: float = 0.3
     offset: float = 0.3  # sigma_offset
@@ -91,10 +94,9 @@ def read_sentences(
     total = sum(counts.values())
     vocabulary = [word for word in counts if word in vectors]
     raw = np.stack([vectors[word] for word in vocabulary]).astype(np.float64)
-    projection = generator("projection", process.meaning_dim, raw.shape[1]).standard_normal(
-        (process.meaning_dim, raw.shape[1])
-    )
-    meanings = dict(zip(vocabulary, unit(raw @ projection.T), strict=True))
+    shape = process.meaning_dim, raw.shape[1]
+    projection = generator("projection", *shape).standard_normal(shape)
+    meanings = dict(zip(vocabulary, unit((raw - raw.mean(axis=0)) @ projection.T), strict=True))
     a = process.frequency
     weight = {word: a / (a + counts[word] / total) for word in vocabulary}
     known = [[w for w in words if w in weight] for words in tokens.values()]
@@ -113,31 +115,32 @@ def read_sentences(
     )
 
 
-class Domain(NamedTuple):
+class Appearance(NamedTuple):
     """How a dataset's videos show a meaning."""
 
-    matrix: np.ndarray  # (F, K) A G_d
-    offset: np.ndarray  # (F,) h_d
+    matrix: np.ndarray  # (F, K) A G
+    offset: np.ndarray  # (F,) h
 
 
-def domain_transform(name: str, width: int, process: Process) -> Domain:
+def draw_appearance(name: str, width: int, process: Process) -> Appearance:
     """The transform of the dataset `name` to features of the given width F."""
     k = process.meaning_dim
     shared = process.gain * generator("features", k, width).standard_normal((width, k))
-    draw = generator("domain", name, k, width)
-    basis, _ = np.linalg.qr(draw.standard_normal((k, k)))
-    planes = np.kron(np.eye(k // 2), np.array([[0.0, -1.0], [1.0, 0.0]]))
+    draw = generator("appearance", name, k, width)
+    basis, triangle = np.linalg.qr(draw.standard_normal((k, k)))
+    basis *= np.sign(np.diag(triangle))  # LAPACK leaves the signs open
+    quarter = np.kron(np.eye(k // 2), np.array([[0.0, -1.0], [1.0, 0.0]]))
     theta = np.deg2rad(process.angle)
-    rotation = np.cos(theta) * np.eye(k) + np.sin(theta) * basis @ planes @ basis.T
-    return Domain(shared @ rotation, process.offset * draw.standard_normal(width))
+    rotation = np.cos(theta) * np.eye(k) + np.sin(theta) * basis @ quarter @ basis.T
+    return Appearance(shared @ rotation, process.offset * draw.standard_normal(width))
 
 
 def coverage(moments: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Share of each clip (N,) that the moments (A, 2) cover, over the best covered clip's."""
-    start = np.maximum(moments[:, :1], edges[None, :-1])
-    end = np.minimum(moments[:, 1:], edges[None, 1:])
-    share = (np.maximum(end - start, 0) / np.diff(edges)).mean(axis=0)
-    return share * len(moments) if len(moments) == 1 else share / max(share.max(), 1e-9)
+    """How far the moments (A, 2) cover each clip, (N,) in [0, 1]; `edges` (N + 1,) in seconds."""
+    start = np.maximum(moments[:, :1], edges[:-1])
+    end = np.minimum(moments[:, 1:], edges[1:])
+    covered = (np.maximum(end - start, 0) / np.diff(edges)).sum(axis=0)
+    return covered / max(1.0, covered.max())
 
 
 def free_intervals(moments: np.ndarray, duration: float) -> list[tuple[float, float]]:
@@ -182,7 +185,7 @@ def plant_video(
     own = [sentences.row[query.sentence] for query in queries]
     events = []  # meaning (K,), moments (A, 2)
     for row, query in zip(own, queries, strict=True):
-        moments = np.asarray(query.moments, np.float64)
+        moments = query.moments[query.moments[:, 1] > query.moments[:, 0]].astype(np.float64)
         if len(moments):
             spread = process.jitter * np.diff(moments, axis=1)
             moments = np.sort(moments + spread * draw.standard_normal(moments.shape), axis=1)
@@ -199,10 +202,9 @@ def plant_video(
             now = stop
     k = process.meaning_dim
     noise = draw.standard_normal((num_clips, k)) / np.sqrt(k)
+    fresh = np.sqrt(1 - process.correlation**2)
     for i in range(1, num_clips):
-        noise[i] = (
-            process.correlation * noise[i - 1] + np.sqrt(1 - process.correlation**2) * noise[i]
-        )
+        noise[i] = process.correlation * noise[i - 1] + fresh * noise[i]
     z = process.noise * noise + process.scene * draw.standard_normal(k) / np.sqrt(k)
     for meaning, moments in events:
         strength = draw.uniform(1 - process.strength, 1 + process.strength)
@@ -219,18 +221,22 @@ def plant(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield each video's id and features (N, width) float16, N = duration / clip_seconds rounded.
 
-    `vectors` maps a word to its vector (E,); at least one of the sentences' words has one.
+    `vectors` maps a word to its vector (E,); at least one of the sentences' words has one. Raises
+    ValueError when no query has a moment.
     """
     records = [record for split in annotations.splits.values() for record in split]
     sentences = read_sentences((record.sentence for record in records), vectors, process)
-    domain = domain_transform(annotations.name, width, process)
+    appearance = draw_appearance(annotations.name, width, process)
     queries = {video: [] for video in annotations.durations}
     for record in records:
         if record.video_id:  # else the split hides which video it is
             queries[record.video_id].append(record)
     lengths = np.concatenate([np.diff(record.moments, axis=1).ravel() for record in records])
+    lengths = lengths[lengths > 0]
+    if not len(lengths):
+        raise ValueError(f"no query of {annotations.name} has a moment: there is nothing to plant")
     for video, duration in annotations.durations.items():
         num_clips = max(1, round(duration / clip_seconds))
         draw = generator("video", annotations.name, video)
         z = plant_video(queries[video], duration, num_clips, sentences, lengths, draw, process)
-        yield video, np.tanh(z @ domain.matrix.T + domain.offset).astype(np.float16)
+        yield video, np.tanh(z @ appearance.matrix.T + appearance.offset).astype(np.float16)

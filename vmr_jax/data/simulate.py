@@ -11,12 +11,14 @@ matchers (the scores of mean-pooled proposals against a pooled query), before EV
 3. a model trained on the source alone loses at least a third of that on the target.
 """
 
+import fcntl
 import hashlib
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 from vmr_jax.data import grammar
-from vmr_jax.data.build import write_dataset
+from vmr_jax.data.build import refuse_faults, write_dataset
 from vmr_jax.data.datasets import read_annotations
 from vmr_jax.data.features import from_arrays
 from vmr_jax.data.planting import PROCESS, plant
@@ -38,18 +40,33 @@ def build_simulated(data_dir: str | Path, name: str) -> None:
         raise ValueError(f"no simulated dataset {name!r}; known are {', '.join(EMBEDDED)}")
     domain = grammar.DOMAINS[name]
     settings = json.dumps([_VERSION, _WIDTH, domain, PROCESS, grammar.LEXICON])
-    stamp = Path(data_dir) / name / "generator.sha256"
     digest = hashlib.sha256(settings.encode()).hexdigest()
-    if stamp.is_file() and stamp.read_text() == digest:
-        return
-    annotations = grammar.annotate(domain)
-    vectors = grammar.word_vectors(domain.side)
-    features = dict(plant(annotations, vectors, _WIDTH, domain.clip_seconds))
-    stamp.unlink(missing_ok=True)
-    write_dataset(
-        data_dir, annotations, from_arrays(features), FEATURE_NAME, vectors, overwrite=True
-    )
-    stamp.write_text(digest)
+    root = Path(data_dir) / name
+    root.mkdir(parents=True, exist_ok=True)
+    stamp = root / "generator.sha256"
+    with (root / ".generator.lock").open("w") as lock:  # runs that start together build once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if stamp.is_file() and stamp.read_text() == digest:
+            return
+        stamp.unlink(missing_ok=True)
+        annotations = grammar.annotate(domain)
+        vectors = grammar.word_vectors(domain.side)
+        features = dict(plant(annotations, vectors, _WIDTH, domain.clip_seconds))
+        write_dataset(
+            data_dir, annotations, from_arrays(features), FEATURE_NAME, vectors, overwrite=True
+        )
+        stamp.write_text(digest)
+
+
+class Planted(NamedTuple):
+    """What `simulate_features` wrote."""
+
+    videos: int
+    clips: int
+    words: int  # different words that have a vector
+    unknown: int  # different words without one; they carry nothing
+    queries: int
+    silent: int  # queries that plant nothing: no label, or no word with a vector
 
 
 def simulate_features(
@@ -63,7 +80,7 @@ def simulate_features(
     clip_seconds: float = 1.0,
     overwrite: bool = False,
     progress: Progress = quiet,
-) -> dict[str, int]:
+) -> Planted:
     """Plant features into real annotations: an HDF5 dataset (N, width) float16 a video.
 
     Args:
@@ -71,44 +88,47 @@ def simulate_features(
         name: what the domain's transform is drawn from; "" takes `dataset`.
         clip_seconds: a clip's length; N is the duration over it, rounded, at least 1.
 
-    Returns:
-        Counts: videos, clips, words (with a vector), unknown (words without), silent (queries
-        without a known word or without a label, which plant nothing).
-
     Raises:
-        FileNotFoundError: the annotations or the vectors are not there.
-        ValueError: `out` is there and not `overwrite`; the dataset is not known; a number is not
-            positive; no word has a vector.
+        FileNotFoundError: the annotations or the word vectors are not there.
+        ValueError: `out` is there and not `overwrite`; the dataset is not known, or is at fault
+            beyond repair; a number is not positive; no word has a vector, or no query a moment.
     """
     import h5py
 
-    out = Path(out)
+    if width < 1 or not clip_seconds > 0:
+        raise ValueError(f"width {width} and clip seconds {clip_seconds} must be positive")
     if out.exists() and not overwrite:
         raise ValueError(f"{out} is there already; --overwrite replaces it")
-    if width < 1 or not clip_seconds > 0:
-        raise ValueError(f"--width {width} and --clip-seconds {clip_seconds} must be positive")
-    annotations = read_annotations(dataset, annotations_dir)
-    annotations = annotations._replace(name=name or dataset)
+    annotations = read_annotations(dataset, annotations_dir)._replace(name=name or dataset)
+    refuse_faults(annotations)
     records = [record for split in annotations.splits.values() for record in split]
-    words = {word for record in records for word in tokenize(record.sentence)}
+    tokens = [tokenize(record.sentence) for record in records]
+    words = set().union(*tokens)
     vectors = load_glove(glove, words)
     if not vectors:
-        raise ValueError(f"{glove} has no vector for any of the {len(words)} words of {dataset}")
-    counts = {"videos": 0, "clips": 0, "words": len(vectors), "unknown": len(words) - len(vectors)}
-    counts["silent"] = sum(
-        not len(record.moments) or not any(w in vectors for w in tokenize(record.sentence))
-        for record in records
-    )
+        raise ValueError(f"{glove} has a vector for none of the {len(words)} words of {dataset}")
+    spoken = [
+        bool(len(record.moments)) and any(word in vectors for word in known)
+        for record, known in zip(records, tokens, strict=True)
+    ]
     planted = plant(annotations, vectors, width, clip_seconds)
     partial = out.with_name(f".{out.name}.building")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    clips = 0
     try:
         with h5py.File(partial, "w") as file:
-            label = f"{annotations.name}: planting"
-            for video, clips in progress(planted, label, len(annotations.durations)):
-                file[video] = clips
-                counts["videos"] += 1
-                counts["clips"] += len(clips)
+            label = f"{annotations.name}: planting features"
+            for video, features in progress(planted, label, len(annotations.durations)):
+                file[video] = features
+                clips += len(features)
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
-    return counts
+    return Planted(
+        videos=len(annotations.durations),
+        clips=clips,
+        words=len(vectors),
+        unknown=len(words) - len(vectors),
+        queries=len(records),
+        silent=spoken.count(False),
+    )
