@@ -58,42 +58,42 @@ class AttentionUnit(nn.Module):
         return y @ self.fc_kernel.astype(self.dtype) + self.fc_bias.astype(self.dtype)
 
     def _score_kernel(self) -> Array:
-        """A_h = W_q,h W_k,h^T / sqrt(D / H): (H, D, D)."""
+        """A_h = W_q,h W_k,h^T / sqrt(D / H): (D, H, D)."""
         blocks = (self.dim, self.heads, self.dim // self.heads)
         query = self.query.astype(self.dtype).reshape(blocks)
         key = self.key.astype(self.dtype).reshape(blocks)
-        return jnp.einsum("dhe,fhe->hdf", query, key) * (blocks[2] ** -0.5)
+        return jnp.einsum("dhe,fhe->dhf", query, key) * (blocks[2] ** -0.5)
 
     def _value_kernel(self) -> Array:
-        """B_h = W_v,h W_fc,h: (H, D, D)."""
+        """B_h = W_v,h W_fc,h: (D, H, D)."""
         blocks = (self.dim, self.heads, self.dim // self.heads)
         value = self.value.astype(self.dtype).reshape(blocks)
         fc = self.fc_kernel.astype(self.dtype).reshape(*blocks[1:], self.dim)
-        return jnp.einsum("dhe,hef->hdf", value, fc)
+        return jnp.einsum("dhe,hef->dhf", value, fc)
 
     def keys_values(self, x: Array) -> tuple[Array, Array]:
-        """X A_h^T and X B_h, for attention that X's side prepares: (B, L, D) -> (B, H, L, D)."""
-        keys = jnp.einsum("bld,hed->bhle", x, self._score_kernel())
-        return keys, jnp.einsum("bld,hde->bhle", x, self._value_kernel())
+        """X A_h^T and X B_h, for attention that X's side prepares: (B, M, D) -> (B, M, H, D)."""
+        keys = jnp.einsum("bmd,ehd->bmhe", x, self._score_kernel())
+        return keys, jnp.einsum("bmd,dhe->bmhe", x, self._value_kernel())
 
     def queries(self, y: Array) -> Array:
-        """Y A_h, for attention that Y's side prepares: (B, L, D) -> (B, H, L, D)."""
-        return jnp.einsum("bld,hde->bhle", y, self._score_kernel())
+        """Y A_h, for attention that Y's side prepares: (B, L, D) -> (B, L, H, D)."""
+        return jnp.einsum("bld,dhe->blhe", y, self._score_kernel())
 
     def attend_prepared_x(
         self, y: Array, base: Array, keys: Array, values: Array, x_mask: Array
     ) -> Array:
         """Att(Y, X) before dropout, from Y (B, L, D), base(Y) and keys_values(X)."""
-        scores = jnp.einsum("bld,bhmd->bhlm", y, keys, preferred_element_type=jnp.float32)
+        scores = jnp.einsum("bld,bmhd->blhm", y, keys, preferred_element_type=jnp.float32)
         weight = masked_softmax(scores, x_mask[:, None, None]).astype(self.dtype)
-        return base + jnp.einsum("bhlm,bhmd->bld", weight, values)
+        return base + jnp.einsum("blhm,bmhd->bld", weight, values)
 
     def attend_prepared_y(self, queries: Array, base: Array, x: Array, x_mask: Array) -> Array:
-        """Att(Y, X) before dropout, from queries(Y), base(Y) and X (B, L, D)."""
-        scores = jnp.einsum("bhld,bmd->bhlm", queries, x, preferred_element_type=jnp.float32)
+        """Att(Y, X) before dropout, from queries(Y), base(Y) and X (B, M, D)."""
+        scores = jnp.einsum("blhd,bmd->blhm", queries, x, preferred_element_type=jnp.float32)
         weight = masked_softmax(scores, x_mask[:, None, None]).astype(self.dtype)
-        mixed = jnp.einsum("bhlm,bmd->bhld", weight, x)
-        return base + jnp.einsum("bhld,hde->ble", mixed, self._value_kernel())
+        mixed = jnp.einsum("blhm,bmd->blhd", weight, x)
+        return base + jnp.einsum("blhd,dhe->ble", mixed, self._value_kernel())
 
     def finish(self, out: Array, y_mask: Array, key: Array | None) -> Array:
         """Dropout (none where `key` is None), normalisation, and zero rows on padding."""
@@ -146,9 +146,9 @@ class VideoSide(NamedTuple):
 class QuerySide(NamedTuple):
     """What cross attention needs of a query, whichever video it is paired with."""
 
-    keys: Array  # (B, H, M, D) that the video attends
-    values: Array  # (B, H, M, D)
-    queries: Array  # (B, H, M, D) that attend the video
+    keys: Array  # (B, M, H, D) that the video attends
+    values: Array  # (B, M, H, D)
+    queries: Array  # (B, M, H, D) that attend the video
     base: Array  # (B, M, D)
     mask: Array  # (B, M)
 

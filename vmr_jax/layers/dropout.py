@@ -25,12 +25,17 @@ def dropout(key: Array | None, x: Array, rate: float) -> Array:
 
 
 def position_hash(key: Array, shape: tuple[int, ...]) -> Array:
-    """Uniform 32-bit integers (uint32) of `shape`: a hash of each element's position.
+    """Uniform integers (uint32) of `shape`: a hash of each element's position and the key."""
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    words = jax.random.key_data(key) if typed else key
+    first = _mix(words[0] ^ _mix(words[1] + jnp.uint32(0x9E3779B9)))
+    second = _mix(words[1] ^ first)
+    position = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
+    return _mix(position ^ first, second)
 
-    The rounds are C. Wellons' lowbias32; the two words of the key enter before and between them.
-    """
-    data = jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
-    bits = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape) ^ data[0]
-    bits = (bits ^ (bits >> 16)) * jnp.uint32(0x7FEB352D) ^ data[1]
+
+def _mix(bits: Array, between: Array | int = 0) -> Array:
+    """The rounds of C. Wellons' lowbias32; `between` enters after the first product."""
+    bits = ((bits ^ (bits >> 16)) * jnp.uint32(0x7FEB352D)) ^ jnp.uint32(between)
     bits = (bits ^ (bits >> 15)) * jnp.uint32(0x846CA68B)
     return bits ^ (bits >> 16)

@@ -66,18 +66,24 @@ def median_squared_distance(points: Array, valid: Array) -> Array:
     ranks = jnp.stack([(pairs - 1) // 2, pairs // 2])
     number = jnp.arange(len(points))
     digits = jnp.arange(1, 2**_BITS, dtype=jnp.uint32)
-    low = jnp.zeros(2, jnp.uint32)
-    for shift in range(32 - _BITS, -1, -_BITS):
-        candidates = low[:, None] + (digits << shift)  # (2, digits)
 
-        def tile(rows: Array, row_valid: Array, row_number: Array, candidates=candidates) -> Array:
+    def settle(step: Array, low: Array) -> Array:
+        shift = (32 - _BITS * (step + 1)).astype(jnp.uint32)
+        candidates = low + (digits << shift)[:, None]  # (digits, 2)
+
+        def tile(rows: Array, row_valid: Array, row_number: Array) -> Array:
             bits = jax.lax.bitcast_convert_type(_squared_distance(rows, points), jnp.uint32)
             keep = row_valid[:, None] & valid & (row_number[:, None] != number)
-            below = (bits < candidates[..., None, None]) & keep
-            return jnp.sum(below, axis=(-2, -1))
+            # One digit at a time: a comparison with all at once would be kept in memory.
+            return jax.lax.map(
+                lambda both: jnp.sum((bits < both[:, None, None]) & keep, axis=(1, 2)), candidates
+            )
 
-        counts = _sum_over_tiles(tile, points, valid, number)
-        low += jnp.sum(counts <= ranks[:, None], axis=-1).astype(jnp.uint32) << shift
+        below = _sum_over_tiles(tile, points, valid, number)
+        digit = jnp.sum(below <= ranks, axis=0).astype(jnp.uint32)
+        return low + (digit << shift)
+
+    low = jax.lax.fori_loop(0, 32 // _BITS, settle, jnp.zeros(2, jnp.uint32))
     middle = jax.lax.bitcast_convert_type(low, jnp.float32)
     return jnp.where(count > 1, jnp.mean(middle), 0)
 

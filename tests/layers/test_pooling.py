@@ -1,0 +1,28 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vmr_jax.layers.pooling import masked_max, masked_mean
+
+
+def _rows(seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((3, 5, 4)).astype(np.float32) - 3
+    mask = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1], [0, 0, 0, 0, 0]], bool)
+    return x, mask
+
+
+def test_max_and_mean_read_valid_rows_only():
+    x, mask = _rows()
+    np.testing.assert_allclose(masked_max(x, mask)[0], x[0, :3].max(0))
+    np.testing.assert_allclose(masked_mean(x, mask)[0], x[0, :3].mean(0), rtol=1e-6)
+    np.testing.assert_allclose(masked_mean(x, mask)[1], x[1].mean(0), rtol=1e-6)
+
+
+def test_a_row_without_valid_entries_is_zero_with_a_zero_gradient():
+    x, mask = _rows()
+    for pool in (masked_max, masked_mean):
+        assert not np.asarray(pool(x, mask)[2]).any()
+        gradient = jax.grad(lambda x, pool=pool: pool(x, mask).sum())(jnp.asarray(x))
+        assert np.isfinite(gradient).all()
+        assert not np.asarray(gradient)[~mask].any()

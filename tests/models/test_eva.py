@@ -1,0 +1,244 @@
+"""EVA against its formulas written out, and what must not influence it."""
+
+import eva_cases as cases
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from eva_reference import Reference, alignment, domain, joint, mmd, windows
+
+from configs import eva as eva_config
+from vmr_jax import models
+from vmr_jax.models import eva
+from vmr_jax.types import DataSpec, HybridBatch
+
+NEGATIVES = ([1, 2, 3, 0], [2, 3, 0, 1])
+
+
+@pytest.fixture
+def fixed_negatives(monkeypatch):
+    """Give every item the negatives of NEGATIVES, queries first."""
+    turn = iter(range(10**6))
+
+    def draw(key, video_id, weight):
+        del key
+        index = jnp.asarray(NEGATIVES[next(turn) % 2])
+        return index, jnp.ones(len(video_id), bool)
+
+    monkeypatch.setattr(eva, "other_video", draw)
+
+
+def _literal(c, params, batches):
+    """Every term of the hybrid loss, each as the specification has it."""
+    p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    weak, full = Reference(c, p, True), Reference(c, p, False)
+    target, source = cases.valid_pairs(batches.target), cases.valid_pairs(batches.source)
+    views = [full.views(*pair) for pair in source], [weak.views(*pair) for pair in target]
+    (source_video, source_query), (target_video, target_query) = map(joint, views)
+    weight = c["lambda"]
+    return {
+        "weak": weak.matching(target, NEGATIVES),
+        "full_match": weight.f * full.matching(source, NEGATIVES),
+        "boundary": weight.f * weight.r * full.boundaries(source, batches.source.span),
+        "align": weight.align * alignment(weight.vid, *views),
+        "domain": weight.domain * domain(p["domain"]["domain"], *views),
+        "domain_mmd": weight.domain
+        * (mmd(source_video, target_video) + mmd(source_query, target_query)),
+    }
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {},
+        {"cross_position": "after_self1", "cross_update": "sequential", "full__match": "proposals"},
+        {"cross_position": "before_self2", "attn__heads": 2, "query_pool_stage": "before"},
+        {"attn__layer_norm": "post", "fusion__fc_out": "2d", "full__match": "sim_max"},
+        {"fusion__fc_out": "identity", "share": ("self1", "head"), "cross_update": "sequential"},
+    ],
+)
+def test_every_term_equals_its_formula(switches, fixed_negatives):
+    c = cases.config(**switches)
+    made, params = cases.system(c)
+    batches = cases.example(c)
+    found = jax.jit(lambda p, b: cases.means(made, p, b))(params, batches)
+    expected = _literal(c, params, batches)
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_the_gradient_equals_a_float64_difference_of_the_formulas(fixed_negatives):
+    c = cases.config(losses__align=False, losses__domain=False)
+    made, params = cases.system(c)
+    batches = cases.example(c)
+    gradient = jax.jit(jax.grad(lambda p: cases.total(made, p, batches)))(params)
+    rng = np.random.default_rng(5)
+    names = ("weak", "full_match", "boundary")
+
+    def literal(step):
+        moved = jax.tree.map(lambda x, d: np.asarray(x, np.float64) + step * d, params, direction)
+        p = {**moved, "domain": {"domain": None}}
+        weak, full = Reference(c, p, True), Reference(c, p, False)
+        target, source = cases.valid_pairs(batches.target), cases.valid_pairs(batches.source)
+        terms = weak.matching(target, NEGATIVES), full.matching(source, NEGATIVES)
+        return sum(terms) + 0.1 * full.boundaries(source, batches.source.span)
+
+    assert set(cases.means(made, params, batches)) == set(names)
+    for _ in range(3):
+        direction = jax.tree.map(lambda x: rng.standard_normal(x.shape), params)
+        expected = (literal(1e-6) - literal(-1e-6)) / 2e-6
+        found = sum(jax.tree.leaves(jax.tree.map(lambda g, d: np.vdot(g, d), gradient, direction)))
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def _fixed_first(key, video_id, weight):
+    """Negatives that do not depend on the number of padded items: the first other video."""
+    del key
+    allowed = (video_id[:, None] != video_id[None]) & (weight[None] > 0)
+    return jnp.argmax(allowed, -1), allowed.any(-1)
+
+
+def test_padding_changes_no_loss_and_no_prediction():
+    c = cases.config()
+    made, params = cases.system(c)
+    batches = cases.example(c)
+    loss = jax.jit(lambda p, b: cases.means(made, p, b))
+    small = loss(params, batches)
+    large = loss(params, HybridBatch(*(cases.pad(b) for b in batches)))
+    for name in small:
+        np.testing.assert_allclose(small[name], large[name], atol=1e-5, err_msg=name)
+    predict = jax.jit(made.predict)
+    for one, other in zip(
+        predict(params, batches.target), predict(params, cases.pad(batches.target)), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_items_of_weight_zero_influence_nothing(monkeypatch):
+    monkeypatch.setattr(eva, "other_video", _fixed_first)
+    c = cases.config()
+    made, params = cases.system(c)
+    batches = cases.example(c, size=4)
+    more = cases.example(c, size=6)
+    weight = np.array([1, 1, 1, 1, 0, 0], np.float32)
+    padded = HybridBatch(
+        *(
+            jax.tree.map(lambda a, b: np.concatenate([a, b[4:]]), small, large)._replace(
+                weight=weight
+            )
+            for small, large in zip(batches, more, strict=True)
+        )
+    )
+    run = jax.jit(jax.value_and_grad(lambda p, b: cases.total(made, p, b)))
+    (loss, gradient), (again, other) = run(params, batches), run(params, padded)
+    np.testing.assert_allclose(loss, again, rtol=1e-6)
+    for one, two in zip(jax.tree.leaves(gradient), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+def test_the_loss_is_that_of_the_key_and_dropout_uses_it():
+    c = cases.config(dropout=0.3)
+    made, params = cases.system(c)
+    batches = cases.example(c)
+    loss = jax.jit(lambda key: cases.total(made, params, batches, key))
+    assert loss(jax.random.key(1)) == loss(jax.random.key(1))
+    assert loss(jax.random.key(1)) != loss(jax.random.key(2))
+    plain = jax.tree.leaves(jax.jit(made.predict)(params, batches.target))
+    again = jax.tree.leaves(made.predict(params, batches.target))
+    for one, other in zip(plain, again, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_without_another_video_only_the_positive_term_is_left():
+    c = cases.config(branches__full=False)
+    made, params = cases.system(c)
+    target = cases.example(c)._replace(video_id=np.zeros(4, np.int32))
+    total, count = made.loss(params, target, jax.random.key(0), 0)["weak"]
+    p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    expected = Reference(c, p, True).matching(cases.valid_pairs(target), [[None] * 4] * 2)
+    assert count == 4
+    np.testing.assert_allclose(total / count, expected, rtol=1e-5)
+
+
+def test_predictions_are_the_ranked_proposals_in_seconds():
+    c = cases.config(eval__nms=1.0)
+    made, params = cases.system(c)
+    target = cases.example(c).target
+    found = jax.jit(made.predict)(params, target)
+    p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    reference = Reference(c, p, True)
+    for b, (v, q) in enumerate(cases.valid_pairs(target)):
+        spans = np.array(windows(len(v), (2, 4), 2)) * 1.5
+        logits = reference.rows_and_logits(v, q)[1]
+        order = np.argsort(-logits, kind="stable")[:4]
+        kept = len(order)
+        np.testing.assert_allclose(found.start[b, :kept], spans[order, 0], atol=1e-5)
+        np.testing.assert_allclose(found.end[b, :kept], spans[order, 1], atol=1e-5)
+        expected = 1 / (1 + np.exp(-logits[order]))
+        np.testing.assert_allclose(found.score[b, :kept], expected, atol=1e-5)
+        assert (np.asarray(found.score[b, kept:]) == -np.inf).all()
+
+
+def test_suppression_never_changes_the_first_moment():
+    made, params = cases.system(cases.config(eval__nms=0.3))
+    plain, _ = cases.system(cases.config(eval__nms=1.0))
+    target = cases.batch(cases.SPECS["target"], 6)
+    one, other = made.predict(params, target), plain.predict(params, target)
+    np.testing.assert_array_equal(one.start[:, 0], other.start[:, 0])
+    np.testing.assert_array_equal(one.end[:, 0], other.end[:, 0])
+
+
+def test_a_model_of_the_source_alone_searches_start_times_end():
+    c = cases.config(branches__weak=False, eval__nms=1.0)
+    made, params = cases.system(c)
+    target = cases.batch(cases.SPECS["target"])
+    found = jax.jit(made.predict)(params, target)
+    p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    reference = Reference(c, p, False)
+    for b, (v, q) in enumerate(cases.valid_pairs(target)):
+        _, start, end = reference.boundary(*reference.views(v, q)[2])
+        start, end = (np.exp(x) / np.exp(x).sum() for x in (start, end))
+        product = np.triu(np.outer(start, end))
+        first, last = np.unravel_index(product.argmax(), product.shape)
+        np.testing.assert_allclose(found.start[b, 0], first * 1.5, atol=1e-5)
+        np.testing.assert_allclose(found.end[b, 0], (last + 1) * 1.5, atol=1e-5)
+        np.testing.assert_allclose(found.score[b, 0], product.max(), atol=1e-5)
+
+
+def test_a_model_of_the_source_alone_can_rank_the_targets_windows():
+    c = cases.config(branches__weak=False, full__match="proposals", eval__nms=1.0)
+    made, params = cases.system(c)
+    target = cases.batch(cases.SPECS["target"])
+    found = jax.jit(made.predict)(params, target)
+    p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    c.source.windows, c.source.stride = c.target.windows, c.target.stride
+    reference = Reference(c, p, False)
+    for b, (v, q) in enumerate(cases.valid_pairs(target)):
+        logits = reference.rows_and_logits(v, q)[1]
+        best = windows(len(v), (2, 4), 2)[logits.argmax()]
+        np.testing.assert_allclose([found.start[b, 0], found.end[b, 0]], np.array(best) * 1.5)
+
+
+@pytest.mark.parametrize(
+    ("width", "at_test", "training"), [(1024, 2_045_953, 3_765_006), (500, 1_911_809, 3_496_718)]
+)
+def test_parameters_of_the_papers_set_up(width, at_test, training):
+    c = eva_config.get_config("tvr,charades_sta" if width == 1024 else "tvr,activitynet_captions")
+    specs = {
+        role: DataSpec(width, 300, c[role].max_clips, c[role].max_words)
+        for role in ("source", "target")
+    }
+    made = models.make(c, specs)
+    params = jax.eval_shape(made.init, jax.random.key(0), None)
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == training
+    tested = {"shared": params["shared"], "weak": params["weak"]}
+    assert sum(leaf.size for leaf in jax.tree.leaves(tested)) == at_test
+    c.branches.full = False
+    alone = jax.eval_shape(models.make(c, specs).init, jax.random.key(0), None)
+    assert sum(leaf.size for leaf in jax.tree.leaves(alone)) == at_test
+    batches = HybridBatch(*(cases.batch(specs[role], 6) for role in ("source", "target")))
+    terms = jax.eval_shape(made.loss, params, batches, jax.random.key(0), 0)
+    assert all(leaf.shape == () for leaf in jax.tree.leaves(terms))
+    moments = jax.eval_shape(made.predict, params, batches.target)
+    assert all(leaf.shape == (6, c.eval.top_k) for leaf in moments)

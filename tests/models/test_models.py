@@ -1,0 +1,13 @@
+import pytest
+from ml_collections import ConfigDict
+
+from vmr_jax import models
+
+
+def test_an_unknown_system_is_refused_with_the_known_ones():
+    config = ConfigDict({"system": "evaa"})
+    for function in (models.domains, models.pretraining, lambda c: models.make(c, {})):
+        with pytest.raises(
+            ValueError, match="config.system='evaa' is not known. Known systems: .*eva"
+        ):
+            function(config)
