@@ -1,5 +1,6 @@
 """Fixtures that several tests share: a prepared pair of tiny domains and a small EVA on it."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -8,7 +9,7 @@ from vmr_jax.data.build import write_dataset
 from vmr_jax.data.features import from_arrays
 from vmr_jax.data.records import Annotations, MomentRecord
 
-_WORDS = "a person opens closes the door window box red blue".split()
+_WORDS = ["a", "person", "opens", "closes", "the", "door", "window", "box", "red", "blue"]
 
 
 def write_toy(data_dir, name: str, videos: int = 24, width: int = 8, seed: int = 0) -> None:
@@ -29,6 +30,13 @@ def write_toy(data_dir, name: str, videos: int = 24, width: int = 8, seed: int =
     vectors = {word: rng.normal(size=6).astype(np.float32) for word in _WORDS}
     annotations = Annotations(name, splits, durations, [], {})
     write_dataset(data_dir, annotations, from_arrays(features), "features", vectors)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache(tmp_path_factory):
+    """Programs that several tests compile are compiled once."""
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 @pytest.fixture(scope="session")

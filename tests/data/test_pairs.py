@@ -79,3 +79,15 @@ def test_both_paths_give_the_same_batch(sampling):
         np.testing.assert_array_equal(np.asarray(left, right.dtype), right, err_msg=name)
     assert not streamed.video[~streamed.video_mask].any()
     assert not streamed.query[~streamed.query_mask].any()
+
+
+def test_a_split_that_hides_its_videos_is_refused():
+    toy = dataset()
+    table = toy.splits["train"]._replace(video=np.array([0, -1, 1, 2], np.int32))
+    with pytest.raises(ValueError, match="hides which video"):
+        make_domain(toy._replace(splits={"test": table}), "test", settings())
+
+
+def test_a_dataset_without_word_vectors_is_refused():
+    with pytest.raises(ValueError, match="without word vectors.*--glove"):
+        make_domain(dataset()._replace(vectors=np.zeros((9, 0))), "train", settings())

@@ -57,6 +57,16 @@ def make_domain(
         table = _take(table, rows)
     if not len(table.video):
         raise ValueError(f"split {split!r} of dataset {dataset.name} has no queries")
+    if (table.video < 0).any():
+        raise ValueError(
+            f"split {split!r} of dataset {dataset.name} hides which video a query is about: "
+            "moments cannot be retrieved from a given video"
+        )
+    if not dataset.vectors.shape[1]:
+        raise ValueError(
+            f"dataset {dataset.name} was prepared without word vectors: prepare it again with "
+            "`vmr prepare ... --glove FILE --overwrite`"
+        )
     video_row, video = np.unique(table.video, return_inverse=True)
     duration = dataset.videos.duration[video_row]
     num_clips = clips.num_sampled(

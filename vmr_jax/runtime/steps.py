@@ -20,11 +20,14 @@ def term_means(terms: LossTerms) -> dict[str, Array]:
 
 
 def train_step(
-    state: TrainState, batch, key: Array, *, system: System, optimizer
+    state: TrainState, batch, seed: Array, *, system: System, optimizer
 ) -> tuple[TrainState, dict[str, Array]]:
-    """One update. Returns the new state and the loss, its terms and the gradient's norm."""
+    """One update, its randomness from (seed, state.step).
+
+    Returns the new state and, as metrics, the loss, its terms and the gradient's norm.
+    """
     batch = jax.tree.map(_as_float32, batch)
-    step_key = jax.random.fold_in(key, state.step)
+    step_key = jax.random.fold_in(jax.random.key(seed), state.step)
 
     def loss_of(params):
         means = term_means(system.loss(params, batch, step_key, state.step))
@@ -33,30 +36,30 @@ def train_step(
     (loss, means), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    metrics = {"loss": loss, **means, "grad_norm": optax.global_norm(grads)}
+    metrics = {"loss": loss, **means, "grad_norm": _norm(grads)}
     return TrainState(state.step + 1, params, opt_state), metrics
 
 
 def make_batch_step(system: System, optimizer, mesh: Mesh, state: TrainState):
-    """jit: (state, batch, key) -> (state, metrics), for batches that come from the host."""
+    """jit: (state, batch, seed) -> (state, metrics), for batches that come from the host."""
 
-    def step(state, batch, key):
-        return train_step(state, batch, key, system=system, optimizer=optimizer)
+    def step(state, batch, seed):
+        return train_step(state, batch, seed, system=system, optimizer=optimizer)
 
     placed = _shardings(state)
     return jax.jit(step, donate_argnums=0, out_shardings=(placed, replicated(mesh)))
 
 
 def make_scan(system: System, optimizer, mesh: Mesh, state: TrainState):
-    """jit: (state, {domain: tables}, {domain: rows (steps, B)}, key) -> (state, metrics (steps,)).
+    """jit: (state, {domain: tables}, {domain: rows (steps, B)}, seed) -> (state, metrics (steps,)).
 
     The tables are arguments, so that they are neither constants nor copies.
     """
 
-    def scan(state, tables: dict[str, ResidentTables], rows: dict[str, Array], key: Array):
+    def scan(state, tables: dict[str, ResidentTables], rows: dict[str, Array], seed: Array):
         def body(state, rows):
             batch = as_batch({name: _gather(tables[name], rows[name], mesh) for name in rows})
-            return train_step(state, batch, key, system=system, optimizer=optimizer)
+            return train_step(state, batch, seed, system=system, optimizer=optimizer)
 
         return jax.lax.scan(body, state, rows)
 
@@ -82,6 +85,10 @@ def _gather(tables: ResidentTables, rows: Array, mesh: Mesh) -> Batch:
     rows = jax.lax.with_sharding_constraint(rows, along_batch(mesh))
     batch = gather_batch(tables, rows, jnp.ones(rows.shape, jnp.float32))
     return jax.lax.with_sharding_constraint(batch, along_batch(mesh))
+
+
+def _norm(tree) -> Array:
+    return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)))
 
 
 def _as_float32(leaf: Array) -> Array:

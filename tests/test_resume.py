@@ -1,0 +1,132 @@
+"""A run that is killed and started again ends with the same parameters, bit for bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import pytest
+
+from tests.conftest import small_settings
+from vmr_jax.runtime.checkpoint import Checkpoints
+
+EPOCHS = 24
+SECONDS = 240  # until a run that hangs fails the test
+
+
+def command(workdir, toy_data, residency, **changes):
+    settings = small_settings(toy_data) | {"epochs": EPOCHS, "data.residency": residency} | changes
+    flags = [f"--config.{key}={value}" for key, value in settings.items()]
+    config = "--config=configs/eva.py:toy_source,toy_target"
+    return [sys.executable, "-m", "vmr_jax.main", config, f"--workdir={workdir}", *flags]
+
+
+@pytest.fixture
+def start(compilation_cache, request, tmp_path):
+    """Start the command in the background; what is left of it ends with the test."""
+    started = []
+
+    def run(arguments):
+        log = (tmp_path / f"log{len(started)}").open("w+")
+        environment = os.environ | {
+            "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
+            "JAX_PLATFORMS": "cpu",
+        }
+        process = subprocess.Popen(
+            arguments,
+            cwd=request.config.rootpath,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        process.log = log
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def output_of(process) -> str:
+    process.log.seek(0)
+    return process.log.read()
+
+
+def finish(process, code: int = 0) -> str:
+    process.wait(timeout=SECONDS)
+    assert process.returncode == code, output_of(process)
+    return output_of(process)
+
+
+def wait_until(process, condition):
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert process.poll() is None, output_of(process)
+        assert time.monotonic() < deadline, "the run hangs"
+        time.sleep(0.002)
+
+
+def logged_steps(workdir):
+    path = workdir / "metrics.jsonl"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def final_state(workdir):
+    checkpoints = Checkpoints(workdir / "checkpoints", read_only=True)
+    step = checkpoints.steps()[-1]
+    return step, checkpoints.meta(step)["checksums"]
+
+
+@pytest.mark.parametrize("residency", ["device", "host"])
+def test_killed_at_several_moments(tmp_path, toy_data, start, residency):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    finish(start(command(whole, toy_data, residency)))
+    moments = {
+        "before the first step": lambda: (broken / "config.json").exists(),
+        "amid the steps": lambda: logged_steps(broken) >= 9,
+        "amid a save": lambda: (
+            logged_steps(broken) >= 20 and any((broken / "checkpoints").glob("*tmp*"))
+        ),
+        "late": lambda: logged_steps(broken) >= 36,
+    }
+    for moment in moments.values():
+        process = start(command(broken, toy_data, residency))
+        wait_until(process, moment)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    output = finish(start(command(broken, toy_data, residency)))
+    assert f"resuming {broken} at step" in output
+    assert final_state(broken) == final_state(whole)
+    assert final_state(whole)[0] == 6 * EPOCHS
+    lines = [(run / "metrics.jsonl").read_text().splitlines() for run in (whole, broken)]
+    assert [json.loads(x) for x in lines[0]] == [json.loads(x) for x in lines[1]]
+    name = "eval/toy_target_test/predictions.jsonl"
+    assert (broken / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, toy_data, start):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    changes = {"checkpoint_every": 100}  # so that only the signal can have saved
+    finish(start(command(whole, toy_data, "device", **changes)))
+    process = start(command(broken, toy_data, "device", **changes))
+    wait_until(process, lambda: logged_steps(broken) >= 7)
+    process.send_signal(signal.SIGTERM)
+    output = finish(process, code=143)
+    assert "stopped by a signal; saved step" in output
+    step, _ = final_state(broken)
+    assert 0 < step < 6 * EPOCHS
+    output = finish(start(command(broken, toy_data, "device", **changes)))
+    assert f"resuming {broken} at step {step}" in output
+    assert final_state(broken) == final_state(whole)
+
+
+def test_a_mistake_ends_in_one_line(tmp_path, toy_data, start):
+    process = start(command(tmp_path, toy_data, "device", share="('self3',)"))
+    output = finish(process, code=1)
+    assert "self3" in output and "Traceback" not in output
+    assert output.strip().count("\n") <= 3
