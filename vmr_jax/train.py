@@ -89,7 +89,7 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
             record(log, pending)
             pending = (begin, metrics)
             epoch, inside = divmod(end, steps_per_epoch)
-            stopping = stop.wanted(end)
+            stopping = stop.wanted()
             due = not inside and epoch % config.checkpoint_every == 0
             if not (due or stopping or end == last_step):
                 continue
@@ -139,6 +139,7 @@ class _StopRequest:
 
     def __enter__(self):
         self._asked = False
+        self._questions = 0
         self._previous = None
         if jax.process_count() == 1:
             self._previous = signal.signal(signal.SIGTERM, self._ask)
@@ -151,9 +152,10 @@ class _StopRequest:
     def _ask(self, *_):
         self._asked = True
 
-    def wanted(self, step: int) -> bool:
+    def wanted(self) -> bool:
         if jax.process_count() > 1:
-            return multihost_utils.reached_preemption_sync_point(step)
+            self._questions += 1  # the processes agree on a number, so none may be left out
+            return multihost_utils.reached_preemption_sync_point(self._questions)
         return self._asked
 
 
