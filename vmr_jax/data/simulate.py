@@ -3,12 +3,14 @@
 The generative process and its equations stand in planting.py, the embedded pair's sentences and
 moments in grammar.py.
 
-The constants were chosen once, by three conditions on the embedded pair, with small reference
-matchers (the scores of mean-pooled proposals against a pooled query), before EVA was run on it:
+The constants were chosen once, by three conditions on the embedded pair, with two reference
+matchers that are not EVA's code and not part of the project: (a) a bilinear score of mean-pooled
+proposals and a pooled query, (b) a small network with attention within and across both. R@1,IoU=0.5
+on the target's test split, (a) / (b), one seed:
 
-1. `location_prior` lies far below a trained model;
-2. a model trained on the target's own boundaries stays clearly below 100 %;
-3. a model trained on the source alone loses at least a third of that on the target.
+1. `location_prior` lies far below a trained model: 15.6, against 63.9 / 37.3 trained weakly;
+2. a model trained on the target's own boundaries stays clearly below 100: 63.9 / 64.7;
+3. one trained on the source's boundaries alone loses at least a third of that: 27.6 / 20.7.
 """
 
 import fcntl
