@@ -36,7 +36,9 @@ def get_config(domains: str = "") -> ConfigDict:
     config.full = ConfigDict({"match": "clips"})  # clips | proposals | sim_max (A11)
     config.share = ("cross",)  # of self1, self2, cross, head, proj (A12, Table 6)
     config.losses = ConfigDict({"align": True, "domain": True})  # Table 5
-    config["lambda"] = ConfigDict({"r": 0.1, "f": 1.0, "vid": 0.8, "domain": 0.01, "align": 1.0})
+    config.lambdas = ConfigDict(  # of the losses; "lambda" cannot be a flag
+        {"r": 0.1, "f": 1.0, "vid": 0.8, "domain": 0.01, "align": 1.0}
+    )
     config.domain = ConfigDict(
         {
             "form": "grl_plus",  # grl_plus | minus_no_grl | literal (A8)

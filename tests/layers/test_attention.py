@@ -27,7 +27,7 @@ def _inputs(seed=0):
 
 def _literal(params, y, x, y_mask, x_mask, heads=1, layer_norm="none"):
     """Eq. 1 as printed, one head and one row at a time, in float64."""
-    p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    p = jax.tree.map(lambda leaf: np.asarray(leaf).astype(np.float64), params)
     out = np.zeros(y.shape)
     width = DIM // heads
     for b in range(len(y)):

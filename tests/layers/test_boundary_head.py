@@ -19,7 +19,7 @@ def test_the_head_equals_the_formulas_of_the_specification():
     head = BoundaryHead(DIM)
     params = head.init(jax.random.key(0), *inputs)["params"]
     out = head.apply({"params": params}, *inputs)
-    p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    p = jax.tree.map(lambda leaf: np.asarray(leaf).astype(np.float64), params)
     for b in range(2):
         words, clips = query[b, query_mask[b]], video[b, video_mask[b]]
         score = np.exp(words @ p["word_score"]["kernel"][:, 0])

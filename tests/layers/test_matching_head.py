@@ -10,7 +10,7 @@ DIM = 6
 
 def _literal(params, rows, query):
     """Eq. 3 with every joint vector j_k built, in float64."""
-    p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    p = jax.tree.map(lambda leaf: np.asarray(leaf).astype(np.float64), params)
     query = np.broadcast_to(query[:, None], rows.shape)
     both = np.concatenate([rows, query], -1)
     joint = both @ p["fc_kernel"] + p["fc_bias"] if "fc_kernel" in p else both

@@ -93,7 +93,13 @@ def pad(b, clips=3, words=2):
 
 def valid_pairs(b):
     """The valid clips and words of each pair, float64."""
+    b = jax.tree.map(np.asarray, b)
     return [
         (v[vm].astype(np.float64), q[qm].astype(np.float64))
         for v, vm, q, qm in zip(b.video, b.video_mask, b.query, b.query_mask, strict=True)
     ]
+
+
+def float64(params):
+    """Parameters as float64 NumPy arrays."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf).astype(np.float64), params)

@@ -30,12 +30,12 @@ def fixed_negatives(monkeypatch):
 
 def _literal(c, params, batches):
     """Every term of the hybrid loss, each as the specification has it."""
-    p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    p = cases.float64(params)
     weak, full = Reference(c, p, True), Reference(c, p, False)
     target, source = cases.valid_pairs(batches.target), cases.valid_pairs(batches.source)
     views = [full.views(*pair) for pair in source], [weak.views(*pair) for pair in target]
     (source_video, source_query), (target_video, target_query) = map(joint, views)
-    weight = c["lambda"]
+    weight = c.lambdas
     return {
         "weak": weak.matching(target, NEGATIVES),
         "full_match": weight.f * full.matching(source, NEGATIVES),
@@ -77,7 +77,7 @@ def test_the_gradient_equals_a_float64_difference_of_the_formulas(fixed_negative
     names = ("weak", "full_match", "boundary")
 
     def literal(step):
-        moved = jax.tree.map(lambda x, d: np.asarray(x, np.float64) + step * d, params, direction)
+        moved = jax.tree.map(lambda x, d: x + step * d, cases.float64(params), direction)
         p = {**moved, "domain": {"domain": None}}
         weak, full = Reference(c, p, True), Reference(c, p, False)
         target, source = cases.valid_pairs(batches.target), cases.valid_pairs(batches.source)
@@ -155,7 +155,7 @@ def test_without_another_video_only_the_positive_term_is_left():
     made, params = cases.system(c)
     target = cases.example(c)._replace(video_id=np.zeros(4, np.int32))
     total, count = made.loss(params, target, jax.random.key(0), 0)["weak"]
-    p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    p = cases.float64(params)
     expected = Reference(c, p, True).matching(cases.valid_pairs(target), [[None] * 4] * 2)
     assert count == 4
     np.testing.assert_allclose(total / count, expected, rtol=1e-5)
@@ -166,7 +166,7 @@ def test_predictions_are_the_ranked_proposals_in_seconds():
     made, params = cases.system(c)
     target = cases.example(c).target
     found = jax.jit(made.predict)(params, target)
-    p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    p = cases.float64(params)
     reference = Reference(c, p, True)
     for b, (v, q) in enumerate(cases.valid_pairs(target)):
         spans = np.array(windows(len(v), (2, 4), 2)) * 1.5
@@ -194,7 +194,7 @@ def test_a_model_of_the_source_alone_searches_start_times_end():
     made, params = cases.system(c)
     target = cases.batch(cases.SPECS["target"])
     found = jax.jit(made.predict)(params, target)
-    p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    p = cases.float64(params)
     reference = Reference(c, p, False)
     for b, (v, q) in enumerate(cases.valid_pairs(target)):
         _, start, end = reference.boundary(*reference.views(v, q)[2])
@@ -211,7 +211,7 @@ def test_a_model_of_the_source_alone_can_rank_the_targets_windows():
     made, params = cases.system(c)
     target = cases.batch(cases.SPECS["target"])
     found = jax.jit(made.predict)(params, target)
-    p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    p = cases.float64(params)
     c.source.windows, c.source.stride = c.target.windows, c.target.stride
     reference = Reference(c, p, False)
     for b, (v, q) in enumerate(cases.valid_pairs(target)):

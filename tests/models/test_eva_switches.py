@@ -104,7 +104,7 @@ def _domain_gradients(form):
         return domain_loss(run(source), run(target), *weights)
 
     both = [jax.grad(f, (0, 1))(params["domain"], parts) for f in (term, plain)]
-    return *both, c["lambda"].domain
+    return *both, c.lambdas.domain
 
 
 @pytest.mark.parametrize(
@@ -236,8 +236,10 @@ def test_the_weak_branch_of_a_hybrid_run_can_be_restored_alone():
     )
 
 
-def test_lambdas_can_be_set_from_the_command_line():
+def test_lambdas_can_be_set_from_the_command_line(monkeypatch):
+    line = ["main", "--config=configs/eva.py", "--config.lambdas.r=0.2", "--config.lambdas.vid=0.5"]
+    monkeypatch.setattr("sys.argv", line)  # where config_flags looks for overrides
     values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", "configs/eva.py", flag_values=values)
-    values(["main", "--config=configs/eva.py", "--config.lambda.r=0.2", "--config.lambda.vid=0.5"])
-    assert values.config["lambda"].r == 0.2 and values.config["lambda"].vid == 0.5
+    config_flags.DEFINE_config_file("config", flag_values=values)
+    values(line)
+    assert values.config.lambdas.r == 0.2 and values.config.lambdas.vid == 0.5

@@ -234,7 +234,7 @@ def _full_terms(
     boundary = boundary_loss(
         scores.start, scores.end, batch.span, batch.video_mask, batch.weight, config.boundary_prob
     )
-    weight = config["lambda"]
+    weight = config.lambdas
     terms = {
         "full_match": _scaled(bce, weight.f),
         "boundary": _scaled(boundary, weight.f * weight.r),
@@ -255,13 +255,13 @@ def _hybrid_loss(
     weights = batch.source.weight, batch.target.weight
     if config.losses.align:
         align = _alignment(config, source, target, weights, align_key)
-        terms["align"] = (config["lambda"].align * align, jnp.ones(()))
+        terms["align"] = (config.lambdas.align * align, jnp.ones(()))
     if config.losses.domain:
         joint = _pooled(source.after), _pooled(target.after)
         adversarial = _adversarial(weak, params["domain"], joint, weights)
         terms["domain"] = (adversarial, jnp.ones(()))
         if config.domain.extra_mmd != "none":
-            extra = config["lambda"].domain * _extra_mmd(config, joint, weights)
+            extra = config.lambdas.domain * _extra_mmd(config, joint, weights)
             terms["domain_mmd"] = (extra, jnp.ones(()))
     return terms
 
@@ -314,7 +314,7 @@ def _alignment(
     for stage, (source_pair, target_pair) in enumerate(
         [(source.before, target.before), (source.after, target.after)]
     ):
-        for part, factor in ((0, config["lambda"].vid), (2, 1.0)):
+        for part, factor in ((0, config.lambdas.vid), (2, 1.0)):
             samples = [
                 _samples(config, pair[part], pair[part + 1], weight, jax.random.fold_in(key, tag))
                 for pair, weight, tag in (
@@ -375,11 +375,11 @@ def _adversarial(branch: Branch, params: Params, joint, weights: tuple[Array, Ar
 
     stop = jax.lax.stop_gradient
     if config.domain.form == "minus_no_grl":
-        features = config["lambda"].domain * loss(stop(params), source, target)
+        features = config.lambdas.domain * loss(stop(params), source, target)
         return loss(params, stop(source), stop(target)) - features
     sign = 1 if config.domain.form == "grl_plus" else -1
     reversed_loss = loss(params, gradient_reversal(source), gradient_reversal(target))
-    return sign * config["lambda"].domain * reversed_loss
+    return sign * config.lambdas.domain * reversed_loss
 
 
 def _predict_weak(branch: Branch, params: Params, batch: Batch) -> Moments:
