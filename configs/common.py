@@ -50,6 +50,14 @@ DATASETS = {
         "select_split": "val",
         "eval_split": "test",
     },
+    "simulated_unseen": {
+        "features": "simulated",
+        "max_clips": 40,
+        "windows": (3, 4, 6, 8),
+        "stride": 2,
+        "select_split": "val",
+        "eval_split": "test",
+    },
 }
 
 

@@ -1,5 +1,7 @@
 """Fixtures that several tests share: a prepared pair of tiny domains and a small EVA on it."""
 
+import os
+
 import jax
 import numpy as np
 import pytest
@@ -33,10 +35,14 @@ def write_toy(data_dir, name: str, videos: int = 24, width: int = 8, seed: int =
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compilation_cache(tmp_path_factory):
-    """Programs that several tests compile are compiled once."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
+def quick_compilation(tmp_path_factory):
+    """Compile once what several tests and their subprocesses run, without the long passes."""
+    cache = str(tmp_path_factory.mktemp("xla"))
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(scope="session")

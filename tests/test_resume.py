@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 
-import jax
 import pytest
 
 from tests.conftest import small_settings
@@ -25,20 +24,16 @@ def command(workdir, toy_data, residency, **changes):
 
 
 @pytest.fixture
-def start(compilation_cache, request, tmp_path):
+def start(request, tmp_path):
     """Start the command in the background; what is left of it ends with the test."""
     started = []
 
     def run(arguments):
         log = (tmp_path / f"log{len(started)}").open("w+")
-        environment = os.environ | {
-            "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
-            "JAX_PLATFORMS": "cpu",
-        }
         process = subprocess.Popen(
             arguments,
             cwd=request.config.rootpath,
-            env=environment,
+            env=os.environ | {"JAX_PLATFORMS": "cpu"},
             stdout=log,
             stderr=subprocess.STDOUT,
         )

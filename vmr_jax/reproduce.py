@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from configs.tables import PaperTable, Row
+from vmr_jax import evaluate, train
 
 SIMULATED = "simulated"
 
@@ -67,17 +68,16 @@ def as_markdown(report: Mapping) -> str:
     lines = [
         f"## {report['title']}",
         "",
-        f"Measured on: {'; '.join(report['measured_on']) or 'nothing'}. {report['seeds']} seeds, "
-        "mean ± standard deviation (n - 1), percent.",
-        f"Published on: {report['published_on']}.",
+        f"Percent. Measured: mean ± standard deviation (n - 1) of {report['seeds']} seeds, on the "
+        f"split that the row names. Published: {report['published_on']}.",
         "",
-        "| row | " + " | ".join(head) + " |",
-        "| --- |" + " ---: |" * len(head),
+        "| row | measured on | " + " | ".join(head) + " |",
+        "| --- | --- |" + " ---: |" * len(head),
     ]
     for row in report["rows"]:
         cells = [_measured(row["measured"].get(name)) for name in metrics]
         cells += [_published(row["published"].get(name)) for name in metrics]
-        lines.append(f"| {row['name']} | " + " | ".join(cells) + " |")
+        lines.append(f"| {row['name']} | {row['measured_on']} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -90,28 +90,32 @@ def _report(
     settings: Mapping[str, object],
     console: Console,
 ) -> dict:
-    rows, measured_on, baselines = [], [], {}
+    rows, baselines = [], {}
     for row in table.rows:
         found = []
         for seed in seeds if row.run else ():
             console.rule(f"{row.name}, seed {seed}")
             found.append(_run(config_name, table, row, data, seed, out, settings, console))
-        for report in found:
-            where = f"{report['dataset']} {report['split']} (features {report['features']})"
-            if where not in measured_on:
-                measured_on.append(where)
-                baselines |= {
-                    f"{name}, {where}": report[name]
-                    for name in ("location_prior", "random")
-                    if name in report
-                }
+        where = "—"
+        if found:
+            first = found[0]
+            where = f"{first['dataset']} {first['split']}, features {first['features']}"
+            baselines[where] = {n: first[n] for n in ("location_prior", "random") if n in first}
         measured = _spread([report["model"] for report in found], table.metrics)
-        rows.append({"name": row.name, "published": row.published, "measured": measured})
-    for name, metrics in baselines.items():
-        rows.append({"name": name, "published": {}, "measured": _spread([metrics], table.metrics)})
+        rows.append(
+            {
+                "name": row.name,
+                "measured_on": where,
+                "published": row.published,
+                "measured": measured,
+            }
+        )
+    for where, metrics in baselines.items():
+        for name, values in metrics.items():
+            measured = _spread([values], table.metrics)
+            rows.append({"name": name, "measured_on": where, "published": {}, "measured": measured})
     return {
         "title": table.title,
-        "measured_on": measured_on,
         "published_on": table.published_on,
         "seeds": len(seeds),
         "settings": dict(settings),
@@ -122,9 +126,6 @@ def _report(
 
 def _run(config_name, table, row: Row, data, seed, out: Path, settings, console) -> dict:
     """The evaluation report of one row and seed."""
-    from vmr_jax.evaluate import evaluate_checkpoint
-    from vmr_jax.train import train
-
     config = _config(config_name, table, row, data, seed, settings)
     workdir = out / "runs" / f"{_hash(config)}-seed{seed}"
     evaluated = config
@@ -135,10 +136,10 @@ def _run(config_name, table, row: Row, data, seed, out: Path, settings, console)
     if path.exists():
         console.print(f"already there: {path}")
     else:
-        if train(config, workdir, "", console) is None:
+        if train.train(config, workdir, "", console) is None:
             raise KeyboardInterrupt
         if row.run.evaluate_on:
-            evaluate_checkpoint(evaluated, "", str(workdir), console)
+            evaluate.evaluate_checkpoint(evaluated, "", str(workdir), console)
     return json.loads(path.read_text()) | {"features": target.features}
 
 
@@ -150,6 +151,7 @@ def _config(config_name, table, row: Row, data, seed, settings, evaluate_on="") 
         unseen = "simulated_unseen" if data == SIMULATED else evaluate_on
         source = config.source.dataset
         config.target = get_config(f"{source},{unseen}").target
+        config.target.features = config.source.features
     if data != SIMULATED:
         config.data_dir = data
     config.seed = seed

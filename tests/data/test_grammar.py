@@ -80,7 +80,11 @@ def test_domains_differ_in_durations_and_moment_lengths():
 
 def test_sizes_and_first_sentences():
     sizes = {n: [len(s) for s in a.splits.values()] for n, a in ANNOTATIONS.items()}
-    assert sizes == {"simulated_source": [2021, 199, 400], "simulated_target": [1483, 204, 391]}
+    assert sizes == {
+        "simulated_source": [2021, 199, 400],
+        "simulated_target": [1483, 204, 391],
+        "simulated_unseen": [306, 62, 398],
+    }
     first = records("simulated_target")[0]
     assert first.query_id == "train_0000_0" and first.video_id == "train_0000"
     assert first.sentence == "the cook smells the couch in the bedroom"

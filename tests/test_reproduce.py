@@ -1,0 +1,105 @@
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from configs.tables import PaperTable
+from configs.tables import eva as tables
+from vmr_jax import evaluate, train
+from vmr_jax.reproduce import as_markdown, parse_settings, reproduce
+
+CONSOLE = Console(quiet=True)
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    """Training and evaluation that write a report of invented figures; returns their configs."""
+    calls = []
+
+    def write(config, folder):
+        target = config.target
+        figures = {"mIoU": 30.0 + config.seed, "R@1,IoU=0.5": 20.0 + 2 * config.seed}
+        report = {"dataset": target.dataset, "split": target.eval_split, "model": figures}
+        report |= {"random": {"mIoU": 1.0}, "location_prior": {"mIoU": 9.0}}
+        path = folder / "eval" / f"{target.dataset}_{target.eval_split}"
+        path.mkdir(parents=True)
+        (path / "metrics.json").write_text(json.dumps(report))
+        return report
+
+    def fake_train(config, workdir, restore, console):
+        calls.append(("train", config))
+        return write(config, workdir)
+
+    def fake_evaluate(config, workdir, restore, console):
+        calls.append(("evaluate", config))
+        return write(config, Path(restore))
+
+    monkeypatch.setattr(train, "train", fake_train)
+    monkeypatch.setattr(evaluate, "evaluate_checkpoint", fake_evaluate)
+    return calls
+
+
+def test_a_table_has_mean_deviation_and_published_numbers(pretended, tmp_path):
+    (report,) = reproduce("eva", "5", "simulated", 3, tmp_path, {"epochs": 1}, CONSOLE)
+    assert len(pretended) == 7 * 3
+    assert {config.seed for _, config in pretended} == {0, 1, 2}
+    assert all(config.epochs == 1 for _, config in pretended)
+    row = report["rows"][0]
+    assert row["name"] == "WR" and row["published"]["mIoU"] == 32.96
+    assert row["measured"]["mIoU"] == {"mean": 31.0, "std": 1.0, "values": [30.0, 31.0, 32.0]}
+    text = (tmp_path / "eva_table5.md").read_text()
+    assert text == as_markdown(json.loads((tmp_path / "eva_table5.json").read_text()))
+    assert "Published: TVR → ActivityNet val_2" in text
+    where = "simulated_target test, features simulated"
+    assert f"| WR | {where} | 31.00 ± 1.00 |" in text and "| 32.96 |" in text
+    assert f"| location_prior | {where} | 9.00 |" in text
+
+
+def test_what_is_there_is_not_run_again(pretended, tmp_path):
+    for _ in range(2):
+        reproduce("eva", "5", "simulated", 1, tmp_path, {}, CONSOLE)
+    assert len(pretended) == 7
+    reproduce("eva", "6", "simulated", 1, tmp_path, {}, CONSOLE)
+    assert len(pretended) == 7 + 5  # the row `Cross` is Table 5's last
+
+
+def test_a_model_is_evaluated_on_a_dataset_it_did_not_see(pretended, tmp_path):
+    reproduce("eva", "7", "simulated", 1, tmp_path, {}, CONSOLE)
+    evaluated = [config.target.dataset for kind, config in pretended if kind == "evaluate"]
+    assert set(evaluated) == {"simulated_unseen"}
+
+
+def test_real_data_take_the_papers_set_up(pretended, tmp_path):
+    reproduce("eva", "4", "some/dir", 1, tmp_path, {}, CONSOLE)
+    kinds = [(c.source.dataset, c.target.dataset, c.target.eval_split) for _, c in pretended]
+    assert kinds == [("tvr", "charades_cd", "test_ood"), ("tvr", "activitynet_cd", "test_ood")]
+    assert all(config.data_dir == "some/dir" for _, config in pretended)
+
+
+def test_rows_are_settings_that_the_config_has():
+    from configs.eva import get_config
+
+    for parts in tables.TABLES.values():
+        for part in parts:
+            assert isinstance(part, PaperTable)
+            for row in part.rows:
+                assert set(row.published) <= set(part.metrics)
+                if row.run:
+                    get_config().update_from_flattened_dict(row.run.settings)
+
+
+def test_settings_from_the_command_line():
+    parsed = parse_settings(["epochs=3", "share=('self1',)", "select=val"])
+    assert parsed == {"epochs": 3, "share": ("self1",), "select": "val"}
+    with pytest.raises(ValueError, match="must be KEY=VALUE"):
+        parse_settings(["epochs"])
+
+
+@pytest.mark.parametrize(
+    ("paper", "table", "message"),
+    [("eva", "1", "has no table '1' here; it has"), ("nobody", "1", "no tables of 'nobody'")],
+)
+def test_unknown_tables(tmp_path, paper, table, message):
+    with pytest.raises(ValueError, match=message):
+        reproduce(paper, table, "simulated", 1, tmp_path, {}, CONSOLE)
