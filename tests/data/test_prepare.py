@@ -126,3 +126,15 @@ def test_prepare_without_word_vectors(monkeypatch, capsys, files, tmp_path):
 def test_mistakes_end_in_one_message(monkeypatch, tmp_path, arguments, message):
     monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, *arguments).startswith(message)
+
+
+def test_planted_features_keep_saying_so(monkeypatch, capsys, files, tmp_path):
+    planted = tmp_path / "planted.h5"
+    where = ("--annotations-dir", files["--annotations"], "--glove", files["--glove"])
+    more = ("--width", 8, "--out", planted)
+    assert run(monkeypatch, "simulate", "--annotations", "jsonl", *where, *more) in (0, None)
+    message = prepare(monkeypatch, files | {"--features": planted}, tmp_path / "out")
+    assert "made by `vmr simulate`" in message and "--feature-name simulated_i3d" in message
+    arguments = ["--feature-name", "simulated_i3d", "--data-dir", tmp_path / "out"]
+    options = flat(files | {"--features": planted})
+    assert run(monkeypatch, "prepare", "jsonl", *options, *arguments) in (0, None)

@@ -11,6 +11,7 @@ _VIDEO_FILE = re.compile(r"\.(3g2|3gp|avi|flv|m2ts|m4v|mkv|mov|mp4|mpe?g|mts|web
 
 
 FLOAT16_MAX = 65504
+SIMULATED = "simulated"  # HDF5 attribute of a file that `vmr simulate` made
 
 
 class FeatureSource(NamedTuple):
@@ -18,6 +19,7 @@ class FeatureSource(NamedTuple):
 
     ids: tuple[str, ...]  # sorted
     read: Callable[[str], np.ndarray]  # id -> (N, F) of any float kind, native length
+    simulated: bool = False  # made by `vmr simulate`
 
 
 def open_features(path: str | Path) -> FeatureSource:
@@ -112,7 +114,7 @@ def _open_hdf5(path: Path) -> FeatureSource:
         except (OSError, TypeError) as error:
             raise ValueError(f"{where}: cannot be read ({error})") from error
 
-    return FeatureSource(tuple(sorted(file)), read)
+    return FeatureSource(tuple(sorted(file)), read, bool(file.attrs.get(SIMULATED, False)))
 
 
 def _load_array(path: Path) -> np.ndarray:

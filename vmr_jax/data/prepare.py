@@ -33,6 +33,11 @@ def prepare_dataset(
         FileNotFoundError: a file or directory is missing.
     """
     source = open_features(features_path)
+    if source.simulated and "simulated" not in feature_name:
+        raise ValueError(
+            f"{features_path} was made by `vmr simulate`; its results must not pass for the real "
+            f"benchmark's: use a name that says so, --feature-name simulated_{feature_name}"
+        )
     annotations = read_annotations(dataset, annotations_dir)._replace(name=name)
     vectors = _load_vectors(annotations, glove)
     faults = check(annotations, source, vectors, drop_missing=drop_missing, progress=shown)

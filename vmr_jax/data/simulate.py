@@ -22,7 +22,7 @@ from typing import NamedTuple
 from vmr_jax.data import grammar
 from vmr_jax.data.build import refuse_faults, write_dataset
 from vmr_jax.data.datasets import read_annotations
-from vmr_jax.data.features import from_arrays
+from vmr_jax.data.features import SIMULATED, from_arrays
 from vmr_jax.data.planting import PROCESS, plant
 from vmr_jax.data.progress import Progress, quiet
 from vmr_jax.data.text import load_glove, tokenize
@@ -120,6 +120,7 @@ def simulate_features(
     try:
         with h5py.File(partial, "w") as file:
             label = f"{annotations.name}: planting features"
+            file.attrs[SIMULATED] = True
             for video, features in progress(planted, label, len(annotations.durations)):
                 file[video] = features
                 clips += len(features)
