@@ -1,0 +1,67 @@
+"""Eight simulated devices give one device's losses and gradients."""
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+
+from tests.conftest import small_settings
+
+TIMEOUT = 240
+
+
+def gradient_on(devices: int, data_dir: str):
+    """The losses and the gradient (leaves in order) of one step of a small EVA on `devices`."""
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", devices)
+    import optax
+    from rich.console import Console
+
+    from configs import eva
+    from vmr_jax import models
+    from vmr_jax.data.domains import training_domains
+    from vmr_jax.runtime.feed import make_feed
+    from vmr_jax.runtime.mesh import make_mesh
+    from vmr_jax.runtime.state import abstract_state, first_state, state_maker
+
+    config = eva.get_config("toy_source,toy_target")
+    config.update_from_flattened_dict(small_settings(data_dir))
+    mesh = make_mesh()
+    assert mesh.size == devices
+    domains = training_domains(config, models.domains(config))
+    system = models.make(config, {role: domain.spec for role, domain in domains.items()})
+    feed = make_feed(config, domains, mesh, Console(quiet=True))
+    optimizer = optax.sgd(1.0)
+    maker = state_maker(system, optimizer, feed.example, config.seed)
+    state = first_state(maker, abstract_state(maker, mesh))
+    before = jax.device_get(jax.tree.leaves(state.params))
+    state, losses = feed.make_advance(system, optimizer, state)(state, 0, 1)
+    after = jax.device_get(jax.tree.leaves(state.params))
+    gradient = [old - new for old, new in zip(before, after, strict=True)]
+    return jax.device_get(losses), gradient
+
+
+def test_eight_devices_give_the_gradient_of_one(toy_data, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    spawn = multiprocessing.get_context("spawn")
+    results = []
+    for devices in (1, 8):
+        pool = ProcessPoolExecutor(1, mp_context=spawn)
+        try:
+            future = pool.submit(gradient_on, devices, os.fspath(toy_data))
+            results.append(future.result(timeout=TIMEOUT))
+        finally:
+            for process in list(pool._processes.values()):
+                process.kill()
+            pool.shutdown(cancel_futures=True)
+    (losses, gradient), (sharded_losses, sharded_gradient) = results
+    assert set(losses) == set(sharded_losses) >= {"loss", "weak", "full_match", "align", "domain"}
+    for name, value in losses.items():
+        np.testing.assert_allclose(sharded_losses[name], value, rtol=1e-5, err_msg=name)
+    assert len(gradient) == len(sharded_gradient) > 20
+    for ours, theirs in zip(sharded_gradient, gradient, strict=True):
+        scale = np.abs(theirs).max()
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * scale + 1e-6)
