@@ -12,7 +12,8 @@
 # runs/multihost_cpu-<time> come the processes' logs, and the run itself unless --workdir is given.
 # The terminal shows process 0. When one process fails, the others get 10 seconds to end and are
 # then killed; the exit status is that of the first failure. SIGTERM is passed on, so that the
-# run saves a checkpoint (exit status 143); Ctrl-C kills all processes at once.
+# run saves a checkpoint (exit status 143); Ctrl-C kills all processes at once. It is for trying
+# out a run of many hosts: on one machine it is slower than one process.
 #
 # Needs: vmr_jax installed in $VMR_VENV, .venv or for python3 (launch/local.sh does it); bash 4.4+.
 
