@@ -97,7 +97,7 @@ def run() -> ConfigDict:
             "queries_per_video": 1,  # 1 | 2 (EVA A16)
         }
     )
-    config.log_every = 50  # steps, at most
+    config.log_every = 25  # steps of one dispatch, at most; an epoch is cut into such pieces
     config.eval_every = 0  # epochs between evaluations on select_split; 0 = only at the end
     config.checkpoint_every = 1  # epochs
     config.keep_checkpoints = 2

@@ -162,8 +162,11 @@ def test_a_non_finite_loss_stops_and_keeps_the_last_good_checkpoint(toy_data, tm
 def test_pretraining_on_the_source_comes_first(toy_data, tmp_path):
     changes = {"pretrain": "source_finetune", "branches.full": False, "epochs": 1}
     report = train.train(_config(toy_data, **changes), tmp_path, "", CONSOLE)
-    assert (tmp_path / "pretrain" / "eval" / "toy_target_test" / "metrics.json").exists()
-    assert report["checkpoint"]["step"] == 6
+    path = tmp_path / "pretrain" / "eval" / "toy_target_test" / "metrics.json"
+    source_only = json.loads(path.read_text())
+    assert report["checkpoint"]["step"] == 6 and report["model"] != source_only["model"]
+    again = evaluate.evaluate_checkpoint(None, "", str(tmp_path / "pretrain"), CONSOLE)
+    assert again == source_only
 
 
 @pytest.mark.parametrize(("epoch", "size"), [(18, 50), (193, 50), (194, 50), (60, 7), (1, 1)])

@@ -48,7 +48,7 @@ def evaluate_checkpoint(
     mesh = make_mesh()
     dataset = open_dataset(trained.target, trained.data_dir)
     domain = evaluation_domain(trained.target, dataset, trained.target.eval_split, trained.seed)
-    _check_widths(domain, meta["specs"]["target"])
+    _check_widths(domain, meta["specs"][models.domains(trained)[-1]])
     system = models.make(trained, {role: domain.spec for role in models.domains(trained)})
     params = checkpoints.restore_params(step)
     scored = score_split(make_predict(system, mesh), params, domain, trained, mesh, console)

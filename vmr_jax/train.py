@@ -67,21 +67,21 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
         workdir / "checkpoints", config.keep_checkpoints, SELECTION_METRIC if split else ""
     )
     state = checkpoints.restore_newest(abstract, console.print)
-    if state is not None:
-        console.print(f"resuming {workdir} at step {int(state.step)}")
-    else:
+    if state is None:
         state = first_state(maker, abstract)
         if restore:
             state = state._replace(params=_adopt(system, state.params, restore))
             console.print(f"starting from the parameters of {restore}")
+    first = int(state.step)
+    if first:
+        console.print(f"resuming {workdir} at step {first}")
     _describe(config, domains, num_parameters(state.params), last_step, console)
 
     predict = make_predict(system, mesh)
     evaluated = open_dataset(config.target, config.data_dir)
     if split:
         chooser = evaluation_domain(config.target, evaluated, split, config.seed)
-    advance = feed.make_advance(system, optimizer, state)
-    first = int(state.step)
+    advance = feed.make_advance(system, optimizer, state) if first < last_step else None
     with RunLog(workdir, console, first, last_step) as log, _StopRequest() as stop:
         pending = None
         for begin, end in chunks(first, last_step, steps_per_epoch, config.log_every):
