@@ -1,5 +1,7 @@
 """Tiny configs and batches for the tests of EVA."""
 
+import functools
+
 import jax
 import numpy as np
 
@@ -8,6 +10,8 @@ from vmr_jax import models
 from vmr_jax.types import Batch, DataSpec, HybridBatch
 
 F, E = 6, 5
+# Programs of a test run once: compile them quickly.
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 SPECS = {"source": DataSpec(F, E, 7, 4), "target": DataSpec(F, E, 9, 4)}
 
 
@@ -59,13 +63,12 @@ def example(c, size=4, specs=None):
 
 
 def system(c, specs=None, seed=0):
-    """The system and its first parameters, with biases that are not zero."""
+    """The system and random parameters, without biases of zero."""
     made = models.make(c, specs or SPECS)
-    params = jax.jit(lambda key: made.init(key, None))(jax.random.key(seed))
-    leaves, tree = jax.tree.flatten(params)
     rng = np.random.default_rng(seed)
-    leaves = [leaf + 0.05 * rng.standard_normal(leaf.shape).astype(np.float32) for leaf in leaves]
-    return made, jax.tree.unflatten(tree, leaves)
+    shapes = jax.eval_shape(made.init, jax.random.key(0), None)
+    draw = lambda leaf: 0.35 * rng.standard_normal(leaf.shape, np.float32)  # noqa: E731
+    return made, jax.tree.map(lambda leaf: jax.device_put(draw(leaf)), shapes)
 
 
 def means(made, params, batches, key=None):

@@ -61,7 +61,7 @@ def test_every_term_equals_its_formula(switches, fixed_negatives):
     c = cases.config(**switches)
     made, params = cases.system(c)
     batches = cases.example(c)
-    found = jax.jit(lambda p, b: cases.means(made, p, b))(params, batches)
+    found = cases.jit(lambda p, b: cases.means(made, p, b))(params, batches)
     expected = _literal(c, params, batches)
     assert set(found) == set(expected)
     for name, value in expected.items():
@@ -72,7 +72,7 @@ def test_the_gradient_equals_a_float64_difference_of_the_formulas(fixed_negative
     c = cases.config(losses__align=False, losses__domain=False)
     made, params = cases.system(c)
     batches = cases.example(c)
-    gradient = jax.jit(jax.grad(lambda p: cases.total(made, p, batches)))(params)
+    gradient = cases.jit(jax.grad(lambda p: cases.total(made, p, batches)))(params)
     rng = np.random.default_rng(5)
     names = ("weak", "full_match", "boundary")
 
@@ -103,12 +103,12 @@ def test_padding_changes_no_loss_and_no_prediction():
     c = cases.config()
     made, params = cases.system(c)
     batches = cases.example(c)
-    loss = jax.jit(lambda p, b: cases.means(made, p, b))
+    loss = cases.jit(lambda p, b: cases.means(made, p, b))
     small = loss(params, batches)
     large = loss(params, HybridBatch(*(cases.pad(b) for b in batches)))
     for name in small:
         np.testing.assert_allclose(small[name], large[name], atol=1e-5, err_msg=name)
-    predict = jax.jit(made.predict)
+    predict = cases.jit(made.predict)
     for one, other in zip(
         predict(params, batches.target), predict(params, cases.pad(batches.target)), strict=True
     ):
@@ -130,7 +130,7 @@ def test_items_of_weight_zero_influence_nothing(monkeypatch):
             for small, large in zip(batches, more, strict=True)
         )
     )
-    run = jax.jit(jax.value_and_grad(lambda p, b: cases.total(made, p, b)))
+    run = cases.jit(jax.value_and_grad(lambda p, b: cases.total(made, p, b)))
     (loss, gradient), (again, other) = run(params, batches), run(params, padded)
     np.testing.assert_allclose(loss, again, rtol=1e-6)
     for one, two in zip(jax.tree.leaves(gradient), jax.tree.leaves(other), strict=True):
@@ -141,10 +141,10 @@ def test_the_loss_is_that_of_the_key_and_dropout_uses_it():
     c = cases.config(dropout=0.3)
     made, params = cases.system(c)
     batches = cases.example(c)
-    loss = jax.jit(lambda key: cases.total(made, params, batches, key))
+    loss = cases.jit(lambda key: cases.total(made, params, batches, key))
     assert loss(jax.random.key(1)) == loss(jax.random.key(1))
     assert loss(jax.random.key(1)) != loss(jax.random.key(2))
-    plain = jax.tree.leaves(jax.jit(made.predict)(params, batches.target))
+    plain = jax.tree.leaves(cases.jit(made.predict)(params, batches.target))
     again = jax.tree.leaves(made.predict(params, batches.target))
     for one, other in zip(plain, again, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
@@ -165,7 +165,7 @@ def test_predictions_are_the_ranked_proposals_in_seconds():
     c = cases.config(eval__nms=1.0)
     made, params = cases.system(c)
     target = cases.example(c).target
-    found = jax.jit(made.predict)(params, target)
+    found = cases.jit(made.predict)(params, target)
     p = cases.float64(params)
     reference = Reference(c, p, True)
     for b, (v, q) in enumerate(cases.valid_pairs(target)):
@@ -193,7 +193,7 @@ def test_a_model_of_the_source_alone_searches_start_times_end():
     c = cases.config(branches__weak=False, eval__nms=1.0)
     made, params = cases.system(c)
     target = cases.batch(cases.SPECS["target"])
-    found = jax.jit(made.predict)(params, target)
+    found = cases.jit(made.predict)(params, target)
     p = cases.float64(params)
     reference = Reference(c, p, False)
     for b, (v, q) in enumerate(cases.valid_pairs(target)):
@@ -210,7 +210,7 @@ def test_a_model_of_the_source_alone_can_rank_the_targets_windows():
     c = cases.config(branches__weak=False, full__match="proposals", eval__nms=1.0)
     made, params = cases.system(c)
     target = cases.batch(cases.SPECS["target"])
-    found = jax.jit(made.predict)(params, target)
+    found = cases.jit(made.predict)(params, target)
     p = cases.float64(params)
     c.source.windows, c.source.stride = c.target.windows, c.target.stride
     reference = Reference(c, p, False)
@@ -218,6 +218,22 @@ def test_a_model_of_the_source_alone_can_rank_the_targets_windows():
         logits = reference.rows_and_logits(v, q)[1]
         best = windows(len(v), (2, 4), 2)[logits.argmax()]
         np.testing.assert_allclose([found.start[b, 0], found.end[b, 0]], np.array(best) * 1.5)
+
+
+@pytest.mark.parametrize("init", ["xavier", "normal002"])
+def test_first_parameters(init):
+    made = models.make(cases.config(init=init, dim=64), cases.SPECS)
+    params = cases.jit(lambda key: made.init(key, None))(jax.random.key(0))
+    head, self1 = params["weak"]["head"], params["weak"]["self1"]["video"]
+    assert not np.asarray(self1["fc_bias"]).any() and not np.asarray(head["fc_bias"]).any()
+    kernel = np.asarray(self1["query"])
+    assert not np.array_equal(kernel, np.asarray(self1["key"]))
+    assert not np.array_equal(kernel, np.asarray(params["full"]["self1"]["video"]["query"]))
+    if init == "xavier":
+        limit = (6 / 128) ** 0.5
+        assert 0.95 * limit < np.abs(kernel).max() <= limit
+    else:
+        assert abs(kernel.std() / 0.02 - 1) < 0.05
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,9 @@ def proposal_spans(grid: Grid, num_clips: Array, xp=jnp) -> tuple[Array, Array, 
 def pool_proposals(video: Array, start: Array, end: Array) -> Array:
     """Mean of the clips of each proposal: (B, N, D), (B, P), (B, P) -> (B, P, D).
 
-    One product with the 0/1 membership matrix (B, P, N). An empty proposal is zero.
+    One product with the 0/1 membership matrix (B, P, N), whose cost does not depend on the window
+    lengths: on a CPU a quarter to a half of the time of prefix sums, whose backward pass scatters,
+    and with half of their rounding error. An empty proposal is zero.
     """
     clip = jnp.arange(video.shape[1])
     member = (clip >= start[..., None]) & (clip < end[..., None])
