@@ -9,7 +9,7 @@ from eva_reference import Reference, alignment, domain, joint, mmd, windows
 
 from configs import eva as eva_config
 from vmr_jax import models
-from vmr_jax.models import eva
+from vmr_jax.models import eva_losses
 from vmr_jax.types import DataSpec, HybridBatch
 
 NEGATIVES = ([1, 2, 3, 0], [2, 3, 0, 1])
@@ -25,7 +25,7 @@ def fixed_negatives(monkeypatch):
         index = jnp.asarray(NEGATIVES[next(turn) % 2])
         return index, jnp.ones(len(video_id), bool)
 
-    monkeypatch.setattr(eva, "other_video", draw)
+    monkeypatch.setattr(eva_losses, "other_video", draw)
 
 
 def _literal(c, params, batches):
@@ -116,7 +116,7 @@ def test_padding_changes_no_loss_and_no_prediction():
 
 
 def test_items_of_weight_zero_influence_nothing(monkeypatch):
-    monkeypatch.setattr(eva, "other_video", _fixed_first)
+    monkeypatch.setattr(eva_losses, "other_video", _fixed_first)
     c = cases.config()
     made, params = cases.system(c)
     batches = cases.example(c, size=4)

@@ -12,7 +12,8 @@ from ml_collections import config_flags
 from vmr_jax import models
 from vmr_jax.layers.pooling import masked_max
 from vmr_jax.losses.domain import domain_loss
-from vmr_jax.models import eva
+from vmr_jax.models import eva, eva_losses
+from vmr_jax.models import eva_network as network
 from vmr_jax.types import DataSpec
 
 # Each case turns many switches at once, so that few programs cover every value.
@@ -113,12 +114,12 @@ def _domain_gradients(form):
     c = cases.config(domain__form=form)
     made, params = cases.system(c)
     rng = np.random.default_rng(0)
-    weak = eva.Branch(eva.network.modules(c), c, (2, 4), 2)
+    weak = network.Branch(network.modules(c), c, (2, 4), 2)
     parts = [jnp.asarray(rng.standard_normal((4, 8)), jnp.float32) for _ in range(4)]
     weights = jnp.array([1.0, 1, 1, 0]), jnp.ones(4)
 
     def term(classifier, parts):
-        return eva._adversarial(weak, classifier, (parts[:2], parts[2:]), weights)
+        return eva_losses.adversarial(weak, classifier, (parts[:2], parts[2:]), weights)
 
     def plain(classifier, parts):
         source, target = (jnp.concatenate(parts[i : i + 2], -1) for i in (0, 2))

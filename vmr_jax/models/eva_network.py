@@ -144,6 +144,11 @@ def init_module(modules: Mapping[str, nn.Module], name: str, key: Array, spec: D
     return module.init(key, *arguments.get(name, (rows, mask, rows, mask)))["params"]
 
 
+def of_branch(params: Params, branch: str) -> Params:
+    """The parameters that a branch runs on: the shared modules and its own."""
+    return {**params["shared"], **params[branch]}
+
+
 def _apply(branch: Branch, params: Params, name: str, *arguments: Any, **options: Any) -> Any:
     """Run the module `name` on its parameters in `params`."""
     return branch.modules[name].apply({"params": params[name]}, *arguments, **options)

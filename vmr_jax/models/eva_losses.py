@@ -1,0 +1,202 @@
+"""The losses of EVA (Eq. 4 to 11) on what its network computes."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from vmr_jax.layers.gradient_reversal import gradient_reversal
+from vmr_jax.layers.pooling import masked_max, masked_mean
+from vmr_jax.losses.boundary import boundary_loss
+from vmr_jax.losses.domain import domain_loss
+from vmr_jax.losses.matching import matching_loss, other_video
+from vmr_jax.losses.mmd import mmd, subsample
+from vmr_jax.models import eva_network as network
+from vmr_jax.models.eva_network import Branch, Pair, Views, of_branch
+from vmr_jax.types import Array, Batch, HybridBatch, LossTerms, Params
+
+
+def weak_loss(branch: Branch, params: Params, batch: Batch, key: Array, step) -> LossTerms:
+    """L_w on the target (Eq. 4)."""
+    del step
+    return {"weak": _matching(branch, of_branch(params, "weak"), batch, key)[1]}
+
+
+def two_weak_losses(
+    branch: Branch, params: Params, batch: HybridBatch, key: Array, step
+) -> LossTerms:
+    """L_w on each domain with one network; negatives stay within the domain."""
+    own, keys = of_branch(params, "weak"), jax.random.split(key)
+    return {
+        "weak": _matching(branch, own, batch.target, keys[0])[1],
+        "weak_source": _matching(branch, own, batch.source, keys[1])[1],
+    }
+
+
+def full_loss(branch: Branch, params: Params, batch: Batch, key: Array, step) -> LossTerms:
+    """lambda_f L_f on the source (Eq. 6)."""
+    del step
+    return _full_terms(branch, params, batch, key)[1]
+
+
+def _full_terms(
+    branch: Branch, params: Params, batch: Batch, key: Array
+) -> tuple[Views, LossTerms]:
+    """The positive pairs' rows and the terms of the full branch."""
+    config, own = branch.config, of_branch(params, "full")
+    views, bce = _matching(branch, own, batch, key)
+    scores = network.boundaries(branch, own, views)
+    boundary = boundary_loss(
+        scores.start, scores.end, batch.span, batch.video_mask, batch.weight, config.boundary_prob
+    )
+    weight = config.lambdas
+    terms = {
+        "full_match": _scaled(bce, weight.f),
+        "boundary": _scaled(boundary, weight.f * weight.r),
+    }
+    return views, terms
+
+
+def hybrid_loss(
+    weak: Branch, full: Branch, params: Params, batch: HybridBatch, key: Array, step
+) -> LossTerms:
+    """L of Eq. 11, with the sign settled in spec A8."""
+    del step
+    config = weak.config
+    target_key, source_key, align_key = jax.random.split(key, 3)
+    target, weak_term = _matching(weak, of_branch(params, "weak"), batch.target, target_key)
+    source, terms = _full_terms(full, params, batch.source, source_key)
+    terms["weak"] = weak_term
+    weights = batch.source.weight, batch.target.weight
+    if config.losses.align:
+        align = _alignment(config, source, target, weights, align_key)
+        terms["align"] = (config.lambdas.align * align, jnp.ones(()))
+    if config.losses.domain:
+        joint = _pooled(source.after), _pooled(target.after)
+        terms["domain"] = (adversarial(weak, params["domain"], joint, weights), jnp.ones(()))
+        if config.domain.extra_mmd != "none":
+            extra = config.lambdas.domain * _extra_mmd(config, joint, weights)
+            terms["domain_mmd"] = (extra, jnp.ones(()))
+    return terms
+
+
+def _scaled(term: tuple[Array, Array], factor: float) -> tuple[Array, Array]:
+    """Weigh a (sum, count) term."""
+    return term[0] * factor, term[1]
+
+
+def _matching(
+    branch: Branch, params: Params, batch: Batch, key: Array
+) -> tuple[Views, tuple[Array, Array]]:
+    """The positive pairs' rows, and Eq. 4 with one negative query and one negative video each."""
+    keys = jax.random.split(key, 6)
+    items = network.encode(branch, params, batch, keys[0])
+    query_index, has_query = other_video(keys[1], batch.video_id, batch.weight)
+    video_index, has_video = other_video(keys[2], batch.video_id, batch.weight)
+    positive = network.interact(branch, params, items, keys[3])
+    other_query = network.interact(branch, params, items, keys[4], query_index=query_index)
+    other_video_ = network.interact(branch, params, items, keys[5], video_index=video_index)
+    logits = [_video_logit(branch, params, v) for v in (positive, other_query, other_video_)]
+    return positive, matching_loss(*logits, has_query, has_video, batch.weight)
+
+
+def _video_logit(branch: Branch, params: Params, views: Views) -> Array:
+    """Logit of P_m(V | Q), the best row's: (B,). The full branch follows `full.match` (A11)."""
+    match = branch.config.full.match
+    if branch.windows or match == "clips":
+        logits, mask = network.match(branch, params, views)
+    elif match == "proposals":
+        source = branch.config.source
+        windows = branch._replace(windows=tuple(source.windows), stride=source.stride)
+        logits, mask = network.match(branch, params, views, windows)
+    else:
+        logits = network.boundaries(branch, params, views).similarity
+        mask = views.last.video_mask
+    return jnp.max(jnp.where(mask, logits, -1e9), axis=-1)
+
+
+def _pooled(pair: Pair) -> tuple[Array, Array]:
+    """max(V_a) and max(Q_a), float32: two (B, D)."""
+    video, query = masked_max(pair.video, pair.video_mask), masked_max(pair.query, pair.query_mask)
+    return video.astype(jnp.float32), query.astype(jnp.float32)
+
+
+def _alignment(
+    config: ConfigDict,
+    source: Views,
+    target: Views,
+    weights: tuple[Array, Array],
+    key: Array,
+) -> Array:
+    """L_align of Eq. 8: the rows before and after Cross, video and query."""
+    total = 0.0
+    for stage, (source_pair, target_pair) in enumerate(
+        [(source.before, target.before), (source.after, target.after)]
+    ):
+        for part, factor in ((0, config.lambdas.vid), (2, 1.0)):
+            samples = [
+                _samples(config, pair[part], pair[part + 1], weight, jax.random.fold_in(key, tag))
+                for pair, weight, tag in (
+                    (source_pair, weights[0], 4 * stage + part),
+                    (target_pair, weights[1], 4 * stage + part + 1),
+                )
+            ]
+            total += factor * _mmd(config, *samples)
+    return total
+
+
+def _samples(
+    config: ConfigDict, rows: Array, mask: Array, weight: Array, key: Array
+) -> tuple[Array, Array]:
+    """What an MMD of Eq. 8 compares, and its weights (spec A13)."""
+    if config.mmd.samples == "mean":
+        return masked_mean(rows, mask), weight
+    if config.mmd.samples == "max":
+        return masked_max(rows, mask).astype(jnp.float32), weight
+    elements = rows.astype(jnp.float32).reshape(-1, rows.shape[-1])
+    element_weight = (mask * weight[:, None]).reshape(-1)
+    return subsample(key, elements, element_weight, config.mmd.elements)
+
+
+def _mmd(config: ConfigDict, x: tuple[Array, Array], y: tuple[Array, Array]) -> Array:
+    """Squared MMD of two (samples, weights) with the kernel of the config."""
+    return mmd(x[0], y[0], x[1], y[1], config.mmd.kernel, config.mmd.gamma)
+
+
+def _extra_mmd(config: ConfigDict, joint, weights: tuple[Array, Array]) -> Array:
+    """The further MMD on the pooled V and Q (spec A15); `joint` holds both for both domains."""
+    (source_video, source_query), (target_video, target_query) = joint
+    source_weight, target_weight = weights
+    if config.domain.extra_mmd == "pooled_domain":
+        return _mmd(config, (source_video, source_weight), (target_video, target_weight)) + _mmd(
+            config, (source_query, source_weight), (target_query, target_weight)
+        )
+    return _mmd(config, (source_video, source_weight), (source_query, source_weight)) + _mmd(
+        config, (target_video, target_weight), (target_query, target_weight)
+    )
+
+
+def adversarial(branch: Branch, params: Params, joint, weights: tuple[Array, Array]) -> Array:
+    """The domain term of Eq. 11 in the form `domain.form` (spec A8).
+
+    grl_plus: +lambda L_dom behind a gradient reversal. The classifier learns, the features confuse.
+    literal: -lambda L_dom behind one, as printed; the sign is applied twice.
+    minus_no_grl: no reversal; the classifier minimises L_dom, the features minimise -lambda L_dom.
+    Each player's gradient is cut from the other's objective. Adam works element by element, so one
+    optimiser's step on the sum equals simultaneous steps of two.
+    """
+    config = branch.config
+    source, target = (jnp.concatenate(part, axis=-1) for part in joint)
+
+    def loss(params: Params, source: Array, target: Array) -> Array:
+        classify = functools.partial(branch.modules["domain"].apply, {"params": params["domain"]})
+        return domain_loss(classify(source), classify(target), *weights)
+
+    stop = jax.lax.stop_gradient
+    if config.domain.form == "minus_no_grl":
+        features = config.lambdas.domain * loss(stop(params), source, target)
+        return loss(params, stop(source), stop(target)) - features
+    sign = 1 if config.domain.form == "grl_plus" else -1
+    reversed_loss = loss(params, gradient_reversal(source), gradient_reversal(target))
+    return sign * config.lambdas.domain * reversed_loss
