@@ -58,18 +58,17 @@ class AttentionUnit(nn.Module):
         return y @ self.fc_kernel.astype(self.dtype) + self.fc_bias.astype(self.dtype)
 
     def _score_kernel(self) -> Array:
-        """A_h = W_q,h W_k,h^T / sqrt(D / H): (D, H, D)."""
+        """A_h = W_q,h W_k,h^T / sqrt(D / H): (D, H, D), rounded only at the end."""
         blocks = (self.dim, self.heads, self.dim // self.heads)
-        query = self.query.astype(self.dtype).reshape(blocks)
-        key = self.key.astype(self.dtype).reshape(blocks)
-        return jnp.einsum("dhe,fhe->dhf", query, key) * (blocks[2] ** -0.5)
+        query, key = self.query.reshape(blocks), self.key.reshape(blocks)
+        kernel = jnp.einsum("dhe,fhe->dhf", query, key) * (blocks[2] ** -0.5)
+        return kernel.astype(self.dtype)
 
     def _value_kernel(self) -> Array:
-        """B_h = W_v,h W_fc,h: (D, H, D)."""
+        """B_h = W_v,h W_fc,h: (D, H, D), rounded only at the end."""
         blocks = (self.dim, self.heads, self.dim // self.heads)
-        value = self.value.astype(self.dtype).reshape(blocks)
-        fc = self.fc_kernel.astype(self.dtype).reshape(*blocks[1:], self.dim)
-        return jnp.einsum("dhe,hef->dhf", value, fc)
+        value, fc = self.value.reshape(blocks), self.fc_kernel.reshape(*blocks[1:], self.dim)
+        return jnp.einsum("dhe,hef->dhf", value, fc).astype(self.dtype)
 
     def keys_values(self, x: Array) -> tuple[Array, Array]:
         """X A_h^T and X B_h, for attention that X's side prepares: (B, M, D) -> (B, M, H, D)."""
