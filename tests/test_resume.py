@@ -28,12 +28,12 @@ def start(request, tmp_path):
     """Start the command in the background; what is left of it ends with the test."""
     started = []
 
-    def run(arguments):
+    def run(arguments, **environment):
         log = (tmp_path / f"log{len(started)}").open("w+")
         process = subprocess.Popen(
             arguments,
             cwd=request.config.rootpath,
-            env=os.environ | {"JAX_PLATFORMS": "cpu"},
+            env=os.environ | {"JAX_PLATFORMS": "cpu"} | environment,
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -125,3 +125,16 @@ def test_a_mistake_ends_in_one_line(tmp_path, toy_data, start):
     output = finish(process, code=1)
     assert "self3" in output and "Traceback" not in output
     assert output.strip().count("\n") <= 3
+
+
+def test_a_second_start_compiles_nothing(tmp_path, toy_data, start):
+    def programs():
+        return {path.name for path in cache.iterdir() if path.name.endswith("-cache")}
+
+    cache = tmp_path / "programs"
+    setting = {"JAX_COMPILATION_CACHE_DIR": str(cache)}
+    finish(start(command(tmp_path / "first", toy_data, "device", epochs=1), **setting))
+    compiled = programs()
+    assert any("scan" in name for name in compiled)
+    finish(start(command(tmp_path / "second", toy_data, "device", epochs=1), **setting))
+    assert programs() == compiled

@@ -1,0 +1,63 @@
+"""What the command line does before any training."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("jax", "flax", "tensorflow_datasets", "orbax", "matplotlib", "grain", "h5py", "torch")
+
+
+def run(arguments, root, **environment):
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=root,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def test_help_imports_nothing_heavy(request):
+    code = (
+        "import sys, runpy\n"
+        "sys.argv = ['main', '--help']\n"
+        "try: runpy.run_module('vmr_jax.main', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        f"print('loaded:', [name for name in {HEAVY} if name in sys.modules])"
+    )
+    output = run(["-c", code], request.config.rootpath).stdout
+    assert "--workdir" in output and "loaded: []" in output
+
+
+def test_the_package_never_imports_tensorflow_or_torch(request):
+    code = (
+        "import sys, importlib, pkgutil, vmr_jax\n"
+        "for module in pkgutil.walk_packages(vmr_jax.__path__, 'vmr_jax.'):\n"
+        "    importlib.import_module(module.name)\n"
+        "print([name for name in ('tensorflow', 'torch') if name in sys.modules])"
+    )
+    done = run(["-c", code], request.config.rootpath)
+    assert done.stdout.strip().endswith("[]"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--config is missing: try --config=configs/eva.py"),
+        (["--mode=eval"], "needs --restore or --workdir"),
+        (["--mode=eval", "--restore=nowhere"], "no checkpoint found there"),
+        (["--config=configs/eva.py:a,b"], "vmr prepare"),
+        (["--config=configs/eva.py", "--config.precision=float64"], "float32, bfloat16"),
+        (["learning_rate=3"], "settings are flags"),
+    ],
+)
+def test_mistakes_end_in_a_line(request, tmp_path, arguments, message):
+    workdir = [f"--workdir={tmp_path}"] if "--config=configs/eva.py" in " ".join(arguments) else []
+    data = [f"--config.data_dir={tmp_path}"] if workdir else []
+    done = run(["-m", "vmr_jax.main", *arguments, *workdir, *data], request.config.rootpath)
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
