@@ -92,7 +92,7 @@ def _measure(name: str, setup, args, with_torch: bool, peak: float) -> list[dict
             "GFLOP": gflop[label],
             "GFLOP/s": gflop[label] / median[label],
             "share of peak %": 100 * gflop[label] / median[label] / peak,
-            "time / eager": median[label] / median.get("PyTorch eager", float("nan")),
+            "time / eager": median[label] / median["PyTorch eager"] if with_torch else "-",
         }
         for label in steps
     ]
@@ -136,7 +136,7 @@ def _jax_step(config, specs, batch: HybridBatch):
     step = functools.partial(train_step, system=system, optimizer=optimizer)
     seed = jnp.uint32(1)
     compiled = jax.jit(step, donate_argnums=0).lower(state, batch, seed).compile()
-    flops = compiled.cost_analysis().get("flops", float("nan"))
+    flops = compiled.cost_analysis()["flops"]
 
     def run() -> None:
         nonlocal state

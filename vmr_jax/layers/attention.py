@@ -57,12 +57,14 @@ class AttentionUnit(nn.Module):
         """Y W_fc + b, the part of the output that is Y's own: (B, L, D) -> (B, L, D)."""
         return y @ self.fc_kernel.astype(self.dtype) + self.fc_bias.astype(self.dtype)
 
-    def _score_kernel(self) -> Array:
-        """A_h = W_q,h W_k,h^T / sqrt(D / H): (D, H, D), rounded only at the end."""
+    def _score_kernel(self, left: Array, right: Array) -> Array:
+        """A_h = left_h right_h^T / sqrt(D / H): (D, H, D), rounded only at the end.
+
+        A_h for Y's side from (W_q, W_k), A_h^T for X's side from (W_k, W_q).
+        """
         blocks = (self.dim, self.heads, self.dim // self.heads)
-        query, key = self.query.reshape(blocks), self.key.reshape(blocks)
-        kernel = jnp.einsum("dhe,fhe->dhf", query, key) * (blocks[2] ** -0.5)
-        return kernel.astype(self.dtype)
+        kernel = jnp.einsum("dhe,fhe->dhf", left.reshape(blocks), right.reshape(blocks))
+        return (kernel * blocks[2] ** -0.5).astype(self.dtype)
 
     def _value_kernel(self) -> Array:
         """B_h = W_v,h W_fc,h: (D, H, D), rounded only at the end."""
@@ -72,12 +74,12 @@ class AttentionUnit(nn.Module):
 
     def keys_values(self, x: Array) -> tuple[Array, Array]:
         """X A_h^T and X B_h, for attention that X's side prepares: (B, M, D) -> (B, M, H, D)."""
-        keys = jnp.einsum("bmd,ehd->bmhe", x, self._score_kernel())
+        keys = jnp.einsum("bmd,dhe->bmhe", x, self._score_kernel(self.key, self.query))
         return keys, jnp.einsum("bmd,dhe->bmhe", x, self._value_kernel())
 
     def queries(self, y: Array) -> Array:
         """Y A_h, for attention that Y's side prepares: (B, L, D) -> (B, L, H, D)."""
-        return jnp.einsum("bld,dhe->blhe", y, self._score_kernel())
+        return jnp.einsum("bld,dhe->blhe", y, self._score_kernel(self.query, self.key))
 
     def attend_prepared_x(
         self, y: Array, base: Array, keys: Array, values: Array, x_mask: Array
