@@ -167,4 +167,3 @@ def _metric_settings(domain: Domain, config: ConfigDict) -> dict:
         "iou_cmp": config.metric.iou_cmp,
         "drop_invalid_gt": config.metric.drop_invalid_gt,
     }
-
