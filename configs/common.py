@@ -98,7 +98,9 @@ def run() -> ConfigDict:
         }
     )
     config.log_every = 25  # steps of one dispatch, at most; an epoch is cut into such pieces
-    config.eval_every = 0  # epochs between evaluations on select_split; 0 = only at the end
+    # Epochs between evaluations on the selection split (0: every checkpoint); the last epoch is
+    # always evaluated.
+    config.eval_every = 0
     config.checkpoint_every = 1  # epochs
     config.keep_checkpoints = 2
     config.parameter_rules = ()  # (path pattern, mesh axis or None for each array axis)
@@ -111,5 +113,11 @@ def run() -> ConfigDict:
             "clip_to_duration": True,
         }
     )
-    config.metric = ConfigDict({"iou_cmp": "ge", "drop_invalid_gt": False})
+    config.metric = ConfigDict(
+        {
+            "iou_cmp": "ge",
+            "drop_invalid_gt": False,
+            "discounted": False,  # report dR@n,IoU=m too
+        }
+    )
     return config

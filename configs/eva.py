@@ -5,7 +5,9 @@
     python -m vmr_jax.main --config=configs/eva.py:tvr,activitynet_captions  # Tables 2, 3b, 5, 6
     python -m vmr_jax.main --config=configs/eva.py:tvr,charades_cd      # Table 4
 
-The argument is SOURCE,TARGET: any two prepared datasets with the same kind of features.
+The argument is SOURCE,TARGET: any two prepared datasets with the same kind of features. Without
+it, training on the simulated data takes about 2 minutes on two CPU cores; expected result:
+R@1,IoU=0.5 37.6 on simulated_target / test, location_prior 15.6.
 """
 
 from ml_collections import ConfigDict
@@ -14,13 +16,25 @@ from configs import common
 
 
 def get_config(domains: str = "") -> ConfigDict:
-    source, target = (domains or "simulated_source,simulated_target").split(",")
+    """EVA's settings, locked: later only these keys can be set. `domains` is "SOURCE,TARGET".
+
+    Raises ValueError if `domains` does not name two datasets.
+    """
+    names = (domains or "simulated_source,simulated_target").split(",")
+    if len(names) != 2 or not all(names):
+        raise ValueError(
+            f"the config's argument is {domains!r}; it must be SOURCE,TARGET, "
+            "e.g. --config=configs/eva.py:tvr,charades_sta"
+        )
+    source, target = names
     config = common.run()
     config.system = "eva"
     config.source = common.domain(source, labels=True)
     config.target = common.domain(target, labels=False)
     if domains:
         config.source.features = config.target.features
+
+    config.metric.discounted = target in ("charades_cd", "activitynet_cd")
 
     config.dim = 256
     config.dropout = 0.1
@@ -61,4 +75,4 @@ def get_config(domains: str = "") -> ConfigDict:
         config.dim = 64
         config.epochs = 30
         config.optimizer.learning_rate = 1e-3
-    return config
+    return config.lock()

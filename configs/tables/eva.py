@@ -88,10 +88,18 @@ _TABLE_4 = PaperTable(
     _DISCOUNTED,
     (
         _row("WS-DEC, Charades-CD", _DISCOUNTED, (35.86, 23.67, 8.27)),
-        _row("EVA, Charades-CD", _DISCOUNTED, (47.83, 31.71, 12.76), Run()),
+        _row(
+            "EVA, Charades-CD", _DISCOUNTED, (47.83, 31.71, 12.76), Run({"metric.discounted": True})
+        ),
         _row("WS-DEC, ActivityNet-CD", _DISCOUNTED, (17.00, 7.17, 1.82)),
         _row("CRM, ActivityNet-CD", _DISCOUNTED, (22.77, 10.31, None)),
-        _row("EVA, ActivityNet-CD", _DISCOUNTED, (23.11, 11.29, 4.32), Run(), "tvr,activitynet_cd"),
+        _row(
+            "EVA, ActivityNet-CD",
+            _DISCOUNTED,
+            (23.11, 11.29, 4.32),
+            Run({"metric.discounted": True}),
+            "tvr,activitynet_cd",
+        ),
     ),
 )
 _TABLE_5 = PaperTable(
