@@ -77,7 +77,19 @@ def test_repairs_of_the_labels_are_said(tmp_path):
     report, text = score(tmp_path, [prediction(1, (0, 20)), prediction(2, (4, 4))], labels)
     assert report["model"]["R@1,IoU=0.7"] == 50
     assert "labels: 1 x moment ends beyond the video (end clipped to the duration)" in text
-    assert "labels: 1 x zero-length moment (kept: counts as a miss)" in text
+    assert "labels: 1 x zero-length moment (kept; counts as a miss)" in text
+
+
+def test_a_training_split_without_labels_teaches_no_prior(tmp_path):
+    (tmp_path / "train.jsonl").write_text(label(1) + label(2))
+    (tmp_path / "val.jsonl").write_text(label(3, (0, 10)))
+    predicted = tmp_path / "predictions"
+    predicted.write_text(prediction(3, (0, 10)))
+    console = Console(file=io.StringIO(), width=100)
+    report = score_files(predicted, tmp_path, "jsonl", "val", False, console)
+    assert "location_prior" not in report and "random" in report
+    said = "no location prior: no query of the training split has a moment"
+    assert said in console.file.getvalue()
 
 
 def changed_distribution(folder):

@@ -31,7 +31,8 @@ def score_files(
     score. Labelled queries without a prediction are misses, and counted.
 
     Report: {"dataset", "split", "queries", "missing", "model", "random", "location_prior" where
-    a training split is at hand, "lengths" with the mAP}; the inner values are in percent.
+    a training split with labels is at hand, "lengths" with the mAP}; the inner values are in
+    percent.
 
     Raises:
         ValueError: a file is not in its format; the split is not known, has hidden labels or
@@ -55,13 +56,15 @@ def score_files(
         "model": moment_metrics(rows, truths, durations, **settings),
     }
     train = annotations.splits.get("train") if split != "train" else None
-    learnt_from = train and _truths(annotations, train)
+    learnt_from = _truths(annotations, train) if train else None
     report |= baselines.baseline_metrics(truths, durations, learnt_from, **settings)
     several = max(len(windows) for windows in truths) > 1
     if with_map or (several and dataset == "jsonl"):
         report["lengths"] = length_metrics(rows, truths)
 
     _print_faults(annotations, split, console)
+    if train and "location_prior" not in report:
+        console.print("no location prior: no query of the training split has a moment")
     if missing:
         console.print(f"{missing} of {len(records)} queries have no prediction: they are misses")
     if several and dataset == "didemo":

@@ -180,3 +180,27 @@ def test_subtitles_are_kept(tmp_path):
     write(tmp_path, annotations()._replace(subtitles={"v0": [(0.5, 1.0, "Hi.")]}))
     line = json.loads((tmp_path / "toys/moments/subtitles.jsonl").read_text())
     assert line == {"vid_name": "v0", "sub": [[0.5, 1.0, "Hi."]]}
+
+
+def test_features_belong_to_the_queries_they_were_written_for(tmp_path):
+    full = annotations()
+    test = full._replace(splits={"test": full.splits["test"]}, durations={"v0": 5.0})
+    write(tmp_path, test, name="c3d")
+    write(tmp_path, full, name="i3d", overwrite=True)
+    assert len(load_dataset(tmp_path, "toys", "i3d").splits["train"].query_id) == 2
+    with pytest.raises(ValueError, match=r"'c3d' of toys .* not prepared for the queries that are"):
+        load_dataset(tmp_path, "toys", "c3d")
+    write(tmp_path, full, name="c3d", overwrite=True)
+    assert len(load_dataset(tmp_path, "toys", "c3d").splits["train"].query_id) == 2
+
+
+def test_a_report_of_an_older_version_is_completed(tmp_path):
+    first = write(tmp_path)
+    path = tmp_path / "toys/videos-f/report.json"
+    older = {k: v for k, v in first["videos"].items() if k != "queries_fingerprint"}
+    path.write_text(json.dumps(older))
+    before = state(tmp_path)
+    assert write(tmp_path) == first
+    changed = {p for p, value in state(tmp_path).items() if value != before[p]}
+    assert changed == {path}
+    load_dataset(tmp_path, "toys", "f")

@@ -134,6 +134,15 @@ def test_a_built_dataset_that_was_changed(built):
     ]
 
 
+def test_features_of_other_queries_are_one_error(built):
+    path = built / "toys/videos-f/report.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"queries_fingerprint": "other"}))
+    (fault,) = check_built(built, "toys", "f")
+    assert (fault.kind, fault.repair) == ("dataset cannot be loaded", "")
+    assert "not prepared for the queries that are there" in fault.where
+    assert "vmr prepare jsonl --name toys" in fault.where
+
+
 def test_a_damaged_table(built):
     path = next((built / "toys/videos-f").glob("*array_record*"))
     path.write_bytes(path.read_bytes()[:100])

@@ -14,7 +14,8 @@ LENGTHS = (3, 12, 7)
 FEATURES = [RNG.normal(size=(n, 6)).astype(np.float16) for n in LENGTHS]
 
 
-def dataset():
+def dataset(third=((5, 8),)):
+    """A toy; `third` are the moments of the third query."""
     num_words = np.array([5, 2, 4, 1], np.int32)
     words = RNG.integers(2, 9, (4, 5)).astype(np.int32) * (np.arange(5) < num_words[:, None])
     table = MomentTable(
@@ -25,7 +26,7 @@ def dataset():
         num_words=num_words,
         moments=tuple(
             np.array(m, np.float32).reshape(-1, 2)
-            for m in ([[0, 4]], [[0, 9], [1, 3], [1, 3.5]], [], [[2, 6]])
+            for m in ([[0, 4]], [[0, 9], [1, 3], [1, 3.5]], third, [[2, 6]])
         ),
     )
     videos = VideoTable(
@@ -53,7 +54,6 @@ def test_pairs_of_a_split():
     assert domain.cut_queries == 1
     # the annotator who agrees most with the others
     assert domain.pairs.moment[1].tolist() == [1, 3.5] or domain.pairs.moment[1].tolist() == [1, 3]
-    assert np.isnan(domain.pairs.moment[2]).all() and domain.pairs.span[2].tolist() == [-1, -1]
     assert domain.pairs.span[0].tolist() == [0, 1]
 
 
@@ -61,6 +61,24 @@ def test_hidden_boundaries_reach_no_batch():
     domain = make_domain(dataset(), "train", settings(labels=False))
     assert np.isnan(domain.pairs.moment).all() and (domain.pairs.span == -1).all()
     assert domain.moments[0].tolist() == [[0, 4]]  # evaluation still has them
+
+
+def test_labels_that_are_missing_are_refused_only_where_they_are_needed():
+    message = (
+        "1 of 4 queries of split 'train' of dataset toy have no labels to train on: c. Mend the "
+        "labels and prepare the dataset again, or train on a split with labels"
+    )
+    with pytest.raises(ValueError, match=message):
+        make_domain(dataset(third=()), "train", settings())
+    domain = make_domain(dataset(third=()), "train", settings(labels=False))
+    assert domain.moments[2].shape == (0, 2) and np.isnan(domain.pairs.moment).all()
+    labelled = np.array([0, 1, 3])
+    assert len(make_domain(dataset(third=()), "train", settings(), labelled).pairs.video) == 3
+
+
+def test_a_split_without_queries_is_refused():
+    with pytest.raises(ValueError, match="split 'train' of dataset toy has no queries"):
+        make_domain(dataset(), "train", settings(), np.zeros(0, int))
 
 
 def test_unknown_split_names_the_known():

@@ -1,5 +1,6 @@
 """Loading a prepared dataset."""
 
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -86,3 +87,19 @@ def test_what_is_not_prepared_says_the_command(data_dir):
         load_dataset(data_dir, "toys", "g")
     with pytest.raises(FileNotFoundError, match=r"there: none.*\n  vmr prepare didemo --annotat"):
         load_dataset(data_dir, "didemo", "f")
+
+
+def test_features_of_other_queries_say_the_command(data_dir):
+    path = data_dir / "toys/videos-f/report.json"
+    report = json.loads(path.read_text())
+    older = {key: value for key, value in report.items() if key != "queries_fingerprint"}
+    message = (
+        f"features 'f' of toys in {data_dir} were not prepared for the queries that are there, so "
+        "that queries could be missing. Prepare them again with\n  vmr prepare jsonl --name toys "
+        f"--annotations DIR --features PATH --feature-name f --glove FILE --data-dir {data_dir} "
+        "--overwrite"
+    )
+    for changed in (older, report | {"queries_fingerprint": "other"}):
+        path.write_text(json.dumps(changed))
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            load_dataset(data_dir, "toys", "f")

@@ -92,11 +92,28 @@ def test_location_prior_never_repeats(monkeypatch):
     np.testing.assert_array_equal(prior, [[0, 0.5], [0, 1], [0.5, 1]])
 
 
+def test_location_prior_ignores_queries_without_labels():
+    known, durations = [[(0.0, 5.0)], [(5.0, 10.0)], [(5.0, 9.0)]], [10.0, 10.0, 20.0]
+    hidden = [np.zeros((0, 2)), [(np.nan, np.nan)]] * 9
+    found = fit_location_prior(hidden + known, [np.nan, 8.0] * 9 + durations, 3)
+    np.testing.assert_array_equal(found, fit_location_prior(known, durations, 3))
+
+
+def test_baselines_without_training_labels_have_no_prior():
+    truths, durations = [[(0.0, 5.0)]], np.array([10.0])
+    unlabelled = ([np.zeros((0, 2)), [(np.nan, np.nan)]], np.array([10.0, 10.0]))
+    for training in (None, unlabelled):
+        assert list(baselines.baseline_metrics(truths, durations, training)) == ["random"]
+    found = baselines.baseline_metrics(truths, durations, (truths, durations))
+    assert found["location_prior"]["mIoU"] == 100
+
+
 @pytest.mark.parametrize(
     ("moments", "durations", "k", "message"),
     [
         ([], [], 1, "got 0 training queries and 0 durations"),
         ([[(0, 1)]], [1.0, 2.0], 1, "got 1 training queries and 2 durations"),
+        ([np.zeros((0, 2))], [1.0], 1, "none of 1 training queries has a moment to learn from"),
         ([[(0, 1)]], [1.0], 0, "k is 0; the location prior has 1 to 820 moments"),
         ([[(0, 1)]], [1.0], 821, "k is 821; the location prior has 1 to 820 moments"),
     ],

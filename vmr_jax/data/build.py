@@ -76,6 +76,7 @@ def write_dataset(
             root / f"videos-{feature_name}",
             annotations,
             features,
+            queries=moments["queries_fingerprint"],
             overwrite=overwrite,
             drop_missing=drop_missing,
             progress=progress,
@@ -184,11 +185,16 @@ def _write_videos(
     annotations: Annotations,
     features: FeatureSource,
     *,
+    queries: str,
     overwrite: bool,
     drop_missing: bool,
     progress: Progress,
 ) -> dict:
-    """Write the table of videos, unless it is there."""
+    """Write the table of videos, unless it is there.
+
+    Its report keeps `queries`, the fingerprint of the queries it belongs to; where only that
+    differs, the report alone is written again.
+    """
     import tensorflow_datasets as tfds
 
     names = match_names(features.ids, annotations.durations)
@@ -213,6 +219,14 @@ def _write_videos(
             hash_video(digest, video, duration, clips)
             yield {"video_id": video, "duration": duration, "features": clips}
 
+    of_queries = {
+        "queries_fingerprint": queries,
+        "missing": missing,
+        "queries_without_video": {
+            split: sum(record.video_id in missing for record in records)
+            for split, records in annotations.splits.items()
+        },
+    }
     there = read_report(target)
     if there and not overwrite:
         label = f"{target.name} is there, comparing"
@@ -220,16 +234,15 @@ def _write_videos(
             pass
         if there["fingerprint"] != digest.hexdigest():
             raise _other_content(target, "features or durations")
+        if there.get("queries_fingerprint") != queries:
+            there |= of_queries
+            write_json(target / "report.json", there)
         return there
 
     schema = {
         "video_id": tfds.features.Text(),
         "duration": tfds.features.Scalar(np.float32),
         "features": tfds.features.Tensor(shape=(None, width), dtype=np.float16, encoding="bytes"),
-    }
-    dropped = {
-        split: sum(record.video_id in missing for record in records)
-        for split, records in annotations.splits.items()
     }
     with _put_in_place(target) as directory:
         write_table(directory, "videos", schema, {CORPUS: records()})
@@ -244,9 +257,7 @@ def _write_videos(
             "clips": sum(lengths),
             "bytes": 2 * width * sum(lengths),
             "unused": len(set(features.ids) - set(names.values())),
-            "missing": missing,
-            "queries_without_video": dropped,
-        }
+        } | of_queries
         write_json(directory / "report.json", report)
     return report
 

@@ -61,10 +61,15 @@ def check_built(
 ) -> list[Fault]:
     """Check a dataset that `vmr prepare` wrote: its reports, its tables and their fingerprint.
 
+    Tables that cannot be loaded together are one error.
+
     Raises:
         FileNotFoundError: it is not prepared.
     """
-    dataset = load_dataset(data_dir, name, feature_name)
+    try:
+        dataset = load_dataset(data_dir, name, feature_name)
+    except ValueError as error:
+        return [Fault("dataset cannot be loaded", str(error), "")]
     root = Path(data_dir) / name
     moments, videos = read_report(root / "moments"), read_report(root / f"videos-{feature_name}")
     faults = [

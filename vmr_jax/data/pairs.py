@@ -8,6 +8,8 @@ from vmr_jax.data import clips
 from vmr_jax.data.tables import Dataset, MomentTable
 from vmr_jax.types import Batch, DataSpec
 
+_SHOWN = 5  # ids listed in a message
+
 
 class Pairs(NamedTuple):
     """Q pairs over V videos: NumPy arrays, or the same arrays on the device."""
@@ -46,7 +48,11 @@ def make_domain(
     """The pairs of `split` under a config's domain block; `rows` keeps only some queries.
 
     Where a query has several annotators, its training moment is the one that agrees most with
-    the others. Raises ValueError for an unknown split.
+    the others.
+
+    Raises:
+        ValueError: the split is not known, is empty, or hides its videos; `settings.labels` is set
+            and a query has no moment; or the dataset has no word vectors.
     """
     if split not in dataset.splits:
         raise ValueError(
@@ -78,6 +84,7 @@ def make_domain(
     words[:, :width] = table.words[:, :width]
     moment = np.full((len(video), 2), np.nan, np.float32)
     if settings.labels:
+        _refuse_unlabelled(table, split, dataset.name)
         moment = np.stack([_agreed(marked) for marked in table.moments])
     pairs = Pairs(
         video=video.astype(np.int32),
@@ -136,10 +143,20 @@ def _take(table: MomentTable, rows: np.ndarray) -> MomentTable:
     )
 
 
+def _refuse_unlabelled(table: MomentTable, split: str, name: str) -> None:
+    """Raise ValueError if a query to learn from has no moment."""
+    ids = [i for i, marked in zip(table.query_id, table.moments, strict=True) if not len(marked)]
+    if ids:
+        dots = ", ..." if len(ids) > _SHOWN else ""
+        raise ValueError(
+            f"{len(ids)} of {len(table.query_id)} queries of split {split!r} of dataset {name} "
+            f"have no labels to train on: {', '.join(ids[:_SHOWN])}{dots}. Mend the labels and "
+            "prepare the dataset again, or train on a split with labels"
+        )
+
+
 def _agreed(marked: np.ndarray) -> np.ndarray:
-    """Of (A, 2) marked moments the one with the largest mean IoU with all; NaN if A is 0."""
-    if len(marked) == 0:
-        return np.full(2, np.nan, np.float32)
+    """Of (A, 2) marked moments the one with the largest mean IoU with all."""
     start, end = marked.T.astype(np.float64)
     inter = np.minimum(end[:, None], end) - np.maximum(start[:, None], start)
     hull = np.maximum(end[:, None], end) - np.minimum(start[:, None], start)

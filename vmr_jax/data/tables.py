@@ -53,12 +53,16 @@ def load_dataset(data_dir: str | Path, name: str, feature_name: str) -> Dataset:
 
     Raises:
         FileNotFoundError: the dataset, or this kind of features, is not prepared.
+        ValueError: this kind of features was prepared for other queries than those that are there.
     """
     root = Path(data_dir) / name
     moments, videos = root / "moments", root / f"videos-{feature_name}"
     reports = read_report(moments), read_report(videos)
     if None in reports:
         raise FileNotFoundError(_not_prepared(root, feature_name))
+    # Reports of older versions do not tell which queries the videos were prepared for.
+    if reports[1].get("queries_fingerprint") != reports[0]["queries_fingerprint"]:
+        raise ValueError(_other_queries(root, feature_name))
     table = _load_videos(videos, reports[1]["width"])
     rows = {video: row for row, video in enumerate(table.video_id)} | {"": -1}
     digests = "".join(report["fingerprint"] for report in reports)
@@ -126,13 +130,29 @@ def _text(field) -> str:
 
 def _not_prepared(root: Path, feature_name: str) -> str:
     """Say which command prepares a dataset, and which kinds of features are there."""
-    from vmr_jax.data.datasets import READERS
-
     there = sorted(p.name.removeprefix("videos-") for p in root.glob("videos-*"))
-    dataset = root.name if root.name in READERS else f"jsonl --name {root.name}"
     return (
         f"{root.name} with features {feature_name!r} is not prepared in {root.parent} "
         f"(features there: {', '.join(there) or 'none'}). Prepare it with\n"
+        f"{_command(root, feature_name)}"
+    )
+
+
+def _other_queries(root: Path, feature_name: str) -> str:
+    """Say which command prepares features again for the queries that are there."""
+    return (
+        f"features {feature_name!r} of {root.name} in {root.parent} were not prepared for the "
+        "queries that are there, so that queries could be missing. Prepare them again with\n"
+        f"{_command(root, feature_name)} --overwrite"
+    )
+
+
+def _command(root: Path, feature_name: str) -> str:
+    """The command that prepares a dataset with one kind of features."""
+    from vmr_jax.data.datasets import READERS
+
+    dataset = root.name if root.name in READERS else f"jsonl --name {root.name}"
+    return (
         f"  vmr prepare {dataset} --annotations DIR --features PATH "
         f"--feature-name {feature_name} --glove FILE --data-dir {root.parent}"
     )

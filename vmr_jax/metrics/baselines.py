@@ -8,7 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vmr_jax.metrics.moments import RANKS, moment_metrics, pad_truths, temporal_iou
+from vmr_jax.metrics.moments import (
+    RANKS,
+    has_valid_truth,
+    moment_metrics,
+    pad_truths,
+    temporal_iou,
+)
 
 RANDOM_DRAWS = 20
 GRID_STEPS = 40  # the location prior's boundaries are multiples of 1 / GRID_STEPS
@@ -57,7 +63,7 @@ def fit_location_prior(
     (chosen by mIoU it would be longer, and far weaker at this IoU); ties go to the larger mean
     IoU, then to the earlier start and end. Each next one raises the recall of the list most in
     the same way. train_moments are Q arrays (A, 2) in seconds (the best of a query's A counts),
-    train_durations (Q,) seconds.
+    train_durations (Q,) seconds. Queries without a valid moment teach nothing and are left out.
 
     Raises ValueError when there is nothing to learn from, or more moments are asked for than
     the grid has.
@@ -71,7 +77,11 @@ def fit_location_prior(
     grid = np.argwhere(np.triu(np.ones((GRID_STEPS + 1, GRID_STEPS + 1)), 1)) / GRID_STEPS
     if not 0 < k <= len(grid):
         raise ValueError(f"k is {k}; the location prior has 1 to {len(grid)} moments")
-    moments = pad_truths(train_moments) / durations[:, None, None]
+    labelled = has_valid_truth(train_moments)
+    if not labelled.any():
+        raise ValueError(f"none of {len(durations)} training queries has a moment to learn from")
+    durations = durations[labelled]
+    moments = pad_truths(train_moments)[labelled] / durations[:, None, None]
     # Float32 halves the table of IoUs: 12,408 queries by 820 candidates are 41 MB.
     overlap = np.stack([temporal_iou(cell, moments).max(-1).astype(np.float32) for cell in grid])
     best = np.zeros(len(durations), np.float32)
@@ -106,9 +116,10 @@ def baseline_metrics(
     """The metrics to set beside a model's: "random", and "location_prior" where it can be learnt.
 
     `training` holds the training split's truths and durations, `settings` are moment_metrics'.
+    Where it is None, or none of its queries has a valid moment, "location_prior" is left out.
     """
     found = {"random": random_metrics(truths, durations, **settings)}
-    if training is not None:
+    if training is not None and has_valid_truth(training[0]).any():
         guesses = location_prior_predictions(fit_location_prior(*training, 5), durations)
         found["location_prior"] = moment_metrics(guesses, truths, durations, **settings)
     return found

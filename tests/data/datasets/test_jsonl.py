@@ -33,6 +33,20 @@ def test_one_file_is_one_split(tmp_path):
     assert len(read.splits["test"][0].moments) == 0
 
 
+def test_a_training_split_that_is_labelled_in_part(tmp_path):
+    bare = {k: v for k, v in QUERY.items() if k != "relevant_windows"}
+    hidden = [bare | {"qid": 4}, QUERY | {"qid": 5, "relevant_windows": []}]
+    write(tmp_path / "train_a.jsonl", QUERY, *hidden)
+    write(tmp_path / "train_b.jsonl", *hidden)
+    write(tmp_path / "val.jsonl", QUERY, *hidden)
+    read = read_annotations("jsonl", tmp_path)
+    assert read.faults == [
+        ("query without labels", "train_a 4", "kept, without labels"),
+        ("query without labels", "train_a 5", "kept, without labels"),
+    ]
+    assert [len(records) for records in read.splits.values()] == [3, 2, 3]
+
+
 def test_errors_name_file_and_line(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no <split>.jsonl file"):
         read_annotations("jsonl", tmp_path)

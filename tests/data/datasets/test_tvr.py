@@ -64,6 +64,11 @@ def test_errors(directory):
     write_lines(directory / "tvr_val_release.jsonl", [{"vid_name": "show_1", "desc_id": 1}])
     with pytest.raises(ValueError, match=r'tvr_val_release.jsonl:1: no "ts"; found vid_name'):
         read_annotations("tvr", directory)
+    write_lines(
+        directory / "tvr_val_release.jsonl", [{"ts": [0, 1], "desc_id": 1, "desc": "Someone sits."}]
+    )
+    with pytest.raises(ValueError, match=r'tvr_val_release.jsonl:1: no "vid_name"; found ts'):
+        read_annotations("tvr", directory)
     (directory / "tvr_video2dur_idx.json").write_text('{"val": {"show_1": 3}, "test_public": {}}')
     with pytest.raises(ValueError, match=r"idx.json: show_1: expected \[duration, index\]"):
         read_annotations("tvr", directory)

@@ -27,7 +27,7 @@ def read_annotations(name: str, directory: str | Path) -> Annotations:
         directory: where the files lie, under their official names; for `jsonl` one file will do.
 
     Raises:
-        ValueError: the name is not known, or or a file is not in its format (file and line named).
+        ValueError: the name is not known, or a file is not in its format (file and line named).
         FileNotFoundError: no split's file, or a needed file, is there.
     """
     if name not in READERS:

@@ -1,8 +1,8 @@
 """One's own data, in the community's format: one JSON object a query and line.
 
 {"qid": 1, "query": "...", "vid": "...", "duration": 30.5, "relevant_windows": [[start, end], ...]}
-with times in seconds. `relevant_windows` absent or empty: the labels are hidden. Further fields
-(those of QVHighlights) are ignored.
+with times in seconds. `relevant_windows` absent or empty: the labels are hidden; in a training
+split with labels that is a fault. Further fields (those of QVHighlights) are ignored.
 """
 
 from pathlib import Path
@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from vmr_jax.data.datasets.files import field, read_json_lines, window
-from vmr_jax.data.records import Annotations, MomentRecord
-from vmr_jax.data.repair import set_duration
+from vmr_jax.data.records import Annotations, Fault, MomentRecord
+from vmr_jax.data.repair import is_training, set_duration
 
 
 def read(name: str, path: Path) -> Annotations:
@@ -40,4 +40,16 @@ def read(name: str, path: Path) -> Annotations:
                     moments=np.array(windows, np.float64).reshape(-1, 2),
                 )
             )
+        faults += _partly_labelled(file.stem, splits[file.stem])
     return Annotations(name, splits, durations, faults, {})
+
+
+def _partly_labelled(split: str, records: list[MomentRecord]) -> list[Fault]:
+    """Find the queries without labels of a training split where others have them."""
+    without = [record for record in records if not len(record.moments)]
+    if not is_training(split) or len(without) == len(records):
+        return []
+    return [
+        Fault("query without labels", f"{split} {record.query_id}", "kept, without labels")
+        for record in without
+    ]

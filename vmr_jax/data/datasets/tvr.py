@@ -13,6 +13,7 @@ FILES = {
     "val": ("tvr_val_release.jsonl",),
     "test_public": ("tvr_test_public_release.jsonl",),
 }
+HIDDEN = "test_public"  # the only split whose lines may lack video and time
 DURATIONS = "tvr_video2dur_idx.json"
 SUBTITLES = "tvqa_preprocessed_subtitles.jsonl"
 
@@ -21,10 +22,11 @@ def read(name: str, directory: Path) -> Annotations:
     """Read the splits that are there. A query's id is its `desc_id`.
 
     The videos are all those of these splits, with or without a query: TVR's corpus. Where the
-    labels are hidden (test_public) a query has no moments and the video id "".
+    labels are hidden (only in test_public) a query has no moments and the video id "".
 
     Raises:
-        ValueError: a file is not in the format.
+        ValueError: a file is not in the format, or a line of train or val has no label (file and
+            line named).
         FileNotFoundError: no split's file, or no index file, is there.
     """
     paths, faults = find_splits(name, directory, FILES)
@@ -33,7 +35,7 @@ def read(name: str, directory: Path) -> Annotations:
     for split, path in paths.items():
         splits[split] = []
         for where, record in read_json_lines(path):
-            hidden = "vid_name" not in record
+            hidden = split == HIDDEN and "vid_name" not in record
             times = [] if hidden else [window(field(record, "ts", list, where), where)]
             splits[split].append(
                 MomentRecord(

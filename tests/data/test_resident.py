@@ -1,0 +1,27 @@
+"""Tables that do not fit the device."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from vmr_jax.data import resident
+from vmr_jax.runtime.mesh import make_mesh
+
+
+def test_features_beyond_the_device_memory_are_refused(monkeypatch):
+    mesh = make_mesh()
+    stats = {"bytes_limit": 3 * 2**30, "bytes_in_use": 2**30}
+    device = SimpleNamespace(memory_stats=lambda: stats)
+    monkeypatch.setattr(resident.jax, "local_devices", lambda: [device])
+    domain = SimpleNamespace(
+        video_row=np.zeros(2**14, np.int32),
+        spec=SimpleNamespace(max_clips=128, video_dim=1024),
+        dataset=SimpleNamespace(name="toy"),
+    )
+    message = (
+        "the clip features of toy need 4.0 GiB on the device, which has 2.0 GiB free: use "
+        "--config.data.residency=host, or a smaller max_clips"
+    )
+    with pytest.raises(MemoryError, match=message):
+        resident.load_tables(domain, mesh)
