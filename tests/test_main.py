@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from vmr_jax import cli
+
 HEAVY = ("jax", "flax", "tensorflow_datasets", "orbax", "matplotlib", "grain", "h5py", "torch")
 
 
@@ -52,6 +54,14 @@ def test_the_package_never_imports_tensorflow_or_torch(request):
         (["--config=configs/eva.py:a,b"], "vmr prepare"),
         (["--config=configs/eva.py", "--config.precision=float64"], "float32, bfloat16"),
         (["learning_rate=3"], "settings are flags"),
+        (
+            ["--config=configs/eva.py:tvr"],
+            "error: the config's argument is 'tvr'; it must be",
+        ),
+        (["--config=configs/eva.py", "--config.epoch=3"], "unknown key: 'epoch'. Did you mean"),
+        (["--config=configs/eva.py", "--config.epochs=three"], "flag --config.epochs=three"),
+        (["--config=configs/none.py"], "No such file or directory: 'configs/none.py'"),
+        (["--workdirr=x"], "Unknown command line flag 'workdirr'"),
     ],
 )
 def test_mistakes_end_in_a_line(request, tmp_path, arguments, message):
@@ -61,3 +71,25 @@ def test_mistakes_end_in_a_line(request, tmp_path, arguments, message):
     assert done.returncode != 0
     assert message in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_mistake_in_a_flag_shows_its_stack_trace_on_request(request):
+    arguments = ["-m", "vmr_jax.main", "--config=configs/eva.py:tvr"]
+    assert "Traceback" in run(arguments, request.config.rootpath, VMR_DEBUG="1").stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("told"), PermissionError("told"), MemoryError("told"), OverflowError("told")],
+)
+def test_vmr_ends_in_a_line_too(monkeypatch, error):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.delenv("VMR_DEBUG", raising=False)
+    with pytest.raises(SystemExit, match="^vmr: told$"):
+        cli.main()
+    monkeypatch.setenv("VMR_DEBUG", "1")
+    with pytest.raises(type(error)):
+        cli.main()

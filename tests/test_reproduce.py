@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -7,6 +8,7 @@ from rich.console import Console
 from configs.tables import PaperTable
 from configs.tables import eva as tables
 from vmr_jax import evaluate, train
+from vmr_jax import reproduce as reproduction
 from vmr_jax.reproduce import as_markdown, parse_settings, reproduce
 
 CONSOLE = Console(quiet=True)
@@ -29,12 +31,19 @@ def pretended(monkeypatch):
 
     def fake_train(config, workdir, restore, console):
         calls.append(("train", config))
+        workdir.mkdir(parents=True)
+        data = {"source": {"fingerprint": "old"}, "target": {"fingerprint": "old"}}
+        (workdir / "config.json").write_text(json.dumps({"data": data}))
         return write(config, workdir)
+
+    def fake_open(settings, data_dir):
+        return SimpleNamespace(name=settings.dataset, fingerprint="old")
 
     def fake_evaluate(config, workdir, restore, console):
         calls.append(("evaluate", config))
         return write(config, Path(restore))
 
+    monkeypatch.setattr(reproduction, "open_dataset", fake_open)
     monkeypatch.setattr(train, "train", fake_train)
     monkeypatch.setattr(evaluate, "evaluate_checkpoint", fake_evaluate)
     return calls
@@ -64,6 +73,35 @@ def test_what_is_there_is_not_run_again(pretended, tmp_path):
     assert len(pretended) == 7 + 5  # the row `Cross` is Table 5's last
 
 
+def test_finished_runs_of_other_data_are_refused(pretended, tmp_path, monkeypatch):
+    reproduce("eva", "5", "some/dir", 1, tmp_path, {}, CONSOLE)
+
+    def open_new(settings, data_dir):
+        return SimpleNamespace(name=settings.dataset, fingerprint="new")
+
+    monkeypatch.setattr(reproduction, "open_dataset", open_new)
+    message = f"tvr in some/dir was prepared anew since the run in {tmp_path}/runs/.*-seed0 read it"
+    with pytest.raises(ValueError, match=message):
+        reproduce("eva", "5", "some/dir", 1, tmp_path, {}, CONSOLE)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("epoch", 3),
+        ("losses.alignn", False),
+        ("optimizer.lr", 1),
+        ("epochs.x", 1),
+        ("epochs", "three"),
+    ],
+)
+def test_keys_that_the_config_does_not_have_are_refused(pretended, tmp_path, key, value):
+    message = f"cannot set {key}={value!r}: unknown key, .*configs/eva.py and configs/common.py"
+    with pytest.raises(ValueError, match=message):
+        reproduce("eva", "5", "simulated", 1, tmp_path, {key: value}, CONSOLE)
+    assert not pretended
+
+
 def test_a_model_is_evaluated_on_a_dataset_it_did_not_see(pretended, tmp_path):
     reproduce("eva", "7", "simulated", 1, tmp_path, {}, CONSOLE)
     evaluated = [config.target.dataset for kind, config in pretended if kind == "evaluate"]
@@ -75,11 +113,14 @@ def test_real_data_take_the_papers_set_up(pretended, tmp_path):
     kinds = [(c.source.dataset, c.target.dataset, c.target.eval_split) for _, c in pretended]
     assert kinds == [("tvr", "charades_cd", "test_ood"), ("tvr", "activitynet_cd", "test_ood")]
     assert all(config.data_dir == "some/dir" for _, config in pretended)
+    assert all(config.metric.discounted for _, config in pretended)
 
 
 def test_rows_are_settings_that_the_config_has():
     from configs.eva import get_config
 
+    with pytest.raises(KeyError, match="unknown_key"):
+        get_config().update_from_flattened_dict({"branches.unknown_key": 1})
     for parts in tables.TABLES.values():
         for part in parts:
             assert isinstance(part, PaperTable)

@@ -1,5 +1,6 @@
 """The `vmr` command: prepare, check and simulate data, score predictions, reproduce tables."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -173,10 +174,14 @@ def reproduce(
 
 
 def main() -> None:
-    """Run the command; a user's mistake ends in one line, not in a stack trace."""
+    """Run the command; a user's mistake ends in one line, not in a stack trace (VMR_DEBUG=1)."""
+    from vmr_jax.main import MISTAKES
+
     try:
         app()
-    except (ValueError, FileNotFoundError) as error:
+    except MISTAKES as error:
+        if os.environ.get("VMR_DEBUG"):
+            raise
         sys.exit(f"vmr: {error}")
 
 

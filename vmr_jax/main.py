@@ -8,6 +8,8 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+MISTAKES = (ValueError, OSError, MemoryError, ArithmeticError)  # end in a line, see VMR_DEBUG
+
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "FILE.py[:ARGUMENT]; any key of it is a flag, e.g. --config.batch_size=32"
 )
@@ -43,11 +45,36 @@ def main(argv: list[str]) -> None:
     try:
         start_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
         _run(make_console())
-    except (ValueError, FileNotFoundError, MemoryError, ArithmeticError) as error:
-        if os.environ.get("VMR_DEBUG"):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    except MISTAKES as error:
+        _end_in_a_line(error, str(error))
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """Set the flags and return what is none; a mistake in them ends in one line."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        cause = error
+        while "\n" in str(cause) and cause.__context__:  # a stack trace of the config file
+            cause = cause.__context__
+        _end_in_a_line(error, f"{cause} (--help lists the flags)")
+    except AttributeError as error:
+        _end_in_a_line(error, f"--config.KEY=VALUE with an unknown key: {_text(error)}")
+    except MISTAKES as error:
+        _end_in_a_line(error, str(error))
+
+
+def _text(error: Exception) -> str:
+    """The message of an error, in one line, without the quotes of the errors around it."""
+    inner = error.args[0] if error.args else ""
+    return _text(inner) if isinstance(inner, Exception) else ". ".join(str(inner).split("\n"))
+
+
+def _end_in_a_line(error: Exception, message: str) -> None:
+    if os.environ.get("VMR_DEBUG"):
+        raise error
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(1)
 
 
 def _run(console) -> None:
@@ -89,4 +116,4 @@ def keep_compilations() -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from configs.tables import PaperTable, Row
 from vmr_jax import evaluate, train
+from vmr_jax.data.domains import open_dataset
 
 SIMULATED = "simulated"
 
@@ -30,7 +31,8 @@ def reproduce(
 
     `data` is "simulated" or a directory that `vmr prepare` filled with the paper's datasets.
     `settings` are dotted config keys that apply to all rows. A run that finished before is not
-    repeated; one that was interrupted goes on. Raises ValueError for an unknown paper or table.
+    repeated; one that was interrupted goes on. Raises ValueError for an unknown paper, table or
+    key, and where a finished run read other data than is prepared now.
     """
     module = _tables(paper)
     if table not in module.TABLES:
@@ -134,6 +136,7 @@ def _run(config_name, table, row: Row, data, seed, out: Path, settings, console)
     target = evaluated.target
     path = workdir / "eval" / f"{target.dataset}_{target.eval_split}" / "metrics.json"
     if path.exists():
+        _check_same_data(config, workdir)
         console.print(f"already there: {path}")
     else:
         if train.train(config, workdir, "", console) is None:
@@ -155,8 +158,26 @@ def _config(config_name, table, row: Row, data, seed, settings, evaluate_on="") 
     if data != SIMULATED:
         config.data_dir = data
     config.seed = seed
-    config.update_from_flattened_dict(dict(row.run.settings) | dict(settings))
+    for key, value in (dict(row.run.settings) | dict(settings)).items():
+        try:
+            config.update_from_flattened_dict({key: value})
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"cannot set {key}={value!r}: unknown key, or a value of another type than its "
+                f"default; configs/{config_name}.py and configs/common.py list the keys"
+            ) from error
     return config
+
+
+def _check_same_data(config: ConfigDict, workdir: Path) -> None:
+    """Raise ValueError if the finished run in `workdir` read other data than is prepared now."""
+    for role, read in json.loads((workdir / "config.json").read_text())["data"].items():
+        dataset = open_dataset(config[role], config.data_dir)
+        if dataset.fingerprint != read["fingerprint"]:
+            raise ValueError(
+                f"{dataset.name} in {config.data_dir} was prepared anew since the run in {workdir} "
+                "read it: delete that folder to run it again, or give another --out"
+            )
 
 
 def _hash(config: ConfigDict) -> str:
