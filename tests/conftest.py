@@ -14,7 +14,9 @@ from vmr_jax.data.records import Annotations, MomentRecord
 _WORDS = ["a", "person", "opens", "closes", "the", "door", "window", "box", "red", "blue"]
 
 
-def write_toy(data_dir, name: str, videos: int = 24, width: int = 8, seed: int = 0) -> None:
+def write_toy(
+    data_dir, name: str, videos: int = 24, width: int = 8, seed: int = 0, labels: bool = True
+) -> None:
     """Prepare a dataset of random features with splits train, val and test."""
     rng = np.random.default_rng([seed, len(name)])
     splits, durations, features = {}, {}, {}
@@ -27,6 +29,7 @@ def write_toy(data_dir, name: str, videos: int = 24, width: int = 8, seed: int =
             for query in range(2):
                 moment = np.sort(rng.uniform(0, duration, (1, 2)), axis=1).astype(np.float32)
                 sentence = " ".join(rng.choice(_WORDS, rng.integers(3, 7)))
+                moment = moment if labels else moment[:0]
                 record = MomentRecord(f"{video}#{query}", video, sentence, moment)
                 splits[split].append(record)
     vectors = {word: rng.normal(size=6).astype(np.float32) for word in _WORDS}

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from configs import eva
+from tests.conftest import small_settings, write_toy
 from vmr_jax import evaluate, train
 from vmr_jax.runtime.checkpoint import Checkpoints
 
@@ -34,9 +36,6 @@ def finished(tmp_path_factory, toy_data):
 
 
 def _config(toy_data, **changes):
-    from configs import eva
-    from tests.conftest import small_settings
-
     config = eva.get_config("toy_source,toy_target")
     config.update_from_flattened_dict(small_settings(toy_data) | changes)
     return config
@@ -89,9 +88,6 @@ def test_evaluation_needs_only_checkpoints_and_data(finished, tmp_path):
 
 
 def test_a_checkpoint_on_another_dataset(finished, toy_data, tmp_path):
-    from configs import eva
-    from tests.conftest import small_settings, write_toy
-
     write_toy(tmp_path / "data", "toy_third", videos=8, seed=5)
     config = eva.get_config("toy_source,toy_third")
     config.update_from_flattened_dict(small_settings(tmp_path / "data"))
@@ -114,6 +110,21 @@ def test_selection_on_a_validation_split(toy_data, tmp_path):
     assert report["checkpoint"]["selected_by"] == "val"
 
 
+def test_the_last_epoch_is_a_candidate_too(toy_data, tmp_path):
+    changes = {"select": "holdout", "eval_every": 2, "checkpoint_every": 3}
+    report = train.train(_config(toy_data, **changes), tmp_path, "", CONSOLE)
+    lines = lines_of(tmp_path)
+    assert [x["step"] for x in lines if "val/mIoU" in x] == [10, 15]
+    assert report["checkpoint"]["selected_by"] == "holdout"
+
+
+def test_labels_that_are_hidden_cannot_be_scored(finished, toy_data, tmp_path):
+    write_toy(tmp_path, "toy_target", labels=False)
+    write_toy(tmp_path, "toy_source")
+    with pytest.raises(ValueError, match=r"10 queries of toy_target / test have no labels"):
+        train.train(_config(tmp_path), tmp_path / "run", "", CONSOLE)
+
+
 def test_holdout_is_a_tenth_of_the_training_videos(toy_data, tmp_path):
     report = train.train(_config(toy_data, select="holdout", epochs=1), tmp_path, "", CONSOLE)
     assert report["checkpoint"]["selected_by"] == "holdout"
@@ -125,7 +136,24 @@ def test_holdout_is_a_tenth_of_the_training_videos(toy_data, tmp_path):
     [
         ({"select": "test"}, "a test split never selects"),
         ({"select": "val"}, "has no validation split: use --config.select=holdout"),
-        ({"select": "val", "target.select_split": "test"}, "may not choose the checkpoint"),
+        ({"select": "val", "target.select_split": "test"}, "may choose the checkpoint"),
+        ({"select": "val", "target.select_split": "train"}, "may choose the checkpoint"),
+        ({"target.eval_split": "tset"}, "no split 'tset'"),
+        ({"metric.iou_cmp": ">="}, "must be 'ge' or 'gt'"),
+        ({"epochs": 0}, "epochs is 0; it must be at least 1"),
+        ({"log_every": 0}, "log_every is 0"),
+        ({"checkpoint_every": 0}, "checkpoint_every is 0"),
+        ({"eval_every": -1}, "eval_every is -1"),
+        ({"select": "holdout", "target.train_split": "training"}, "no split 'training'"),
+        ({"domain.form": "minus_no_grl", "optimizer.grad_clip": 1.0}, "grad_clip=0"),
+        (
+            {
+                "pretrain": "source_finetune",
+                "branches.full": False,
+                "full.match": "sim_max",
+            },
+            "does not have: use clips or proposals",
+        ),
         ({"data.residency": "disk"}, "data.residency is 'disk'"),
         ({"batch_size": 64}, "fewer than batch_size 64"),
         ({"optimizer.name": "sgd"}, "optimizer.name is 'sgd'"),
@@ -151,7 +179,7 @@ def test_restored_parameters_start_another_run(finished, toy_data, tmp_path):
 
 def test_a_non_finite_loss_stops_and_keeps_the_last_good_checkpoint(toy_data, tmp_path):
     config = _config(toy_data, **{"optimizer.learning_rate": 1e30})
-    with pytest.raises(train.NonFiniteLossError, match=r"step \d+: .*loss.* is not finite"):
+    with pytest.raises(train.NonFiniteLossError, match=r"step \d+: .*weak.* is not finite"):
         train.train(config, tmp_path, "", CONSOLE)
     steps = Checkpoints(tmp_path / "checkpoints").steps()
     for step in steps:

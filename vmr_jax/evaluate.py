@@ -16,7 +16,7 @@ from vmr_jax.data.domains import evaluation_domain, open_dataset
 from vmr_jax.data.pairs import Domain
 from vmr_jax.data.tables import Dataset
 from vmr_jax.metrics import baselines
-from vmr_jax.metrics.moments import DISCOUNTED_DATASETS, moment_metrics
+from vmr_jax.metrics.moments import has_valid_truth, moment_metrics
 from vmr_jax.metrics.predictions import write_predictions
 from vmr_jax.runtime.checkpoint import Checkpoints, checkpoint_directory
 from vmr_jax.runtime.logs import track
@@ -47,14 +47,38 @@ def evaluate_checkpoint(
         trained[name] = config[name]
     mesh = make_mesh()
     dataset = open_dataset(trained.target, trained.data_dir)
-    domain = evaluation_domain(trained.target, dataset, trained.target.eval_split, trained.seed)
-    _check_widths(domain, meta["specs"][models.domains(trained)[-1]])
+    domain = reported_domain(trained, dataset, meta["specs"][models.domains(trained)[-1]])
     system = models.make(trained, {role: domain.spec for role in models.domains(trained)})
     params = checkpoints.restore_params(step)
     scored = score_split(make_predict(system, mesh), params, domain, trained, mesh, console)
     chosen = {"step": step, "selected_by": meta["selected_by"]}
     folder = Path(workdir or directory.parent)
     return write_report(scored, dataset, domain, trained, chosen, folder, console)
+
+
+def reported_domain(config: ConfigDict, dataset: Dataset, trained: Mapping[str, int]) -> Domain:
+    """The evaluation split of the target, checked: what fails here would fail after training.
+
+    `trained` are the sizes of the domain that the system was trained on. Raises ValueError for
+    an unknown split, hidden labels, other widths, and settings that cannot be scored with.
+    """
+    check_batch_size(config.eval.batch_size, "eval.batch_size")
+    if config.metric.iou_cmp not in ("ge", "gt"):
+        raise ValueError(f"metric.iou_cmp is {config.metric.iou_cmp!r}; it must be 'ge' or 'gt'")
+    split = config.target.eval_split
+    domain = evaluation_domain(config.target, dataset, split, config.seed)
+    hidden = [
+        query
+        for query, moments in zip(domain.table.query_id, domain.moments, strict=True)
+        if not len(moments)
+    ]
+    if hidden:
+        raise ValueError(
+            f"{len(hidden)} queries of {dataset.name} / {split} have no labels to score with, "
+            f"e.g. {', '.join(hidden[:3])}: choose another --config.target.eval_split"
+        )
+    _check_widths(domain, trained)
+    return domain
 
 
 def score_split(
@@ -70,7 +94,6 @@ def predict_split(
 ) -> list[np.ndarray]:
     """Run `predict` over all pairs; the last batch is filled with weight-0 copies of pair 0."""
     size = config.eval.batch_size
-    check_batch_size(size, "eval.batch_size")
     queries = len(domain.pairs.video)
     batches = -(-queries // size)
     rows = np.zeros(batches * size, np.int32)
@@ -99,7 +122,7 @@ def score(
 ) -> dict[str, float]:
     """Metrics of predictions on a split, in percent."""
     return moment_metrics(
-        predictions, domain.moments, _durations(domain), **_metric_settings(domain, config)
+        predictions, domain.moments, _durations(domain), **_metric_settings(config)
     )
 
 
@@ -114,12 +137,13 @@ def write_report(
 ) -> dict:
     """Write metrics.json and predictions.jsonl beside the baselines, print the table."""
     predictions, metrics = scored
-    settings = _metric_settings(domain, config)
+    settings = _metric_settings(config)
     truths, durations = domain.moments, _durations(domain)
     report = {
         "dataset": dataset.name,
         "split": config.target.eval_split,
         "queries": len(truths),
+        "dropped": int((~has_valid_truth(truths)).sum()) if settings["drop_invalid_gt"] else 0,
         "checkpoint": dict(checkpoint),
         "model": dict(metrics),
     }
@@ -139,6 +163,10 @@ def write_report(
             f"{report['dataset']} / {report['split']}: {report['queries']} queries, checkpoint of "
             f"step {checkpoint['step']} (selected by: {checkpoint['selected_by']})"
         )
+        if report["dropped"]:
+            console.print(f"{report['dropped']} queries without a valid moment are left out")
+        if "location_prior" not in report:
+            console.print("location_prior cannot be learnt: no training split with labels")
         systems = {config.system: report["model"]} | {
             name: report[name] for name in ("location_prior", "random") if name in report
         }
@@ -161,9 +189,9 @@ def _durations(domain: Domain) -> np.ndarray:
     return domain.pairs.duration[domain.pairs.video].astype(np.float64)
 
 
-def _metric_settings(domain: Domain, config: ConfigDict) -> dict:
+def _metric_settings(config: ConfigDict) -> dict:
     return {
-        "discounted": domain.dataset.name in DISCOUNTED_DATASETS,
+        "discounted": config.metric.discounted,
         "iou_cmp": config.metric.iou_cmp,
         "drop_invalid_gt": config.metric.drop_invalid_gt,
     }

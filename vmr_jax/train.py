@@ -17,7 +17,7 @@ from vmr_jax.data.domains import (
     selection_split,
     training_domains,
 )
-from vmr_jax.evaluate import SELECTION_METRIC, score_split, write_report
+from vmr_jax.evaluate import SELECTION_METRIC, reported_domain, score_split, write_report
 from vmr_jax.runtime import adopt
 from vmr_jax.runtime import mesh as meshes
 from vmr_jax.runtime.checkpoint import Checkpoints, checkpoint_directory
@@ -40,6 +40,7 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     Raises ValueError where the workdir belongs to another config or other data, and
     NonFiniteLossError with the step and the term.
     """
+    _check_numbers(config)
     before = models.pretraining(config)
     if before is not None and not restore:
         console.print(f"pre-training in {workdir / 'pretrain'}")
@@ -52,6 +53,10 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     domains = training_domains(config, models.domains(config))
     specs = {role: domain.spec for role, domain in domains.items()}
     system = models.make(config, specs)
+    evaluated = open_dataset(config.target, config.data_dir)
+    reported = reported_domain(config, evaluated, list(specs.values())[-1]._asdict())
+    if split:
+        chooser = evaluation_domain(config.target, evaluated, split, config.seed)
     meta = claim_workdir(workdir, config, {role: d.dataset for role, d in domains.items()})
     meta |= {
         "selected_by": split or "last epoch",
@@ -78,9 +83,6 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     _describe(config, domains, num_parameters(state.params), last_step, console)
 
     predict = make_predict(system, mesh)
-    evaluated = open_dataset(config.target, config.data_dir)
-    if split:
-        chooser = evaluation_domain(config.target, evaluated, split, config.seed)
     advance = feed.make_advance(system, optimizer, state) if first < last_step else None
     with RunLog(workdir, console, first, last_step) as log, _StopRequest() as stop:
         pending = None
@@ -91,12 +93,14 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
             epoch, inside = divmod(end, steps_per_epoch)
             stopping = stop.wanted()
             due = not inside and epoch % config.checkpoint_every == 0
-            if not (due or stopping or end == last_step):
+            scored = not inside and epoch % (config.eval_every or config.checkpoint_every) == 0
+            scored = bool(split) and (scored or end == last_step)
+            if not (due or scored or stopping or end == last_step):
                 continue
             record(log, pending)
             pending = None
             scores = None
-            if split and not inside and epoch % max(config.eval_every, 1) == 0:
+            if scored:
                 _, scores = score_split(predict, state.params, chooser, config, mesh, console)
                 scores = {f"val/{name}": value for name, value in scores.items()}
                 log.write(end, scores)
@@ -110,11 +114,19 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     params = state.params
     if step != last_step:
         params = checkpoints.restore_params(step)
-    domain = evaluation_domain(config.target, evaluated, config.target.eval_split, config.seed)
-    scored = score_split(predict, params, domain, config, mesh, console)
+    found = score_split(predict, params, reported, config, mesh, console)
     chosen = {"step": step, "selected_by": split or "last epoch"}
     checkpoints.close()
-    return write_report(scored, evaluated, domain, config, chosen, workdir, console)
+    return write_report(found, evaluated, reported, config, chosen, workdir, console)
+
+
+def _check_numbers(config: ConfigDict) -> None:
+    """Refuse counts that make no run."""
+    for name in ("epochs", "batch_size", "log_every", "checkpoint_every", "keep_checkpoints"):
+        if config[name] < 1:
+            raise ValueError(f"{name} is {config[name]}; it must be at least 1")
+    if config.eval_every < 0:
+        raise ValueError(f"eval_every is {config.eval_every}; it must be 0 or more")
 
 
 def chunks(first: int, last: int, steps_per_epoch: int, size: int) -> Iterator[tuple[int, int]]:
@@ -181,7 +193,7 @@ def record(log: RunLog, pending: tuple[int, dict] | None) -> None:
 
 def _adopt(system, params, restore: str):
     directory = checkpoint_directory(restore)
-    checkpoints = Checkpoints(directory, read_only=True)
+    checkpoints = Checkpoints(directory, best=SELECTION_METRIC, read_only=True)
     restored = checkpoints.restore_params(checkpoints.best_step())
     checkpoints.close()
     merge = system.adopt or adopt.adopt_matching

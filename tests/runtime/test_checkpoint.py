@@ -73,7 +73,7 @@ def test_a_damaged_newest_falls_back_and_says_so(tmp_path):
     said = []
     state = checkpoints.restore_newest(abstract(), said.append)
     assert int(state.step) == 1
-    assert len(said) == 1 and "checkpoint 2 is damaged" in said[0] and "the one before" in said[0]
+    assert "checkpoint 2 is damaged" in said[0] and "taking checkpoint 1, the one before" in said[1]
     assert (tmp_path / "damaged" / "2").is_dir()
     checkpoints.save(state_at(2), {})  # the step is free again
     checkpoints.wait()
@@ -87,8 +87,27 @@ def test_a_flipped_number_is_noticed(tmp_path):
     checkpoints.close()
     meta = next((tmp_path / "checkpoints" / "1" / "meta").rglob("metadata"))
     meta.write_text(meta.read_text().replace(str(fine["params"]), str(fine["params"] ^ 1)))
-    with pytest.raises(DamagedCheckpointError, match="none of the checkpoints"):
-        Checkpoints(tmp_path / "checkpoints").restore_newest(abstract(), lambda _: None)
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    with pytest.raises(
+        DamagedCheckpointError, match="none of the checkpoints .* another --workdir"
+    ):
+        checkpoints.restore_newest(abstract(), pytest.fail)
+    assert checkpoints.steps() == [1]  # nothing is moved where nothing else is left
+    with pytest.raises(DamagedCheckpointError, match="the parameters are damaged"):
+        checkpoints.restore_params(1)
+
+
+def test_parameters_that_cannot_be_read(tmp_path):
+    saved(tmp_path, [1]).close()
+    damage(tmp_path, 1)
+    with pytest.raises(DamagedCheckpointError, match="params cannot be read|are damaged"):
+        Checkpoints(tmp_path / "checkpoints", read_only=True).restore_params(1)
+
+
+def test_checkpoints_without_the_metric_are_not_kept_as_best(tmp_path):
+    metrics = {1: {"val/R": 5.0}, 4: {"val/R": 3.0}}
+    checkpoints = saved(tmp_path, range(1, 7), metrics, keep=1, best="val/R")
+    assert checkpoints.steps() == [1, 6] and checkpoints.best_step() == 1
 
 
 def test_a_checkpoint_is_looked_for_where_users_point(tmp_path):

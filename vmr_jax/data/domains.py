@@ -29,7 +29,7 @@ def training_domains(config: ConfigDict, roles: Sequence[str]) -> dict[str, Doma
         settings = config[role]
         dataset = open_dataset(settings, config.data_dir)
         rows = None
-        if role == roles[-1] and config.select == HOLDOUT:
+        if role == "target" and config.select == HOLDOUT:
             rows = np.flatnonzero(~_held_out(dataset, settings.train_split, config.seed))
         domains[role] = make_domain(dataset, settings.train_split, settings, rows)
     return domains
@@ -58,12 +58,13 @@ def selection_split(config: ConfigDict) -> str:
             f"{config.target.dataset} has no validation split: use --config.select={HOLDOUT} "
             "(a tenth of the training videos) or --config.select=last"
         )
-    if config.target.select_split == config.target.eval_split:
+    split = config.target.select_split
+    if not split.startswith("val") or split == config.target.eval_split:
         raise ValueError(
-            f"select_split and eval_split are both {config.target.eval_split!r}: the split that is "
-            "reported may not choose the checkpoint"
+            f"target.select_split is {split!r}, target.eval_split {config.target.eval_split!r}: "
+            "only a validation split (val...) other than the reported one may choose the checkpoint"
         )
-    return config.target.select_split
+    return split
 
 
 def _held_out(dataset: Dataset, split: str, seed: int) -> np.ndarray:

@@ -107,6 +107,8 @@ def _check_switches(config: ConfigDict) -> None:
         value = functools.reduce(lambda part, name: part[name], path.split("."), config)
         if value not in allowed:
             raise ValueError(f"config.{path}={value!r}: use one of {', '.join(allowed)}.")
+    if not isinstance(config.share, (tuple, list)):
+        raise ValueError(f"config.share={config.share!r}: give a tuple of names, e.g. ('cross',).")
     unknown = [name for name in config.share if name not in network.SHAREABLE]
     if unknown:
         raise ValueError(
@@ -121,6 +123,16 @@ def _check_switches(config: ConfigDict) -> None:
         raise ValueError(f"config.dropout={config.dropout}: use a rate of at least 0, below 1.")
     if not (config.branches.weak or config.branches.full):
         raise ValueError("config.branches: at least one of weak and full must be True.")
+    if config.pretrain == "source_finetune" and config.full.match == "sim_max":
+        raise ValueError(
+            "config.pretrain='source_finetune' needs the full branch's matching head, which "
+            "config.full.match='sim_max' does not have: use clips or proposals."
+        )
+    if config.domain.form == "minus_no_grl" and config.optimizer.grad_clip > 0:
+        raise ValueError(
+            "config.domain.form='minus_no_grl' steps two players apart, which clipping their "
+            "common norm would couple: set config.optimizer.grad_clip=0."
+        )
     if config.pretrain != "none" and (config.branches.full or not config.branches.weak):
         raise ValueError(
             f"config.pretrain={config.pretrain!r} trains the weak branch alone: "

@@ -3,6 +3,7 @@
 import shutil
 import zlib
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from vmr_jax.types import Params
 _PARAMS, _REST, _META = "params", "rest", "meta"
 
 
-class DamagedCheckpointError(RuntimeError):
-    """No readable checkpoint is left."""
+class DamagedCheckpointError(ValueError):
+    """A checkpoint cannot be read as it was saved."""
 
 
 class Checkpoints:
@@ -38,7 +39,13 @@ class Checkpoints:
             raise FileNotFoundError(f"{self.directory}: no such checkpoint directory")
         keepers = [policies.LatestN(keep)]
         if best:
-            keepers.append(policies.BestN(get_metric_fn=lambda m: m.get(best, -np.inf), n=1))
+            keepers.append(
+                policies.BestN(
+                    get_metric_fn=lambda m: m.get(best, -np.inf),
+                    n=1,
+                    keep_checkpoints_without_metrics=False,
+                )
+            )
         self._best = best
         self._manager = ocp.CheckpointManager(
             self.directory,
@@ -91,9 +98,9 @@ class Checkpoints:
 
     def meta(self, step: int) -> dict:
         """What was saved beside the state of `step`."""
-        return self._manager.restore(
-            step, args=ocp.args.Composite(**{_META: ocp.args.JsonRestore()})
-        )[_META]
+        with self._reading(step, _META):
+            args = ocp.args.Composite(**{_META: ocp.args.JsonRestore()})
+            return self._manager.restore(step, args=args)[_META]
 
     def best_step(self) -> int:
         """The step with the highest `best` metric, or the newest where nothing was selected."""
@@ -107,35 +114,55 @@ class Checkpoints:
     def restore_newest(self, abstract: TrainState, say: Callable[[str], None]) -> TrainState | None:
         """The newest readable state, laid out as `abstract` says; None if nothing was saved.
 
-        A damaged checkpoint is moved to `../damaged/` and the one before it is taken, saying
-        so. Raises DamagedCheckpointError where checkpoints exist and none can be read.
+        Where a checkpoint is damaged and the one before it is not, that one is taken, saying so,
+        and the damaged one is moved to `../damaged/`. Raises DamagedCheckpointError where
+        checkpoints exist and none can be read; then nothing is moved.
         """
         steps = self.steps()
+        faults = {}
         for step in reversed(steps):
             state, fault = self._try(step, abstract)
-            if state is not None:
-                return state
-            aside = self._put_aside(step)
-            say(f"checkpoint {step} is damaged ({fault}); moved to {aside}, taking the one before")
+            if state is None:
+                faults[step] = fault
+                continue
+            for damaged, fault in faults.items():
+                aside = self._put_aside(damaged)
+                say(f"checkpoint {damaged} is damaged ({fault}); moved to {aside}")
+            if faults:
+                say(f"taking checkpoint {step}, the one before")
+            return state
         if steps:
             raise DamagedCheckpointError(
-                f"{self.directory}: none of the checkpoints {steps} can be read; they were moved "
-                f"to {self.directory.parent / 'damaged'}. Start again with another --workdir."
+                f"{self.directory}: none of the checkpoints {steps} can be read (the newest: "
+                f"{faults[steps[-1]]}). If the code changed, go back to the version that wrote "
+                "them; else start again with another --workdir."
             )
         return None
 
     def restore_params(self, step: int) -> Params:
         """Only the parameters of `step`, replicated on the devices of this topology."""
-        mesh = make_mesh()
-        abstract = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)),
-            self._manager.item_metadata(step)[_PARAMS],
-        )
-        args = {_PARAMS: ocp.args.StandardRestore(abstract)}
-        params = self._manager.restore(step, args=ocp.args.Composite(**args))[_PARAMS]
-        if not _matches(params, self.meta(step)["checksums"][_PARAMS]):
+        sharding = replicated(make_mesh())
+        saved = self.meta(step)
+        with self._reading(step, _PARAMS):
+            abstract = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+                self._manager.item_metadata(step)[_PARAMS],
+            )
+            args = ocp.args.Composite(**{_PARAMS: ocp.args.StandardRestore(abstract)})
+            params = self._manager.restore(step, args=args)[_PARAMS]
+        if not _matches(params, saved["checksums"][_PARAMS]):
             raise DamagedCheckpointError(f"{self.directory}/{step}: the parameters are damaged")
         return params
+
+    @contextmanager
+    def _reading(self, step: int, item: str):
+        """Turn what Orbax raises on a damaged item into DamagedCheckpointError."""
+        try:
+            yield
+        except Exception as error:  # Orbax and TensorStore raise many kinds
+            raise DamagedCheckpointError(
+                f"{self.directory}/{step}: the {item} cannot be read ({_first_line(error)})"
+            ) from error
 
     def _try(self, step: int, abstract: TrainState) -> tuple[TrainState | None, str]:
         rest = {"step": abstract.step, "opt_state": abstract.opt_state}
@@ -155,7 +182,7 @@ class Checkpoints:
             else:
                 fault = "its content does not have the checksum it was saved with"
         except Exception as error:  # Orbax and TensorStore raise many kinds
-            fault = f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"
+            fault = _first_line(error)
         if not _everywhere(state is not None):
             return None, fault or "another process could not read it"
         return state, ""
@@ -182,6 +209,10 @@ def checkpoint_directory(path: str | Path) -> Path:
     raise FileNotFoundError(
         f"{path}: no checkpoint found there; give a run's --workdir or its checkpoints directory"
     )
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:120]}"
 
 
 def _checksum(tree: Any) -> int | None:

@@ -17,6 +17,7 @@ _FREE = (
     "checkpoint_every",
     "keep_checkpoints",
     "eval",
+    "target.eval_split",
     "metric",
 )
 
