@@ -80,15 +80,15 @@ def _measure(config, domains: dict[str, Domain]) -> tuple[float, float, float, i
     prepared = time.perf_counter() - started
 
     state = first_state(maker, abstract)
-    started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, RunLog(Path(folder), console, 0, steps) as log:
+        started = time.perf_counter()
         pending = None
         for begin, end in pieces:
             state, metrics = advance(state, begin, end)
             train.record(log, pending)
             pending = (begin, metrics)
         train.record(log, pending)
-    wall = time.perf_counter() - started
+        wall = time.perf_counter() - started
 
     state = first_state(maker, abstract)
     started = time.perf_counter()
