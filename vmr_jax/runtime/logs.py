@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -17,7 +17,23 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from vmr_jax.data.progress import shown
+
 _PLAIN_EVERY_SECONDS = 10.0
+
+
+def _make_bar(console: Console) -> Progress:
+    """A bar with counts, elapsed time, time left and a note."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+    )
 
 
 def make_console() -> Console:
@@ -41,7 +57,7 @@ class RunLog:
             _cut_after(path, first_step)
             self._file = path.open("a")
             self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first_step + 1)
-        self._bar = make_bar(console, "{task.fields[note]}") if console.is_terminal else None
+        self._bar = _make_bar(console) if console.is_terminal else None
         self._task = None
 
     def __enter__(self):
@@ -83,26 +99,9 @@ class RunLog:
             self._said = now
 
 
-def make_bar(console: Console, note: str = "") -> Progress:
-    """A progress bar with counts, elapsed time and time left."""
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-    ]
-    return Progress(*columns, *([TextColumn(note)] if note else []), console=console)
-
-
-def track(items: Iterable, description: str, console: Console):
-    """Iterate over sized `items` under a bar on a terminal; silently elsewhere."""
-    if not console.is_terminal:
-        yield from items
-        return
-    with make_bar(console) as bar:
-        yield from bar.track(items, description=description)
+def track(items: Sequence, description: str, console: Console) -> Iterable:
+    """Iterate over `items` under a bar, or plain lines; silently where the console is quiet."""
+    return items if console.quiet else shown(items, description, len(items))
 
 
 def _cut_after(path: Path, step: int) -> None:
