@@ -84,6 +84,8 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
 
     predict = make_predict(system, mesh)
     advance = feed.make_advance(system, optimizer, state) if first < last_step else None
+    if first < last_step:
+        console.print("compiling the train step; a second start reads it from the cache")
     with RunLog(workdir, console, first, last_step) as log, _StopRequest() as stop:
         pending = None
         for begin, end in chunks(first, last_step, steps_per_epoch, config.log_every):
