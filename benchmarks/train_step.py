@@ -191,7 +191,7 @@ def _compare(config, specs, params) -> str:
     system = models.make(config, specs)
 
     def total(params):
-        means = term_means(system.loss(params, batch, jax.random.key(0), 0))
+        means = term_means(system.loss(params, batch, jax.random.key(0), 0).terms)
         return sum(means.values()), means
 
     with jax.default_matmul_precision("float32"):

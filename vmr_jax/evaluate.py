@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -23,7 +24,7 @@ from vmr_jax.runtime.logs import track
 from vmr_jax.runtime.mesh import along_batch, check_batch_size, local_rows, make_mesh
 from vmr_jax.runtime.steps import make_predict
 from vmr_jax.score import metrics_table
-from vmr_jax.types import Params
+from vmr_jax.types import Params, System
 
 _OF_THE_DATA = ("target", "data_dir", "eval", "metric", "data")
 SELECTION_METRIC = "val/R@1,IoU=0.5"
@@ -39,21 +40,44 @@ def evaluate_checkpoint(
     target it was trained for. Writes under `workdir`, or beside the checkpoints if it is "".
     """
     directory = checkpoint_directory(restore or workdir)
+    run = open_run(config, directory)
+    mesh = make_mesh()
+    predict = make_predict(run.system, mesh)
+    scored = score_split(predict, run.params, run.domain, run.config, mesh, console)
+    folder = Path(workdir or directory.parent)
+    return write_report(
+        scored, run.domain.dataset, run.domain, run.config, run.checkpoint, folder, console
+    )
+
+
+class Run(NamedTuple):
+    """A trained system, and the split that it is evaluated on."""
+
+    config: ConfigDict
+    system: System
+    params: Params
+    domain: Domain
+    checkpoint: dict  # {"step", "selected_by"}
+
+
+def open_run(config: ConfigDict | None, directory: Path) -> Run:
+    """Restore the best checkpoint of a checkpoints directory on this machine's devices.
+
+    The system comes from the checkpoint; the data too, or from `config` if there is one. Raises
+    as `reported_domain` and `Checkpoints` do.
+    """
     checkpoints = Checkpoints(directory, best=SELECTION_METRIC, read_only=True)
     step = checkpoints.best_step()
     meta = checkpoints.meta(step)
     trained = ConfigDict(meta["config"])
     for name in _OF_THE_DATA if config is not None else ():
         trained[name] = config[name]
-    mesh = make_mesh()
     dataset = open_dataset(trained.target, trained.data_dir)
     domain = reported_domain(trained, dataset, meta["specs"][models.domains(trained)[-1]])
     system = models.make(trained, {role: domain.spec for role in models.domains(trained)})
     params = checkpoints.restore_params(step)
-    scored = score_split(make_predict(system, mesh), params, domain, trained, mesh, console)
-    chosen = {"step": step, "selected_by": meta["selected_by"]}
-    folder = Path(workdir or directory.parent)
-    return write_report(scored, dataset, domain, trained, chosen, folder, console)
+    checkpoints.close()
+    return Run(trained, system, params, domain, {"step": step, "selected_by": meta["selected_by"]})
 
 
 def reported_domain(config: ConfigDict, dataset: Dataset, trained: Mapping[str, int]) -> Domain:

@@ -65,22 +65,39 @@ class DataSpec(NamedTuple):
     max_words: int  # M
 
 
-# A term's name -> (weighted sum, count). The loss is the sum over terms of sum / count, so that
-# means are right over padding and over devices.
+# A term's name -> (weighted sum, count): means are right over padding and over devices.
 LossTerms = dict[str, tuple[Array, Array]]
+
+
+class Losses(NamedTuple):
+    """What a step minimises, the sum of the means of `terms`, and what it only logs."""
+
+    terms: LossTerms
+    watched: LossTerms
+
+
+class AttentionMap(NamedTuple):
+    """What a system looks at in B pairs, for figures: R proposals or clips by M words."""
+
+    start: Array  # (B, R) float32 seconds
+    end: Array  # (B, R) float32 seconds
+    valid: Array  # (B, R) bool
+    strength: Array  # (B, R) float32, what ranks the rows; larger is better
+    words: Array  # (B, R, M) float32, how strongly each row and word meet
 
 
 class System(NamedTuple):
     """A method as pure functions.
 
     `domains` names what it trains on. With one domain, `init` and `loss` take that domain's
-    Batch; with ("source", "target") they take a HybridBatch. `predict` takes a Batch of the
-    target, and is deterministic.
+    Batch; with ("source", "target") they take a HybridBatch. `predict` and `attention` take a
+    Batch of the target, and are deterministic.
     """
 
     domains: tuple[str, ...]
     init: Callable[[Array, Any], Params]  # (key, batch) -> params
-    loss: Callable[[Params, Any, Array, Array], LossTerms]  # (params, batch, key, step)
+    loss: Callable[[Params, Any, Array, Array], Losses]  # (params, batch, key, step)
     predict: Callable[[Params, Batch], Moments]
     # (params, parameters of another run) -> params to start from; see runtime/state.py.
     adopt: Callable[[Params, Params], Params] | None = None
+    attention: Callable[[Params, Batch], AttentionMap] | None = None

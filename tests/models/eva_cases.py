@@ -74,7 +74,7 @@ def system(c, specs=None, seed=0):
 def means(made, params, batches, key=None):
     """Each term's mean as a float."""
     key = jax.random.key(0) if key is None else key
-    terms = made.loss(params, batches, key, 0)
+    terms = made.loss(params, batches, key, 0).terms
     return {name: total / count for name, (total, count) in terms.items()}
 
 

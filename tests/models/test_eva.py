@@ -154,7 +154,7 @@ def test_without_another_video_only_the_positive_term_is_left():
     c = cases.config(branches__full=False)
     made, params = cases.system(c)
     target = cases.example(c)._replace(video_id=np.zeros(4, np.int32))
-    total, count = made.loss(params, target, jax.random.key(0), 0)["weak"]
+    total, count = made.loss(params, target, jax.random.key(0), 0).terms["weak"]
     p = cases.float64(params)
     expected = Reference(c, p, True).matching(cases.valid_pairs(target), [[None] * 4] * 2)
     assert count == 4

@@ -85,9 +85,13 @@ class AttentionUnit(nn.Module):
         self, y: Array, base: Array, keys: Array, values: Array, x_mask: Array
     ) -> Array:
         """Att(Y, X) before dropout, from Y (B, L, D), base(Y) and keys_values(X)."""
-        scores = jnp.einsum("bld,bmhd->blhm", y, keys, preferred_element_type=jnp.float32)
-        weight = masked_softmax(scores, x_mask[:, None, None]).astype(self.dtype)
+        weight = self.weights(y, keys, x_mask).astype(self.dtype)
         return base + jnp.einsum("blhm,bmhd->bld", weight, values)
+
+    def weights(self, y: Array, keys: Array, x_mask: Array) -> Array:
+        """R(Y, X) of each head, from Y (B, L, D) and the keys of X: (B, L, H, M) float32."""
+        scores = jnp.einsum("bld,bmhd->blhm", y, keys, preferred_element_type=jnp.float32)
+        return masked_softmax(scores, x_mask[:, None, None])
 
     def attend_prepared_y(self, queries: Array, base: Array, x: Array, x_mask: Array) -> Array:
         """Att(Y, X) before dropout, from queries(Y), base(Y) and X (B, M, D)."""
@@ -191,6 +195,10 @@ class CrossAttention(nn.Module):
         attended = rows if self.sequential else video.rows
         words = self.query.attend_prepared_y(query.queries, query.base, attended, video.mask)
         return rows, self.query.finish(words, query.mask, query_key)
+
+    def weights(self, video: VideoSide, query: QuerySide) -> Array:
+        """R(V, Q) of paired videos and queries, the mean over heads: (B, L, M) float32."""
+        return self.video.weights(video.rows, query.keys, query.mask).mean(axis=2)
 
     def __call__(
         self,

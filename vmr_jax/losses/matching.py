@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from vmr_jax.types import Array
+from vmr_jax.types import Array, LossTerms
 
 
 def other_video(key: Array, video_id: Array, weight: Array) -> tuple[Array, Array]:
@@ -33,3 +33,12 @@ def matching_loss(
     loss += jnp.where(has_negative_query, jax.nn.softplus(negative_query), 0)
     loss += jnp.where(has_negative_video, jax.nn.softplus(negative_video), 0)
     return jnp.sum(jnp.where(weight > 0, loss, 0) * weight), jnp.sum(weight)
+
+
+def similarities(positive: Array, negative: Array, weight: Array) -> LossTerms:
+    """What to watch of (B,) scores of pairs, and of the same videos with another query."""
+    count = jnp.sum(weight)
+    return {
+        "similarity_positive": (jnp.sum(positive * weight), count),
+        "similarity_negative": (jnp.sum(negative * weight), count),
+    }

@@ -20,16 +20,17 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from vmr_jax.layers.proposals import proposal_spans, spans_to_seconds
+from vmr_jax.layers.proposals import pool_proposals, proposal_spans, spans_to_seconds
+from vmr_jax.layers.ranking import rank_moments
 from vmr_jax.losses.boundary import PROBABILITIES, boundary_probability
 from vmr_jax.losses.mmd import KERNELS
-from vmr_jax.metrics.nms import nms
 from vmr_jax.metrics.spans import search_spans
 from vmr_jax.models import eva_losses as losses
 from vmr_jax.models import eva_network as network
 from vmr_jax.models.eva_network import Branch, of_branch
+from vmr_jax.models.switches import check_choices
 from vmr_jax.runtime.adopt import adopt_matching
-from vmr_jax.types import Array, Batch, DataSpec, Moments, Params, System
+from vmr_jax.types import Array, AttentionMap, Batch, DataSpec, Moments, Params, System
 
 _CHOICES = {
     "precision": ("float32", "bfloat16"),
@@ -80,6 +81,7 @@ def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
         loss=loss,
         predict=predict,
         adopt=_adopt_full_branch if config.pretrain == "source_finetune" else adopt_matching,
+        attention=functools.partial(_attention, weak) if config.branches.weak else None,
     )
 
 
@@ -103,10 +105,7 @@ def pretraining(config: ConfigDict) -> ConfigDict | None:
 
 def _check_switches(config: ConfigDict) -> None:
     """Refuse values that no switch has, and switches that contradict each other."""
-    for path, allowed in _CHOICES.items():
-        value = functools.reduce(lambda part, name: part[name], path.split("."), config)
-        if value not in allowed:
-            raise ValueError(f"config.{path}={value!r}: use one of {', '.join(allowed)}.")
+    check_choices(config, _CHOICES)
     if not isinstance(config.share, (tuple, list)):
         raise ValueError(f"config.share={config.share!r}: give a tuple of names, e.g. ('cross',).")
     unknown = [name for name in config.share if name not in network.SHAREABLE]
@@ -227,21 +226,29 @@ def _predict_full(branch: Branch, params: Params, batch: Batch) -> Moments:
         boundary_probability(scores.end, mask, config.boundary_prob),
         mask,
     )
-    return _rank(config, first, last + 1, score, batch)
+    return rank_moments(first, last + 1, score, batch, config.eval)
 
 
 def _rank_proposals(windows: Branch, logits: Array, mask: Array, batch: Batch) -> Moments:
     """Rank proposals by their logits, so that saturated scores do not tie; score by sigmoid."""
     start, end, _ = proposal_spans(windows.grid(batch.video.shape[1]), batch.num_clips)
-    ranked = _rank(windows.config, start, end, jnp.where(mask, logits, -jnp.inf), batch)
+    scores = jnp.where(mask, logits, -jnp.inf)
+    ranked = rank_moments(start, end, scores, batch, windows.config.eval)
     probability = jnp.where(jnp.isfinite(ranked.score), jax.nn.sigmoid(ranked.score), -jnp.inf)
     return ranked._replace(score=probability)
 
 
-def _rank(config: ConfigDict, start: Array, end: Array, score: Array, batch: Batch) -> Moments:
-    """Half-open clip spans (B, P) -> the best moments in seconds after NMS (B, K)."""
+def _attention(branch: Branch, params: Params, batch: Batch) -> AttentionMap:
+    """P_m of each proposal of the weak branch, and cross attention's weights R(V, Q) (Eq. 5).
+
+    Where Cross works on clips (A4) a proposal has the mean of its clips' weights.
+    """
+    own = of_branch(params, "weak")
+    items = network.encode(branch, own, batch, None)
+    logits, mask = network.match(branch, own, network.interact(branch, own, items, None))
+    start, end, _ = proposal_spans(branch.grid(batch.video.shape[1]), batch.num_clips)
+    words = network.cross_weights(branch, own, items)
+    if words.shape[1] != mask.shape[1]:
+        words = pool_proposals(words, start, end)
     start, end = spans_to_seconds(start, end, batch.num_clips, batch.duration)
-    if config.eval.clip_to_duration:
-        end = jnp.minimum(end, batch.duration[:, None])
-    suppress = functools.partial(nms, threshold=config.eval.nms, k=config.eval.top_k)
-    return Moments(*jax.vmap(suppress)(start, end, score))
+    return AttentionMap(start, end, mask, jax.nn.sigmoid(logits), words)

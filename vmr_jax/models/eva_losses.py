@@ -1,6 +1,7 @@
 """The losses of EVA (Eq. 4 to 11) on what its network computes."""
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,64 +11,64 @@ from vmr_jax.layers.gradient_reversal import gradient_reversal
 from vmr_jax.layers.pooling import masked_max, masked_mean
 from vmr_jax.losses.boundary import boundary_loss
 from vmr_jax.losses.domain import domain_loss
-from vmr_jax.losses.matching import matching_loss, other_video
+from vmr_jax.losses.matching import matching_loss, other_video, similarities
 from vmr_jax.losses.mmd import mmd, subsample
 from vmr_jax.models import eva_network as network
 from vmr_jax.models.eva_network import Branch, Pair, Views, of_branch
-from vmr_jax.types import Array, Batch, HybridBatch, LossTerms, Params
+from vmr_jax.types import Array, Batch, HybridBatch, Losses, LossTerms, Params
 
 
-def weak_loss(branch: Branch, params: Params, batch: Batch, key: Array, step) -> LossTerms:
+def weak_loss(branch: Branch, params: Params, batch: Batch, key: Array, step) -> Losses:
     """L_w on the target (Eq. 4)."""
     del step
-    return {"weak": _matching(branch, of_branch(params, "weak"), batch, key)[1]}
+    match = _matching(branch, of_branch(params, "weak"), batch, key)
+    return Losses({"weak": match.loss}, match.watched)
 
 
-def two_weak_losses(
-    branch: Branch, params: Params, batch: HybridBatch, key: Array, step
-) -> LossTerms:
+def two_weak_losses(branch: Branch, params: Params, batch: HybridBatch, key: Array, step) -> Losses:
     """L_w on each domain with one network; negatives stay within the domain."""
     own, keys = of_branch(params, "weak"), jax.random.split(key)
-    return {
-        "weak": _matching(branch, own, batch.target, keys[0])[1],
-        "weak_source": _matching(branch, own, batch.source, keys[1])[1],
-    }
+    target = _matching(branch, own, batch.target, keys[0])
+    source = _matching(branch, own, batch.source, keys[1])
+    return Losses({"weak": target.loss, "weak_source": source.loss}, target.watched)
 
 
-def full_loss(branch: Branch, params: Params, batch: Batch, key: Array, step) -> LossTerms:
+def full_loss(branch: Branch, params: Params, batch: Batch, key: Array, step) -> Losses:
     """lambda_f L_f on the source (Eq. 6)."""
     del step
-    return _full_terms(branch, params, batch, key)[1]
+    match, terms = _full_terms(branch, params, batch, key)
+    return Losses(terms, match.watched)
 
 
 def _full_terms(
     branch: Branch, params: Params, batch: Batch, key: Array
-) -> tuple[Views, LossTerms]:
-    """The positive pairs' rows and the terms of the full branch."""
+) -> tuple["_Match", LossTerms]:
+    """The matching of the full branch, and all of its terms."""
     config, own = branch.config, of_branch(params, "full")
-    views, bce = _matching(branch, own, batch, key)
-    scores = network.boundaries(branch, own, views)
+    match = _matching(branch, own, batch, key)
+    scores = network.boundaries(branch, own, match.positive)
     boundary = boundary_loss(
         scores.start, scores.end, batch.span, batch.video_mask, batch.weight, config.boundary_prob
     )
     weight = config.lambdas
     terms = {
-        "full_match": _scaled(bce, weight.f),
+        "full_match": _scaled(match.loss, weight.f),
         "boundary": _scaled(boundary, weight.f * weight.r),
     }
-    return views, terms
+    return match, terms
 
 
 def hybrid_loss(
     weak: Branch, full: Branch, params: Params, batch: HybridBatch, key: Array, step
-) -> LossTerms:
+) -> Losses:
     """L of Eq. 11, with the sign settled in spec A8."""
     del step
     config = weak.config
     target_key, source_key, align_key = jax.random.split(key, 3)
-    target, weak_term = _matching(weak, of_branch(params, "weak"), batch.target, target_key)
-    source, terms = _full_terms(full, params, batch.source, source_key)
-    terms["weak"] = weak_term
+    match = _matching(weak, of_branch(params, "weak"), batch.target, target_key)
+    source_match, terms = _full_terms(full, params, batch.source, source_key)
+    terms["weak"] = match.loss
+    source, target = source_match.positive, match.positive
     weights = batch.source.weight, batch.target.weight
     if config.losses.align:
         align = _alignment(config, source, target, weights, align_key)
@@ -78,7 +79,7 @@ def hybrid_loss(
         if config.domain.extra_mmd != "none":
             extra = config.lambdas.domain * _extra_mmd(config, joint, weights)
             terms["domain_mmd"] = (extra, jnp.ones(()))
-    return terms
+    return Losses(terms, match.watched)
 
 
 def _scaled(term: tuple[Array, Array], factor: float) -> tuple[Array, Array]:
@@ -86,10 +87,16 @@ def _scaled(term: tuple[Array, Array], factor: float) -> tuple[Array, Array]:
     return term[0] * factor, term[1]
 
 
-def _matching(
-    branch: Branch, params: Params, batch: Batch, key: Array
-) -> tuple[Views, tuple[Array, Array]]:
-    """The positive pairs' rows, and Eq. 4 with one negative query and one negative video each."""
+class _Match(NamedTuple):
+    """One domain's pairs matched with their own partners and with others."""
+
+    positive: Views  # the rows of the pairs
+    loss: tuple[Array, Array]  # Eq. 4
+    watched: LossTerms  # P(V | Q) of the pairs, and with another query
+
+
+def _matching(branch: Branch, params: Params, batch: Batch, key: Array) -> _Match:
+    """Eq. 4 with one negative query and one negative video each."""
     keys = jax.random.split(key, 6)
     items = network.encode(branch, params, batch, keys[0])
     query_index, has_query = other_video(keys[1], batch.video_id, batch.weight)
@@ -98,7 +105,9 @@ def _matching(
     other_query = network.interact(branch, params, items, keys[4], query_index=query_index)
     other_video_ = network.interact(branch, params, items, keys[5], video_index=video_index)
     logits = [_video_logit(branch, params, v) for v in (positive, other_query, other_video_)]
-    return positive, matching_loss(*logits, has_query, has_video, batch.weight)
+    loss = matching_loss(*logits, has_query, has_video, batch.weight)
+    scores = jax.nn.sigmoid(logits[0]), jax.nn.sigmoid(logits[1])
+    return _Match(positive, loss, similarities(*scores, batch.weight * has_query))
 
 
 def _video_logit(branch: Branch, params: Params, views: Views) -> Array:

@@ -208,6 +208,11 @@ def interact(
     return Views(before, after, _run(branch, params, steps, after, keys[1]))
 
 
+def cross_weights(branch: Branch, params: Params, items: Items) -> Array:
+    """R(V, Q) of Eq. 5 for each item's own pair, the mean over heads: (B, L, M)."""
+    return _apply(branch, params, "cross", *items[1:], method="weights")
+
+
 def boundaries(branch: Branch, params: Params, views: Views) -> Boundaries:
     """The boundary head on the last rows, which are clips."""
     return _apply(branch, params, "boundary", *views.last[:4])

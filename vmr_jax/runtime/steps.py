@@ -24,14 +24,16 @@ def train_step(
 ) -> tuple[TrainState, dict[str, Array]]:
     """One update, its randomness from (seed, state.step).
 
-    Returns the new state and, as metrics, the loss, its terms and the gradient's norm.
+    Returns the new state and, as metrics, the loss, its terms, what the system watches, and the
+    gradient's norm.
     """
     batch = jax.tree.map(_as_float32, batch)
     step_key = jax.random.fold_in(jax.random.key(seed), state.step)
 
     def loss_of(params):
-        means = term_means(system.loss(params, batch, step_key, state.step))
-        return sum(means.values()), means
+        terms, watched = system.loss(params, batch, step_key, state.step)
+        means = term_means(terms)
+        return sum(means.values()), means | term_means(watched)
 
     (loss, means), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
