@@ -1,0 +1,109 @@
+"""The 2D moment map of MMN, at its valid cells only (spec mmn_vdi.md A1, A2).
+
+Cell (i, j) of a map over N clips, i <= j, is the moment from the start of clip i to the end of
+clip j. Only some cells are used. Which ones is static, so every array here has one row a valid
+cell, in row-major order of the map: P is their number.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from vmr_jax.types import Array
+
+
+class Cells(NamedTuple):
+    """The P valid cells of a map over `clips` clips, in row-major order."""
+
+    clips: int  # N
+    row: np.ndarray  # (P,) int32 first clip
+    column: np.ndarray  # (P,) int32 last clip, inclusive
+
+
+def moment_cells(clips: int, pooling_counts: tuple[int, ...]) -> Cells:
+    """List the valid cells: the diagonal, then pooling_counts[g] diagonals 2^g apart for each g.
+
+    The diagonals of group g hold the cells whose first clip is a multiple of 2^g. Raises
+    ValueError where the last diagonal is not the whole video (offset N - 1). Source: MMN,
+    feat2d.py; spec A2.
+    """
+    steps = [2**group for group, count in enumerate(pooling_counts) for _ in range(count)]
+    if clips < 1 or any(count < 0 for count in pooling_counts) or sum(steps) != clips - 1:
+        raise ValueError(
+            f"pooling counts {list(pooling_counts)} reach offset {sum(steps)}, but the longest "
+            f"moment of {clips} clips has offset {clips - 1}: the sum of counts[g] * 2**g must be "
+            "N - 1."
+        )
+    valid = np.eye(clips, dtype=bool)
+    for step, offset in zip(steps, np.cumsum(steps), strict=True):
+        first = np.arange(0, clips - offset, step)
+        valid[first, first + offset] = True
+    row, column = np.nonzero(valid)
+    return Cells(clips, row.astype(np.int32), column.astype(np.int32))
+
+
+def on_map(values: Array, cells: Cells) -> Array:
+    """Rows of the valid cells on the whole map: (B, P, D) -> (B, N, N, D), zero elsewhere."""
+    index = np.full((cells.clips, cells.clips), len(cells.row))
+    index[cells.row, cells.column] = np.arange(len(cells.row))
+    return jnp.pad(values, ((0, 0), (0, 1), (0, 0)))[:, index]
+
+
+def cell_seconds(cells: Cells, duration: Array) -> tuple[Array, Array]:
+    """Start and end of each cell in seconds: (B,) -> two (B, P)."""
+    clip = (duration / cells.clips)[:, None]
+    return cells.row * clip, (cells.column + 1) * clip
+
+
+def cell_iou(cells: Cells, moment: Array, duration: Array) -> Array:
+    """IoU of each cell with moments in seconds: (B, S, 2), (B,) -> (B, S, P)."""
+    start, end = (time[:, None] for time in cell_seconds(cells, duration))
+    first, last = moment[..., :1], moment[..., 1:]
+    inter = jnp.minimum(end, last) - jnp.maximum(start, first)
+    union = jnp.maximum(end, last) - jnp.minimum(start, first)
+    return jnp.maximum(inter, 0) / union
+
+
+def bin_frames(features: np.ndarray, bins: int) -> np.ndarray:
+    """Mean of the frames of each bin, on the host: (n, F) -> (bins, F) float32.
+
+    Bin i is [e_i, e_i+1) with e_i = min(round(i n / bins), n - 1), halves to even; an empty bin
+    is frame e_i. So the last frame is dropped where n > bins, as in the public code (spec A1).
+    Raises ValueError without frames.
+    """
+    if len(features) == 0:
+        raise ValueError(f"a video without frames cannot be put into {bins} bins")
+    count = len(features)
+    edges = np.minimum(np.round(np.arange(bins + 1) * count / bins).astype(int), count - 1)
+    used = features[: max(edges[-1], edges[-2] + 1)].astype(np.float32)
+    sums = np.add.reduceat(used, edges[:-1], axis=0)
+    return sums / np.maximum(np.diff(edges), 1).astype(np.float32)[:, None]
+
+
+def pool_clips(video: Array, clips: int) -> Array:
+    """Mean of each N_pre / N steps: (B, N_pre, D) -> (B, N, D).
+
+    Raises ValueError where N does not divide N_pre.
+    """
+    batch, steps, width = video.shape
+    if steps % clips:
+        raise ValueError(f"{steps} steps cannot be pooled to {clips} clips of equal length")
+    return video.reshape(batch, clips, steps // clips, width).mean(axis=2)
+
+
+def span_max(video: Array, cells: Cells) -> Array:
+    """The map: largest value of each channel over a cell's clips, (B, N, D) -> (B, P, D).
+
+    A span of n clips is two spans of 2^floor(log2 n) clips that may overlap, so log2 N running
+    maxima serve all cells.
+    """
+    level = np.int32(np.log2(cells.column - cells.row + 1))
+    levels, offsets = [video], [0]
+    for done in range(level.max()):
+        offsets.append(offsets[-1] + levels[-1].shape[1])
+        levels.append(jnp.maximum(levels[-1][:, : -(2**done)], levels[-1][:, 2**done :]))
+    table = jnp.concatenate(levels, axis=1)
+    base = np.array(offsets)[level]
+    last = cells.column + 1 - 2**level
+    return jnp.maximum(table[:, base + cells.row], table[:, base + last])
