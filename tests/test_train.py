@@ -48,7 +48,9 @@ def test_a_run_writes_what_the_contract_says(finished):
     assert steps == [3, 6, 9, 12, 15, 18]
     first = lines_of(workdir)[0]
     terms = {"weak", "full_match", "boundary", "align", "domain", "domain_mmd"}
-    assert {f"train/{name}" for name in terms | {"loss", "grad_norm"}} == set(first) - {"step"}
+    watched = {"similarity_positive", "similarity_negative", "loss", "grad_norm"}
+    assert {f"train/{name}" for name in terms | watched} == set(first) - {"step"}
+    assert 0 < first["train/similarity_positive"] < 1
     np.testing.assert_allclose(
         first["train/loss"], sum(first[f"train/{name}"] for name in terms), rtol=1e-5
     )
