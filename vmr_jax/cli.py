@@ -1,4 +1,4 @@
-"""The `vmr` command: prepare, check and simulate data, score predictions, reproduce tables."""
+"""The `vmr` command: data, scores of predictions, tables of papers, figures."""
 
 import os
 import sys
@@ -171,6 +171,58 @@ def reproduce(
 
     keep_compilations()
     run(paper, table, data, seeds, out, parse_settings(settings or []), make_console())
+
+
+plot = typer.Typer(help="Draw what a trained system sees: PNG, and the same as JSON.")
+app.add_typer(plot, name="plot", no_args_is_help=True)
+
+_Checkpoint = Annotated[Path, typer.Option(help="A run's workdir, or its checkpoints directory.")]
+_Queries = Annotated[list[str], typer.Option("--qid", help="Query id; repeatable.")]
+_Split = Annotated[str, typer.Option(help="The queries' split; else the run's evaluation split.")]
+_DataDir = Annotated[Path | None, typer.Option(help="Prepared data; else where the run had them.")]
+_Out = Annotated[Path | None, typer.Option(help="Where to write; else WORKDIR/plots.")]
+
+
+@plot.command()
+def attention(
+    checkpoint: _Checkpoint,
+    qid: _Queries,
+    split: _Split = "",
+    data_dir: _DataDir = None,
+    out: _Out = None,
+) -> None:
+    """Which words of a query meet which times of its video."""
+    _plot_queries("attention", checkpoint, qid, split, data_dir, out)
+
+
+@plot.command()
+def timeline(
+    checkpoint: _Checkpoint,
+    qid: _Queries,
+    split: _Split = "",
+    data_dir: _DataDir = None,
+    out: _Out = None,
+) -> None:
+    """The strongest proposals of a video, the best predictions and the ground truth."""
+    _plot_queries("timeline", checkpoint, qid, split, data_dir, out)
+
+
+@plot.command()
+def similarity(checkpoint: _Checkpoint, out: _Out = None) -> None:
+    """The similarity of positive and negative training pairs over a run's steps."""
+    from vmr_jax.plots.files import write_similarity_figure
+
+    print(write_similarity_figure(checkpoint, out))
+
+
+def _plot_queries(figure: str, *settings) -> None:
+    """Draw one kind of figure of some queries, and say where it is."""
+    from vmr_jax.main import keep_compilations
+    from vmr_jax.plots.files import write_query_figures
+
+    keep_compilations()
+    for picture in write_query_figures(figure, *settings):
+        print(picture)
 
 
 def main() -> None:

@@ -1,0 +1,156 @@
+"""Draw what `content` collects, and nothing else, as matplotlib Figures without pyplot's state."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+DPI = 150
+_TRUTH, _PREDICTED = "#D55E00", "#0072B2"  # vermilion and blue of Okabe and Ito (2008)
+_NOTHING = "0.9"  # where no proposal is
+_ROW, _WORD, _BRACKET = 0.22, 0.3, 0.35  # inches of a bar, a word and a bracket
+_CHARACTERS = 12  # of a title in an inch
+_PREDICTIONS = 2
+
+
+def draw_attention(content: Mapping):
+    """Words by times, with the ground truth as brackets at the side (VLANet, Fig. 5)."""
+    words, cells, truths = content["words"], content["cells"], _counted(content["truth"])
+    brackets = max(1, len(truths))
+    inches = max(4.5, _WORD * len(words)), _BRACKET * brackets
+    figure = _figure(sum(inches) + 1.8, 4.4, _title(content))
+    axes, side = figure.subplots(1, 2, sharey=True, width_ratios=inches)
+    mesh = axes.pcolormesh(
+        np.arange(len(words) + 1) - 0.5,
+        cells["edges"],
+        np.ma.masked_invalid(np.array(cells["words"], np.float64)),
+        cmap="viridis",
+    )
+    axes.set_facecolor(_NOTHING)
+    axes.set_ylim(0, _last_second(content, cells["edges"]))
+    axes.set_ylabel("time (s)")
+    labels = [word["word"] if word["known"] else f"[{word['word']}]" for word in words]
+    axes.set_xticks(range(len(words)), labels, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_xlabel("words of the query")
+    for place, (start, end) in enumerate(truths):
+        arms = [place, place + 0.4, place + 0.4, place]
+        side.plot(arms, [start, start, end, end], color=_TRUTH, linewidth=2.5, clip_on=False)
+    counts = [f"truth ×{count}" if count > 1 else "truth" for count in truths.values()]
+    side.set_xticks(
+        np.arange(len(truths)) + 0.4, counts, rotation=45, ha="right", rotation_mode="anchor"
+    )
+    side.set_xlim(0, brackets)
+    side.tick_params(left=False, labelleft=False, bottom=False)
+    side.set_frame_on(False)
+    figure.colorbar(mesh, ax=(axes, side), label="attention", aspect=25, fraction=0.05, pad=0.01)
+    notes = ["Colour: mean of the proposals that cover a time; grey: there is none."]
+    if not all(word["known"] for word in words):
+        notes.append("[word]: unknown, it has no vector.")
+    if content["words_left_out"]:
+        notes.append(f"The last {content['words_left_out']} words are beyond max_words.")
+    _note(figure, notes)
+    return figure
+
+
+def draw_timeline(content: Mapping):
+    """Ground truth, the best predictions and the strongest proposals in time (VLANet, Fig. 6)."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    proposals, shown = content["proposals"], content["shown"]
+    found = content["predictions"]
+    best = list(zip(found["start"], found["end"], strict=True))[:_PREDICTIONS]
+    bars = [(f"truth: {_seconds(span)}", span, _TRUTH) for span in content["truth"]]
+    bars += [(f"top {n}: {_seconds(span)}", span, _PREDICTED) for n, span in enumerate(best, 1)]
+    strength = np.array(proposals["strength"][:shown])
+    spans = np.stack([proposals["start"][:shown], proposals["end"][:shown]], axis=-1)
+    inches = _ROW * len(bars), _ROW * shown
+    figure = _figure(8.5, max(2.4, sum(inches) + 1.2), _title(content))
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=inches)
+    for row, (_, (start, end), colour) in enumerate(bars):
+        above.barh(row, end - start, left=start, height=0.7, color=colour)
+    above.set_yticks(range(len(bars)), [label for label, _, _ in bars])
+    above.tick_params(bottom=False)
+    order = np.lexsort((spans[:, 1], spans[:, 0]))
+    colours = ScalarMappable(Normalize(strength.min(), strength.max()), "viridis")
+    below.barh(
+        range(shown),
+        (spans[:, 1] - spans[:, 0])[order],
+        left=spans[order, 0],
+        height=0.7,
+        color=colours.to_rgba(strength[order]),
+    )
+    below.set_yticks([])
+    below.set_title(
+        f"strongest proposals: {shown} of {len(proposals['start'])}", loc="left", fontsize=9
+    )
+    below.set_xlim(0, _last_second(content, [*found["end"], *proposals["end"]]))
+    below.set_xlabel("time (s)")
+    for axes, rows in ((above, len(bars)), (below, shown)):
+        axes.set_ylim(rows - 0.4, -0.6)
+        for start, end in _counted(content["truth"]):
+            axes.axvspan(start, end, color=_TRUTH, alpha=0.1, linewidth=0, zorder=0)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.colorbar(colours, ax=(above, below), label="attention strength", aspect=30)
+    return figure
+
+
+def draw_similarity(content: Mapping):
+    """The similarity of positive and negative training pairs by step (VLANet, Fig. 4)."""
+    title = f"{content['system']} on {content['dataset']}: similarity of its training pairs"
+    figure = _figure(6.5, 4, [title])
+    axes = figure.subplots()
+    for name, colour, line in (("positive", _PREDICTED, "-"), ("negative", _TRUTH, "--")):
+        marker = "o" if len(content["step"]) == 1 else None
+        axes.plot(
+            content["step"], content[name], line, color=colour, marker=marker, label=f"{name} pairs"
+        )
+    axes.set_xlabel("training step")
+    axes.set_ylabel("similarity (mean of the pairs)")
+    axes.grid(color="0.9")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def _figure(width: float, height: float, title: Sequence[str]):
+    """A figure with a title of wrapped lines above `height` inches."""
+    from matplotlib.figure import Figure
+
+    lines = [part for line in title for part in textwrap.wrap(line, int(_CHARACTERS * width))]
+    figure = Figure((width, height + 0.2 * len(lines)), dpi=DPI, layout="constrained")
+    figure.suptitle(
+        "\n".join(lines), x=0.01, ha="left", fontsize=10, multialignment="left", parse_math=False
+    )
+    return figure
+
+
+def _note(figure, sentences: Sequence[str]) -> None:
+    """Small print below a figure."""
+    wide = int(1.25 * _CHARACTERS * figure.get_figwidth())
+    text = "\n".join(textwrap.wrap(" ".join(sentences), wide))
+    figure.supxlabel(text, x=0.01, ha="left", fontsize=8, color="0.3", multialignment="left")
+
+
+def _title(content: Mapping) -> list[str]:
+    step = content["checkpoint"]["step"]
+    return [
+        f"{content['dataset']} / {content['split']}, query {content['qid']}, video "
+        f"{content['vid']} ({content['system']}, step {step})",
+        f"“{content['query']}”",
+    ]
+
+
+def _seconds(span: Sequence[float]) -> str:
+    return f"{span[0]:.1f} – {span[1]:.1f} s"
+
+
+def _last_second(content: Mapping, ends: Sequence[float]) -> float:
+    """The end of the time axis: moments may be marked beyond the video's duration."""
+    return max(content["duration"], *(end for _, end in content["truth"]), *ends)
+
+
+def _counted(truth: Sequence[Sequence[float]]) -> dict[tuple, int]:
+    """How many annotators marked each moment."""
+    spans = [tuple(span) for span in truth]
+    return {span: spans.count(span) for span in spans}

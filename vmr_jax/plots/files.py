@@ -1,0 +1,54 @@
+"""Write figures as PNG, and what they show as JSON beside them."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from vmr_jax.plots import content, drawing
+from vmr_jax.runtime.checkpoint import checkpoint_directory
+
+_OF_QUERIES = {
+    "attention": (content.attention_content, drawing.draw_attention),
+    "timeline": (content.timeline_content, drawing.draw_timeline),
+}
+
+
+def write_query_figures(
+    figure: str,
+    checkpoint: Path,
+    qids: Sequence[str],
+    split: str = "",
+    data_dir: Path | None = None,
+    out: Path | None = None,
+) -> list[Path]:
+    """Draw "attention" or "timeline" of each query: OUT/<figure>_<qid>.png and .json.
+
+    Letters, digits and "_.-~#" of an id stand as they are in a file's name, others as %XX. Without
+    `out` the files go to plots/ in the workdir. Returns the PNG files; raises as `open_split` and
+    the contents do.
+    """
+    collect, draw = _OF_QUERIES[figure]
+    run = content.open_split(checkpoint, split, data_dir or "")
+    return [
+        _write(draw, shown, _folder(checkpoint, out), f"{figure}_{quote(shown['qid'], safe='#')}")
+        for shown in collect(run, qids)
+    ]
+
+
+def write_similarity_figure(checkpoint: Path, out: Path | None = None) -> Path:
+    """Draw a run's similarities: OUT/similarity.png and .json; raises as its content does."""
+    shown = content.similarity_content(checkpoint)
+    return _write(drawing.draw_similarity, shown, _folder(checkpoint, out), "similarity")
+
+
+def _folder(checkpoint: Path, out: Path | None) -> Path:
+    return out or checkpoint_directory(checkpoint).parent / "plots"
+
+
+def _write(draw: Callable, shown: Mapping, folder: Path, name: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(shown, allow_nan=False) + "\n", "utf-8")
+    picture = folder / f"{name}.png"
+    draw(shown).savefig(picture)
+    return picture
