@@ -1,4 +1,8 @@
-"""Sliding-window proposals over the clips of a video (EVA, section 3.1; spec eva.md 2.4)."""
+"""Proposals over the clips of a video: sliding windows and segment groups, over one pooling.
+
+Sliding windows: EVA, section 3.1; spec eva.md 2.4. Segment groups: VLANet, section 3.2; spec
+vlanet.md 2.2.
+"""
 
 from typing import NamedTuple
 
@@ -79,6 +83,51 @@ def proposal_spans(grid: Grid, num_clips: Array, xp=jnp) -> tuple[Array, Array, 
     end = xp.where(short, clips, end)
     valid = (valid | short) & (clips > 0)
     return xp.where(valid, start, 0), xp.where(valid, end, 0), valid
+
+
+class Groups(NamedTuple):
+    """K segment groups of L windows over N padded clips; a group's windows start at one clip."""
+
+    start: np.ndarray  # (K,) int32 first clip
+    width: np.ndarray  # (L,) int32 clips, ascending
+    cut: bool  # a window may reach over the video's last clip, where it is cut
+
+
+def segment_groups(
+    max_clips: int, widths: tuple[int, ...], stride: float, cut: bool = True
+) -> Groups:
+    """List the groups at clips 0, stride, 2 stride, ... (rounded half up) of `max_clips` clips.
+
+    Raises ValueError for an empty list of widths and for widths or strides that are too small.
+    """
+    if not widths or min(widths) < 1 or stride <= 0:
+        raise ValueError(
+            f"widths={tuple(widths)} and stride={stride} make no proposals: give at least one "
+            "width, widths of at least 1 clip and a stride above 0."
+        )
+    width = np.array(sorted(set(widths)), np.int32)
+    start = np.floor(np.arange(int(max_clips / stride) + 1) * stride + 0.5).astype(np.int32)
+    needed = -(-width[0] // 2) if cut else width[0]
+    fits = start + needed <= max_clips
+    fits[0] = True
+    return Groups(start[fits], width, cut)
+
+
+def group_spans(groups: Groups, num_clips: Array, xp=jnp) -> tuple[Array, Array, Array]:
+    """Start, end (half-open clips) and validity of each window: (B,) -> three (B, K L).
+
+    Window l of group k is at k L + l. With `cut` a window is valid where it holds at least half
+    as many real clips as the smallest is wide, else where it lies inside the video. The smallest
+    window of group 0 is valid in every video with a clip. Invalid windows are empty, [0, 0).
+    """
+    clips = num_clips[:, None]
+    size = len(groups.start) * len(groups.width)
+    start = np.repeat(groups.start, len(groups.width))
+    end = start + np.tile(groups.width, len(groups.start))
+    cut = xp.minimum(end, clips)
+    valid = 2 * (cut - start) >= groups.width[0] if groups.cut else end <= clips
+    valid = (valid | (np.arange(size) == 0)) & (clips > 0)
+    return xp.where(valid, start, 0), xp.where(valid, cut, 0), valid
 
 
 def pool_proposals(video: Array, start: Array, end: Array) -> Array:

@@ -1,0 +1,56 @@
+"""Dense attention and the video-language alignment function of VLANet (Eq. 7, 8)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from vmr_jax.layers.attention import masked_softmax
+from vmr_jax.types import Array
+
+REDUCTIONS = ("sum", "mean")
+
+
+class Alignment(nn.Module):
+    """E(x_n, Y) = sum_m tanh((W_1 x_n) . (W_2 y_m)), or the mean over m (spec V2).
+
+    The score is x_n W_1 W_2^T y_m, so the product of both kernels is applied once, on the side
+    with fewer rows.
+    """
+
+    dim: int
+    reduce: str = "sum"
+    kernel_init: Callable = nn.initializers.xavier_uniform()
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, y: Array, y_mask: Array) -> Array:
+        """(B, N, D), (B, M, D), (B, M) -> (B, N) float32; rows of y off the mask do not count."""
+        square = (self.dim, self.dim)
+        first = self.param("first", self.kernel_init, square)
+        second = self.param("second", self.kernel_init, square)
+        kernel = (first @ second.T).astype(self.dtype)
+        if x.shape[1] < y.shape[1]:
+            x = x @ kernel
+        else:
+            y = y @ kernel.T
+        score = jnp.einsum("bnd,bmd->bnm", x, y, preferred_element_type=jnp.float32)
+        total = jnp.einsum("bnm,bm->bn", jnp.tanh(score), y_mask.astype(jnp.float32))
+        if self.reduce == "mean":
+            total /= jnp.maximum(y_mask.sum(axis=-1, keepdims=True), 1)
+        return total
+
+
+def dense_attention(
+    x: Array, energy: Array, mask: Array, rescale: bool = False
+) -> tuple[Array, Array]:
+    """A(X, Y) of Eq. 8, each row of X times its softmax weight, and the weights.
+
+    x (B, N, D), energy E(x_n, Y) (B, N), mask (B, N) -> (B, N, D) and (B, N) float32, both zero
+    off the mask. The weights sum to 1; with `rescale` to the number of valid rows (spec V3).
+    """
+    weight = masked_softmax(energy, mask)
+    if rescale:
+        weight *= mask.sum(axis=-1, keepdims=True)
+    return (x * weight[..., None]).astype(x.dtype), weight

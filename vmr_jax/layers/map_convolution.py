@@ -1,0 +1,192 @@
+"""The proposal convolutions of MMN over the 2D moment map (spec mmn_vdi.md A2).
+
+L times: k x k convolution, batch normalisation, ReLU, and a weight that is zero outside the reach
+of the valid cells. The dense form does this on whole maps. The sparse form computes the reached
+positions alone (map_reach.py): a row of k taps is gathered for the positions that it serves, and
+one matrix product a kernel row does the rest. Every other position holds the bias, so its part
+in the batch statistics is a count. Both forms give the same results and gradients.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vmr_jax.layers.map_reach import KernelRow, LayerReach, map_reach, map_weights
+from vmr_jax.layers.moment_map import moment_cells, on_map
+from vmr_jax.types import Array
+
+FORMS = ("sparse", "dense")
+_FLOAT32 = {"preferred_element_type": jnp.float32}
+
+
+class MapConvolutions(nn.Module):
+    """The L layers, from the map at the valid cells to the features at the valid cells.
+
+    Parameters: kernel1 (k, k, D_in, D), bias1, scale1, offset1 (D,), ... Running statistics:
+    mean1, var1 (D,), ... in the collection "batch_stats", which a training step updates where the
+    caller makes it mutable. `group_size` videos share batch statistics, 0 for the whole batch;
+    the running ones follow the first group, as on the first GPU of the public code (quirk q2).
+    """
+
+    clips: int
+    pooling_counts: tuple[int, ...]
+    kernel: int
+    layers: int
+    features: int = 512
+    form: str = "sparse"
+    group_size: int = 0
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, rows: Array, train: bool, weight: Array | None = None) -> Array:
+        """(B, P, D_in) -> (B, P, D) float32, P valid cells in row-major order.
+
+        In training the statistics are the batch's, over videos of `weight` (B,) 1 (not 0: the
+        padding of a last batch). Raises ValueError for an unknown form, and for sizes that do
+        not fit each other.
+        """
+        if self.form not in FORMS:
+            raise ValueError(f"the form of the map's convolutions is {self.form!r}, not of {FORMS}")
+        size = self.clips, tuple(self.pooling_counts), self.kernel, self.layers
+        cells = moment_cells(*size[:2])
+        if rows.shape[1] != len(cells.row):
+            raise ValueError(
+                f"the map has {rows.shape[1]} cells, but {self.clips} clips with pooling counts "
+                f"{list(self.pooling_counts)} have {len(cells.row)}"
+            )
+        if self.form == "dense":
+            padding = (self.kernel - 1) * self.layers // 2
+            x = on_map(rows, cells)
+            x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+            for number, cell_weight in enumerate(map_weights(*size), 1):
+                kernel, bias = self._convolution(number, x.shape[-1])
+                x = _convolve(x.astype(self.dtype), kernel) + bias
+                flat = x.reshape(len(x), -1, self.features)
+                flat = self._normalise(number, flat, bias, 0, train, weight)
+                x = nn.relu(flat).reshape(x.shape) * cell_weight[..., None]
+            return x[:, cells.row, cells.column]
+        reach = map_reach(*size, train)
+        for number, layer in enumerate(reach.layers, 1):
+            kernel, bias = self._convolution(number, rows.shape[-1])
+            rows = convolve_rows(layer, rows.astype(self.dtype), kernel) + bias
+            others = layer.size**2 - len(layer.weight)
+            rows = self._normalise(number, rows, bias, others, train, weight)
+            rows = nn.relu(rows) * layer.weight[:, None]
+        return rows if len(reach.valid) == rows.shape[1] else rows[:, reach.valid]
+
+    def _convolution(self, number: int, width: int) -> tuple[Array, Array]:
+        """Kernel and bias of a layer, drawn as PyTorch does."""
+        bound = (self.kernel**2 * width) ** -0.5
+        shape = (self.kernel, self.kernel, width, self.features)
+        kernel = self.param(f"kernel{number}", symmetric_uniform, shape, bound)
+        bias = self.param(f"bias{number}", symmetric_uniform, shape[-1:], bound)
+        return kernel.astype(self.dtype), bias
+
+    def _normalise(
+        self, number: int, rows: Array, bias: Array, others: int, train: bool, weight: Array | None
+    ) -> Array:
+        """Batch normalisation of (B, R, D) rows of maps with `others` positions at the bias."""
+        shape = (self.features,)
+        scale = self.param(f"scale{number}", nn.initializers.ones, shape)
+        offset = self.param(f"offset{number}", nn.initializers.zeros, shape)
+        running_mean = self.variable("batch_stats", f"mean{number}", jnp.zeros, shape)
+        running_var = self.variable("batch_stats", f"var{number}", jnp.ones, shape)
+        if train:
+            weight = jnp.ones(len(rows)) if weight is None else weight
+            group = self.group_size or len(rows)
+            mean, var = batch_statistics(rows, bias, others, weight, group)
+            if self.is_mutable_collection("batch_stats") and not self.is_initializing():
+                for running, new in ((running_mean, mean), (running_var, var)):
+                    running.value = self.momentum * running.value + (1 - self.momentum) * new[0]
+            mean, var = (jnp.repeat(x, group, axis=0)[:, None] for x in (mean, var))
+        else:
+            mean, var = running_mean.value, running_var.value
+        return (rows - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + offset
+
+
+def symmetric_uniform(key: Array, shape: tuple[int, ...], bound: float) -> Array:
+    """Initialiser: uniform on [-bound, bound], float32."""
+    return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+
+
+def batch_statistics(
+    rows: Array, bias: Array, others: int, weight: Array, group: int
+) -> tuple[Array, Array]:
+    """Mean and biased variance over the whole maps of each group of videos: two (G, D).
+
+    A map is its R rows of (B, R, D) and `others` positions that hold `bias` (D,). Videos of
+    weight 0 do not count. Raises ValueError where the groups do not fill the batch.
+    """
+    batch, reached, width = rows.shape
+    if batch % group:
+        raise ValueError(f"{batch} videos cannot be split into groups of {group}")
+    rows = rows.reshape(-1, group, reached, width)
+    weight = weight.reshape(-1, group)
+    videos = jnp.maximum(weight.sum(axis=1, keepdims=True), 1)
+
+    def average(values: Array, of_others: Array) -> Array:
+        total = (values * weight[..., None, None]).sum(axis=(1, 2)) + videos * others * of_others
+        return total / (videos * (reached + others))
+
+    mean = average(rows, bias)
+    return mean, average(jnp.square(rows - mean[:, None, None]), jnp.square(bias - mean))
+
+
+def _convolve(x: Array, kernel: Array) -> Array:
+    """Convolution without padding: (B, H, W, D_in), (k, k, D_in, D) -> (B, H', W', D) float32."""
+    layout = ("NHWC", "HWIO", "NHWC")
+    out = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=layout)
+    return out.astype(jnp.float32)
+
+
+def convolve_rows(layer: LayerReach, rows: Array, kernel: Array) -> Array:
+    """The same at the reached positions: (B, R_in, D_in), (k, k, D_in, D) -> (B, R, D) float32.
+
+    The transposes of gathers are scatters, so the backward pass has tables of its own. There one
+    gather of the cotangents serves the gradients of rows and kernel.
+    """
+
+    @jax.custom_vjp
+    def run(rows: Array, kernel: Array) -> Array:
+        return sum(
+            _placed(jnp.einsum("bnr,rd->bnd", taps, tap.reshape(-1, tap.shape[-1]), **_FLOAT32), table)
+            for table, tap in zip(layer.forward, kernel, strict=True)
+            for taps in [_taps(rows, table)]
+        )
+
+    def backward(saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+        rows, kernel = saved
+        cotangent = cotangent.astype(kernel.dtype)
+        of_rows, of_kernel = 0.0, []
+        # Read against its direction, a kernel is turned by half a turn.
+        for table, tap in zip(layer.backward, kernel[::-1, ::-1], strict=True):
+            taps = _taps(cotangent, table)
+            turned = tap.transpose(0, 2, 1).reshape(-1, tap.shape[1])
+            of_rows += _placed(jnp.einsum("bnr,rd->bnd", taps, turned, **_FLOAT32), table)
+            product = jnp.einsum("bnc,bnr->cr", rows[:, table.served], taps, **_FLOAT32)
+            product = product.reshape(tap.shape[1], len(tap), -1)
+            of_kernel.append(product.transpose(1, 0, 2))
+        of_kernel = jnp.stack(of_kernel)[::-1, ::-1]
+        return of_rows.astype(rows.dtype), of_kernel.astype(kernel.dtype)
+
+    run.defvjp(lambda rows, kernel: (run(rows, kernel), (rows, kernel)), backward)
+    return run(rows, kernel)
+
+
+def _taps(rows: Array, table: KernelRow) -> Array:
+    """What the k taps of a kernel row read: (B, R, D) -> (B, n, k D)."""
+    padded = jnp.pad(rows, ((0, 0), (0, 1), (0, 0)))
+    taps = padded.at[:, table.taps].get(mode="promise_in_bounds")
+    return taps.reshape(len(rows), len(table.served), -1)
+
+
+def _placed(values: Array, table: KernelRow) -> Array:
+    """Rows of the served positions among all positions: (B, n, D) -> (B, R, D)."""
+    if len(table.served) == len(table.place):
+        return values
+    padded = jnp.pad(values, ((0, 0), (0, 1), (0, 0)))
+    return padded.at[:, table.place].get(mode="promise_in_bounds")

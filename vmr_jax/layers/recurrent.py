@@ -1,0 +1,24 @@
+"""Recurrent encoders of a query's words."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from vmr_jax.types import Array
+
+
+class GRU(nn.Module):
+    """One layer, left to right; its recurrent kernels start orthogonal."""
+
+    dim: int
+    kernel_init: Callable = nn.initializers.xavier_uniform()
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, mask: Array) -> Array:
+        """All hidden states: (B, M, E) and (B, M), real words first -> (B, M, D), 0 on padding."""
+        cell = nn.GRUCell(self.dim, kernel_init=self.kernel_init, dtype=self.dtype)
+        states = nn.RNN(cell)(x.astype(self.dtype))
+        return jnp.where(mask[..., None], states, 0)

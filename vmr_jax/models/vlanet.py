@@ -1,0 +1,151 @@
+"""VLANet, weakly-supervised retrieval by surrogate proposals, as a System (Ma et al., ECCV 2020).
+
+It learns from pairs of a video and a query without boundaries: a pair shall be more similar than
+the same video with a query about another one.
+"""
+
+import functools
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from vmr_jax.layers.proposals import group_spans, spans_to_seconds
+from vmr_jax.layers.ranking import rank_moments
+from vmr_jax.losses.contrastive import hinge_loss
+from vmr_jax.losses.matching import other_video, similarities
+from vmr_jax.models.switches import check_choices
+from vmr_jax.models.vlanet_network import Aligned, Queries, VLANet, make_groups
+from vmr_jax.types import Array, AttentionMap, Batch, DataSpec, Losses, Moments, Params, System
+
+_CHOICES = {
+    "precision": ("float32", "bfloat16"),
+    "proposals.stride_unit": ("step", "frame"),
+    "vla.reduce": ("sum", "mean"),
+    "query.norm_stage": ("after_fc", "before_fc", "both"),
+    "negatives.mode": ("reencode", "shared_vcomp"),
+    "negatives.sides": ("query", "both"),
+    "infer.score": ("last_q2v", "vla", "product"),
+}
+_DIRECTIONS = ("q2v", "v2q")
+
+
+def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
+    """Build VLANet for batches of the sizes in `specs["target"]`.
+
+    Raises ValueError for a switch with an unknown value.
+    """
+    trained_on = domains(config)
+    make_groups(config, specs["target"].max_clips)
+    network = VLANet(config)
+    return System(
+        domains=trained_on,
+        init=lambda key, batch: network.init(key, batch)["params"],
+        loss=functools.partial(_loss, network, config),
+        predict=functools.partial(_predict, network, config),
+        attention=functools.partial(_attention, network, config),
+    )
+
+
+def domains(config: ConfigDict) -> tuple[str, ...]:
+    """The only domain is the target. Raises ValueError for a bad switch."""
+    check_choices(config, _CHOICES)
+    unknown = [step for step in config.cascade if step not in _DIRECTIONS]
+    if unknown or (config.cross_attn and "q2v" not in config.cascade):
+        raise ValueError(
+            f"config.cascade={tuple(config.cascade)}: give a tuple of 'q2v' and 'v2q' with at least "
+            "one 'q2v', whose weights rank the proposals."
+        )
+    if config.cascade_repeat < 1:
+        raise ValueError(f"config.cascade_repeat={config.cascade_repeat}: use at least 1.")
+    if config.margin <= 0:
+        raise ValueError(f"config.margin={config.margin}: a hinge needs a margin above 0.")
+    return ("target",)
+
+
+def _loss(
+    network: VLANet, config: ConfigDict, params: Params, batch: Batch, key: Array, step
+) -> Losses:
+    """Eq. 14, with one negative query an item and, with `negatives.sides`, one negative video."""
+    del step
+    apply = functools.partial(network.apply, {"params": params})
+    videos = apply(batch.video, batch.num_clips, method="videos")
+    queries = apply(batch.query, batch.query_mask, method="queries")
+    keys = jax.random.split(key)
+    pairs = len(batch.weight)
+    own = jnp.arange(pairs)
+    other, has_other = other_video(keys[0], batch.video_id, batch.weight)
+    pairings = [(own, own), (own, other)]
+    if config.negatives.sides == "both":
+        pairings.append((other_video(keys[1], batch.video_id, batch.weight)[0], own))
+    if config.negatives.mode == "reencode":
+        video, query = (jnp.concatenate(index) for index in zip(*pairings, strict=True))
+        aligned = apply(_take(videos, video), _take(queries, query), method="align")
+        scores = jnp.split(aligned.similarity, len(pairings))
+    else:
+        aligned = apply(videos, queries, method="align")
+        scores = [_pair_outputs(apply, aligned, *pairing) for pairing in pairings]
+    weight = batch.weight * has_other
+    terms = {"contrastive": hinge_loss(scores[0], scores[1], config.margin, weight)}
+    if config.negatives.sides == "both":
+        terms["contrastive_video"] = hinge_loss(scores[0], scores[2], config.margin, weight)
+    return Losses(terms, similarities(scores[0], scores[1], weight))
+
+
+def _take(tree, index: Array):
+    """Items of a tuple of arrays, by row."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def _pair_outputs(apply, aligned: Aligned, video: Array, query: Array) -> Array:
+    """E(v_comp, Q) of outputs of the cascade that each met their own partner (spec V4)."""
+    compact = aligned.video.sum(axis=1)[video]
+    words, mask = aligned.query[query], aligned.query_mask[query]
+    return apply(compact, words, mask, method="similarity")
+
+
+def _predict(network: VLANet, config: ConfigDict, params: Params, batch: Batch) -> Moments:
+    """The surrogates by attention, then the other windows by cosine (spec 4, V9, V11)."""
+    aligned = network.apply({"params": params}, batch)
+    groups = make_groups(config, batch.video.shape[1])
+    start, end, valid = group_spans(groups, batch.num_clips)
+    score = _window_scores(config, aligned, valid, batch.query_mask.shape[1])
+    if config.infer.fill and not groups.cut:
+        inside = group_spans(groups, np.array([batch.video.shape[1]]), np)
+        last = jnp.min(score, where=jnp.isfinite(score), initial=0.0, axis=-1, keepdims=True)
+        beyond = inside[2] & ~valid
+        start, end = jnp.where(beyond, inside[0], start), jnp.where(beyond, inside[1], end)
+        score = jnp.where(beyond, last - 1 - jnp.arange(score.shape[1]), score)
+    return rank_moments(start, end, score, batch, config.eval)
+
+
+def _window_scores(config: ConfigDict, aligned: Aligned, valid: Array, max_words: int) -> Array:
+    """What ranks the windows, (B, K L): -inf on those that are not listed.
+
+    A window that went through the cascade has its attention; the others stand below all of them
+    by their cosine, or are not listed without `infer.fill`.
+    """
+    shape = aligned.cosine.shape
+    attention = jnp.reshape(aligned.strength, (*shape[:2], -1))
+    lowest = -float(max_words)  # of the alignment function; weights are positive
+    others = aligned.cosine - 2 + lowest if config.infer.fill else -jnp.inf
+    score = jnp.where(aligned.chosen, attention, others).reshape(valid.shape)
+    return jnp.where(valid, score, -jnp.inf)
+
+
+def _attention(network: VLANet, config: ConfigDict, params: Params, batch: Batch) -> AttentionMap:
+    """The rows of the cascade by their strength, and V Q^T of its outputs (paper, Fig. 5 and 6)."""
+    aligned = network.apply({"params": params}, batch)
+    start, end, _ = group_spans(make_groups(config, batch.video.shape[1]), batch.num_clips)
+    if config.surrogate:
+        shape = aligned.chosen.shape
+        start, end = (
+            jnp.sum(jnp.where(aligned.chosen, x.reshape(shape), 0), axis=-1) for x in (start, end)
+        )
+    start, end = spans_to_seconds(start, end, batch.num_clips, batch.duration)
+    words = jnp.einsum(
+        "brd,bmd->brm", aligned.video, aligned.query, preferred_element_type=jnp.float32
+    )
+    return AttentionMap(start, end, jnp.isfinite(aligned.strength), aligned.strength, words)
