@@ -3,11 +3,12 @@
 A result means little unless it stands beside them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from vmr_jax.metrics.didemo import moment_frequency_prior, random_rankings, split_metrics
 from vmr_jax.metrics.moments import (
     RANKS,
     has_valid_truth,
@@ -44,13 +45,17 @@ def random_metrics(
     `seed + i`.
     """
     options |= {"ranks": ranks}
-    draws = [
-        moment_metrics(
+    return _mean_of_draws(
+        lambda i: moment_metrics(
             random_predictions(durations, max(ranks), seed + i), truths, durations, **options
         )
-        for i in range(RANDOM_DRAWS)
-    ]
-    return {name: float(np.mean([draw[name] for draw in draws])) for name in draws[0]}
+    )
+
+
+def _mean_of_draws(draw: Callable[[int], dict[str, float]]) -> dict[str, float]:
+    """The mean of RANDOM_DRAWS draws' metrics."""
+    draws = [draw(i) for i in range(RANDOM_DRAWS)]
+    return {name: float(np.mean([found[name] for found in draws])) for name in draws[0]}
 
 
 def fit_location_prior(
@@ -111,15 +116,29 @@ def baseline_metrics(
     truths: Sequence[np.ndarray],
     durations: np.ndarray,
     training: tuple[Sequence[np.ndarray], np.ndarray] | None,
+    *,
+    didemo: str = "",
     **settings,
 ) -> dict[str, dict[str, float]]:
     """The metrics to set beside a model's: "random", and "location_prior" where it can be learnt.
 
     `training` holds the training split's truths and durations, `settings` are moment_metrics'.
     Where it is None, or none of its queries has a valid moment, "location_prior" is left out.
+    With a `didemo` rule both rank DiDeMo's 21 moments, the prior by their frequency in training.
     """
-    found = {"random": random_metrics(truths, durations, **settings)}
-    if training is not None and has_valid_truth(training[0]).any():
+    learnt = training is not None and has_valid_truth(training[0]).any()
+    found = {}
+    if didemo:
+        settings |= {"didemo": didemo}
+        found["random"] = _mean_of_draws(
+            lambda i: split_metrics(random_rankings(len(truths), i), truths, durations, **settings)
+        )
+        if learnt:
+            guesses = [moment_frequency_prior(training[0])] * len(truths)
+            found["location_prior"] = split_metrics(guesses, truths, durations, **settings)
+        return found
+    found["random"] = random_metrics(truths, durations, **settings)
+    if learnt:
         guesses = location_prior_predictions(fit_location_prior(*training, 5), durations)
         found["location_prior"] = moment_metrics(guesses, truths, durations, **settings)
     return found

@@ -6,13 +6,13 @@ import numpy as np
 
 from vmr_jax.data.datasets.files import field, find_splits, read_json, window
 from vmr_jax.data.records import Annotations, Fault, MomentRecord
+from vmr_jax.metrics.didemo import SEGMENT
 
 FILES = {
     "train": ("train_data.json",),
     "val": ("val_data.json",),
     "test": ("test_data.json",),
 }
-CHUNK = 5.0  # seconds
 
 
 def read(name: str, directory: Path) -> Annotations:
@@ -34,7 +34,7 @@ def read(name: str, directory: Path) -> Annotations:
             where = f"{path}: record {index}"
             query_id = str(field(entry, "annotation_id", (str, int), where))
             video = field(entry, "video", str, where).rpartition(".")[0]
-            seconds = CHUNK * field(entry, "num_segments", int, where)
+            seconds = SEGMENT * field(entry, "num_segments", int, where)
             known = durations.setdefault(video, seconds)
             if seconds != known:
                 repair = "the larger number of chunks is used"
@@ -46,7 +46,7 @@ def read(name: str, directory: Path) -> Annotations:
                     query_id=query_id,
                     video_id=video,
                     sentence=field(entry, "description", str, where).strip(),
-                    moments=CHUNK * (chunks.reshape(-1, 2) + (0, 1)),
+                    moments=SEGMENT * (chunks.reshape(-1, 2) + (0, 1)),
                 )
             )
     return Annotations(name, splits, durations, faults, {})
