@@ -2,6 +2,8 @@
 
 from ml_collections import ConfigDict
 
+from vmr_jax.metrics.moments import DISCOUNTED_DATASETS
+
 # Windows and strides are in clips. Source: EVA, section 4, "Implementation details"; the papers
 # give TVR and DiDeMo none, theirs serve `full.match=proposals` and runs that target them.
 _CHARADES = {"features": "i3d", "max_clips": 128, "windows": (8, 12, 20, 32, 64), "stride": 8}
@@ -76,8 +78,21 @@ def domain(dataset: str, labels: bool) -> ConfigDict:
         "windows": (8, 16, 32, 64),
         "stride": 8,
     }
-    preset = DATASETS.get(dataset, {"features": "features"})
+    preset = DATASETS.get("didemo" if _is_didemo(dataset) else dataset, {"features": "features"})
     return ConfigDict(settings | preset)
+
+
+def evaluate_as(config: ConfigDict, dataset: str) -> None:
+    """Set `metric` and `eval` to what a dataset's own evaluation asks for."""
+    config.metric.discounted = dataset in DISCOUNTED_DATASETS
+    if _is_didemo(dataset):
+        config.metric.didemo = "official"
+        config.eval.update({"top_k": 21, "nms": 1.0, "clip_to_duration": False})
+
+
+def _is_didemo(dataset: str) -> bool:
+    """Tell DiDeMo, under its own name or one that starts with it (didemo_simulated)."""
+    return dataset.startswith("didemo")
 
 
 def run() -> ConfigDict:
@@ -118,6 +133,9 @@ def run() -> ConfigDict:
             "iou_cmp": "ge",
             "drop_invalid_gt": False,
             "discounted": False,  # report dR@n,IoU=m too
+            # DiDeMo's own rank@1, rank@5, mIoU too: "" (no) | official (the best three
+            # annotators) | any (the best one) (VLANet V13)
+            "didemo": "",
         }
     )
     return config

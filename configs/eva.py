@@ -34,7 +34,7 @@ def get_config(domains: str = "") -> ConfigDict:
     if domains:
         config.source.features = config.target.features
 
-    config.metric.discounted = target in ("charades_cd", "activitynet_cd")
+    common.evaluate_as(config, target)
 
     config.dim = 256
     config.dropout = 0.1

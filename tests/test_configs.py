@@ -27,6 +27,18 @@ def test_discounted_recall_is_of_changed_distributions(argument, discounted):
     assert eva.get_config(argument).metric.discounted is discounted
 
 
+@pytest.mark.parametrize("target", ["didemo", "didemo_simulated"])
+def test_didemo_is_scored_by_its_own_metric(target):
+    config = eva.get_config(f"tvr,{target}")
+    assert config.metric.didemo == "official"
+    assert config.eval.to_dict() | {"top_k": 21, "nms": 1.0, "clip_to_duration": False} == (
+        config.eval.to_dict()
+    )
+    assert config.target.windows == (1, 2, 3, 4, 5, 6) and config.target.stride == 1
+    other = eva.get_config("didemo,charades_sta")
+    assert other.metric.didemo == "" and other.eval.nms == 0.5
+
+
 @pytest.mark.parametrize("key", ["epoch", "optimizer.lr", "losses.alignn", "target.window"])
 def test_new_keys_are_refused(key):
     with pytest.raises(KeyError, match="the config is locked"):

@@ -16,8 +16,8 @@ from vmr_jax.data import pipeline
 from vmr_jax.data.domains import evaluation_domain, open_dataset
 from vmr_jax.data.pairs import Domain
 from vmr_jax.data.tables import Dataset
-from vmr_jax.metrics import baselines
-from vmr_jax.metrics.moments import has_valid_truth, moment_metrics
+from vmr_jax.metrics import baselines, didemo
+from vmr_jax.metrics.moments import has_valid_truth
 from vmr_jax.metrics.predictions import write_predictions
 from vmr_jax.runtime.checkpoint import Checkpoints, checkpoint_directory
 from vmr_jax.runtime.logs import track
@@ -89,6 +89,11 @@ def reported_domain(config: ConfigDict, dataset: Dataset, trained: Mapping[str, 
     check_batch_size(config.eval.batch_size, "eval.batch_size")
     if config.metric.iou_cmp not in ("ge", "gt"):
         raise ValueError(f"metric.iou_cmp is {config.metric.iou_cmp!r}; it must be 'ge' or 'gt'")
+    if config.metric.didemo not in ("", *didemo.RULES):
+        raise ValueError(
+            f"metric.didemo is {config.metric.didemo!r}; it must be '' (the data are not DiDeMo), "
+            "'official' or 'any'"
+        )
     split = config.target.eval_split
     domain = evaluation_domain(config.target, dataset, split, config.seed)
     hidden = [
@@ -102,6 +107,8 @@ def reported_domain(config: ConfigDict, dataset: Dataset, trained: Mapping[str, 
             f"e.g. {', '.join(hidden[:3])}: choose another --config.target.eval_split"
         )
     _check_widths(domain, trained)
+    if config.metric.didemo:
+        _check_didemo(domain, config)
     return domain
 
 
@@ -144,9 +151,17 @@ def predict_split(
 def score(
     predictions: Sequence[np.ndarray], domain: Domain, config: ConfigDict
 ) -> dict[str, float]:
-    """Metrics of predictions on a split, in percent."""
-    return moment_metrics(
-        predictions, domain.moments, _durations(domain), **_metric_settings(config)
+    """Metrics of predictions on a split, in percent.
+
+    With `metric.didemo` they hold DiDeMo's rank@1 and rank@5 too, and its mIoU in place of the
+    mean IoU of the best annotator.
+    """
+    return didemo.split_metrics(
+        predictions,
+        domain.moments,
+        _durations(domain),
+        query_ids=domain.table.query_id,
+        **_metric_settings(config),
     )
 
 
@@ -195,6 +210,8 @@ def write_report(
             name: report[name] for name in ("location_prior", "random") if name in report
         }
         console.print(metrics_table(systems))
+        if config.metric.didemo:
+            console.print(didemo.legend(config.metric.didemo))
         console.print(f"written to {folder}")
     return report
 
@@ -209,6 +226,31 @@ def _check_widths(domain: Domain, trained: Mapping) -> None:
             )
 
 
+def _check_didemo(domain: Domain, config: ConfigDict) -> None:
+    """Refuse settings and data that DiDeMo's metric cannot be computed with."""
+    if config.eval.top_k < len(didemo.MOMENTS) or config.eval.nms < 1:
+        raise ValueError(
+            f"DiDeMo's metric needs all {len(didemo.MOMENTS)} moments ranked: set "
+            f"eval.top_k={len(didemo.MOMENTS)} (is {config.eval.top_k}) and eval.nms=1.0 (is "
+            f"{config.eval.nms}), or --config.metric.didemo='' to leave it out"
+        )
+    for table in domain.dataset.splits.values():
+        marked = {i: m for i, m in zip(table.query_id, table.moments, strict=True) if len(m)}
+        if marked:
+            didemo.annotated_segments(list(marked.values()), list(marked))
+    rows, seconds = domain.pairs.num_clips, domain.pairs.duration
+    wrong = np.flatnonzero(abs(seconds - didemo.SEGMENT * rows) > didemo.TOLERANCE * didemo.SEGMENT)
+    if len(wrong):
+        video = domain.dataset.videos.video_id[domain.video_row[wrong[0]]]
+        raise ValueError(
+            f"{len(wrong)} of {len(rows)} videos of {domain.dataset.name} do not have one row of "
+            f"features for each {didemo.SEGMENT:g} s, e.g. {video}: {rows[wrong[0]]} rows for "
+            f"{seconds[wrong[0]]:g} s. DiDeMo's metric needs that (a video of five segments has "
+            "five rows, not a sixth of zeros): prepare such features, or set "
+            "--config.metric.didemo='' to leave it out"
+        )
+
+
 def _durations(domain: Domain) -> np.ndarray:
     return domain.pairs.duration[domain.pairs.video].astype(np.float64)
 
@@ -218,4 +260,5 @@ def _metric_settings(config: ConfigDict) -> dict:
         "discounted": config.metric.discounted,
         "iou_cmp": config.metric.iou_cmp,
         "drop_invalid_gt": config.metric.drop_invalid_gt,
+        "didemo": config.metric.didemo,
     }
