@@ -111,6 +111,46 @@ def test_dataset_with_a_training_split(tmp_path):
     assert "location_prior" in console.file.getvalue()
 
 
+def score_didemo(tmp_path, windows):
+    """Score one query's windows against four annotators, with a training split."""
+    entry = {"video": "v.mov", "description": "a cat", "num_segments": 6}
+    marked = {"train": [[5, 5]] * 4, "test": [[0, 0], [0, 0], [0, 0], [1, 2]]}
+    for query, (split, times) in enumerate(marked.items()):
+        labels = [entry | {"annotation_id": query, "times": times}]
+        (tmp_path / f"{split}_data.json").write_text(json.dumps(labels))
+    predicted = tmp_path / "predictions.jsonl"
+    predicted.write_text(prediction(1, *windows))
+    console = Console(file=io.StringIO(), width=300)
+    report = score_files(predicted, tmp_path, "didemo", "test", False, console)
+    return report, console.file.getvalue()
+
+
+def test_didemo_by_its_own_metric(tmp_path):
+    windows = [(5 * a, 5 * (b + 1)) for a in range(6) for b in range(a, 6)]
+    report, text = score_didemo(tmp_path, windows)
+    assert list(report["model"])[-3:] == ["rank@1", "rank@5", "mIoU"]
+    assert report["model"]["rank@1"] == 100 and report["model"]["mIoU"] == 100
+    assert report["location_prior"]["rank@1"] == 0  # it learnt the last segment
+    assert list(report["random"]) == list(report["location_prior"]) == list(report["model"])
+    assert "rank@1, rank@5, mIoU: mean of the best three annotators (official)" in text
+
+
+@pytest.mark.parametrize(
+    ("windows", "reason"),
+    [
+        ([(0, 5)], r"1 of 1 queries do not rank each annotated moment, e.g. query 1 not [5, 15] s"),
+        ([(0, 4.2)], "predicted moment [0, 4.2] s of query 1 is not made of DiDeMo's segments"),
+        ([], "e.g. query 1 not [0, 5] s among its 0: DiDeMo's metric needs a ranking of all 21"),
+    ],
+)
+def test_didemo_without_a_full_ranking(tmp_path, windows, reason):
+    report, text = score_didemo(tmp_path, windows)
+    assert "rank@1" not in report["model"] and "rank@1" not in report["location_prior"]
+    assert report["model"]["R@1,IoU=0.7"] == (100 if windows else 0)
+    assert "without DiDeMo's own metric; below the best annotator counts: " in text
+    assert reason in text and "best three" not in text
+
+
 @pytest.mark.parametrize(
     ("predictions", "labels", "split", "message"),
     [

@@ -13,7 +13,8 @@ from vmr_jax.data.datasets import read_annotations
 from vmr_jax.data.records import Annotations, MomentRecord
 from vmr_jax.metrics import baselines
 from vmr_jax.metrics.average_precision import THRESHOLDS, length_metrics
-from vmr_jax.metrics.moments import DISCOUNTED_DATASETS, moment_metrics
+from vmr_jax.metrics.didemo import didemo_metrics, legend, split_metrics
+from vmr_jax.metrics.moments import DISCOUNTED_DATASETS
 from vmr_jax.metrics.predictions import read_predictions
 
 _SHOWN = 5  # ids listed in a message
@@ -27,8 +28,9 @@ def score_files(
     `dataset` is a reader's name and `labels` what it reads: its annotation directory, or a file
     for "jsonl". `split` may be "" when there is one only. Besides R@n,IoU=m and mIoU there is
     dR@n,IoU=m for the changed-distribution splits, and QVHighlights' mAP if `with_map` or if a
-    query of a "jsonl" dataset has several true windows. A query's predictions are ranked by
-    score. Labelled queries without a prediction are misses, and counted.
+    query of a "jsonl" dataset has several true windows, and for "didemo" its own rank@1, rank@5 and
+    mIoU (in place of the other mIoU) if each annotated moment is ranked. A query's predictions are
+    ranked by score. Labelled queries without a prediction are misses, and counted.
 
     Report: {"dataset", "split", "queries", "missing", "model", "random", "location_prior" where
     a training split with labels is at hand, "lengths" with the mAP}; the inner values are in
@@ -47,13 +49,15 @@ def score_files(
     missing = sum(record.query_id not in found for record in records)
     truths, durations = _truths(annotations, records)
     settings = {"discounted": dataset in DISCOUNTED_DATASETS}
+    if dataset == "didemo":
+        settings["didemo"] = _didemo_rule(rows, records, console)
 
     report = {
         "dataset": dataset,
         "split": split,
         "queries": len(records),
         "missing": missing,
-        "model": moment_metrics(rows, truths, durations, **settings),
+        "model": split_metrics(rows, truths, durations, **settings),
     }
     train = annotations.splits.get("train") if split != "train" else None
     learnt_from = _truths(annotations, train) if train else None
@@ -67,11 +71,11 @@ def score_files(
         console.print("no location prior: no query of the training split has a moment")
     if missing:
         console.print(f"{missing} of {len(records)} queries have no prediction: they are misses")
-    if several and dataset == "didemo":
-        console.print("several annotators: the best counts here, unlike in DiDeMo's own metric")
     methods = [name for name in ("model", "location_prior", "random") if name in report]
     console.print(f"{predictions.name} on {dataset} / {split}: {len(records)} queries")
     console.print(metrics_table({name: report[name] for name in methods}))
+    if settings.get("didemo"):
+        console.print(legend(settings["didemo"]))
     if "lengths" in report:
         console.print(_lengths_table(report["lengths"]))
     return report
@@ -105,6 +109,19 @@ def _match(
     _refuse(hidden, f"queries of {split} whose labels are hidden; they cannot be scored")
     none = np.zeros((0, 3))
     return [found.get(record.query_id, none) for record in records]
+
+
+def _didemo_rule(
+    rows: Sequence[np.ndarray], records: Sequence[MomentRecord], console: Console
+) -> str:
+    """The rule "official"; "" and a line that says why where DiDeMo's own metric cannot score."""
+    ids = [record.query_id for record in records]
+    try:
+        didemo_metrics(rows, [record.moments for record in records], "official", ids)
+    except ValueError as error:
+        console.print(f"without DiDeMo's own metric; below the best annotator counts: {error}")
+        return ""
+    return "official"
 
 
 def _refuse(ids: Sequence[str], what: str) -> None:
