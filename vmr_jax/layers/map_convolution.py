@@ -153,7 +153,9 @@ def convolve_rows(layer: LayerReach, rows: Array, kernel: Array) -> Array:
     @jax.custom_vjp
     def run(rows: Array, kernel: Array) -> Array:
         return sum(
-            _placed(jnp.einsum("bnr,rd->bnd", taps, tap.reshape(-1, tap.shape[-1]), **_FLOAT32), table)
+            _placed(
+                jnp.einsum("bnr,rd->bnd", taps, tap.reshape(-1, tap.shape[-1]), **_FLOAT32), table
+            )
             for table, tap in zip(layer.forward, kernel, strict=True)
             for taps in [_taps(rows, table)]
         )
