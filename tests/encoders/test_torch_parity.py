@@ -4,11 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch_cases
+from torch_cases import torch, transformers
 
-torch_cases = pytest.importorskip("torch_cases", reason="parity needs torch and transformers")
-torch, transformers = torch_cases.torch, torch_cases.transformers
-
-from vmr_jax.encoders.clip import (  # noqa: E402
+from vmr_jax.encoders.clip import (
     ClipImage,
     ClipImageConfig,
     ClipText,
@@ -16,7 +15,7 @@ from vmr_jax.encoders.clip import (  # noqa: E402
     load_clip_image,
     load_clip_text,
 )
-from vmr_jax.encoders.distilbert import DistilBert, DistilBertConfig, load_distilbert  # noqa: E402
+from vmr_jax.encoders.distilbert import DistilBert, DistilBertConfig, load_distilbert
 
 FULL = pytest.param("full", marks=pytest.mark.slow)
 OUTPUT, GRADIENT = 1e-4, 1e-3
@@ -93,6 +92,15 @@ def test_clip(size, tmp_path, record_property):
     text_error = np.abs(np.asarray(ours) - theirs.detach().numpy()).max()
     gradient_error = torch_cases.worst_gradient(gradient, reference)
 
+    visible = np.random.default_rng(3).random(ids.shape) < 0.7
+    visible[:, 0] = True
+    hidden = jax.jit(ClipText(text_config).apply)({"params": params}, jnp.asarray(ids), visible)
+    with torch.no_grad():
+        theirs = model.get_text_features(
+            input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(visible).long()
+        ).pooler_output
+    hidden_error = np.abs(np.asarray(hidden) - theirs.numpy()).max()
+
     shape = (2, image_config.size, image_config.size, 3)
     images = np.random.default_rng(2).normal(size=shape).astype(np.float32)
     params = load_clip_image(file, image_config)
@@ -107,11 +115,12 @@ def test_clip(size, tmp_path, record_property):
         record_property,
         text=text_error,
         text_gradient=gradient_error,
+        text_with_hidden_tokens=hidden_error,
         image=image_error,
         patches=patch_error,
         raw_patches=raw_error,
     )
-    assert text_error < OUTPUT
+    assert max(text_error, hidden_error) < OUTPUT
     assert gradient_error < GRADIENT
     assert max(image_error, patch_error, raw_error) < OUTPUT
 
@@ -170,7 +179,8 @@ def test_openai_names(form, tmp_path):
     if form == "state_dict":
         torch.save(renamed, tmp_path / "openai.pt")
     else:
-        holder = torch_cases.Holder({**renamed, "context_length": torch.tensor(20.0)})
+        unused = {"context_length": torch.ones(1), "visual.attn_mask": torch.ones(2, 2)}
+        holder = torch_cases.Holder(renamed | unused)
         torch.jit.save(torch.jit.trace(holder.half(), torch.ones(1)), tmp_path / "openai.pt")
     for load, config in ((load_clip_text, text_config), (load_clip_image, image_config)):
         ours = load(tmp_path / "openai.pt", config)

@@ -86,17 +86,16 @@ class ClipText(nn.Module):
         self,
         ids: Array,
         visible: Array | None = None,
-        replaced: Array | None = None,
-        embedding: Array | None = None,
+        replacement: tuple[Array, Array] | None = None,
     ) -> Array:
         """Token ids (B, M) -> sentence features (B, projection), not normalised.
 
-        The feature is read at the highest id, which is the end of text; the first one counts,
-        and nothing after it has any influence. So M may be less than the context where every
-        sentence ends earlier. All other tokens keep their positions where `visible` (B, M) is
-        false, but no token attends them. Where `replaced` (B, M) is true, `embedding`, which
-        broadcasts to (B, M, D), stands for the id's own embedding. Raises ValueError for M above
-        the context.
+        The feature is read at the first of the highest ids, which is the end of text. Nothing
+        after it has any influence, so M may be less than the context where all sentences are
+        shorter. No token attends the tokens where `visible` (B, M) is false; the others keep
+        their positions. `replacement` is a mask (B, M) and embeddings, broadcast to (B, M, D),
+        that stand for the ids' own where the mask is true. Raises ValueError for M above the
+        context.
         """
         length = ids.shape[1]
         if length > self.config.context:
@@ -105,8 +104,8 @@ class ClipText(nn.Module):
                 f"{self.config.context}: tokenise with that context."
             )
         rows = self.tokens[ids]
-        if replaced is not None:
-            rows = jnp.where(replaced[..., None], embedding, rows)
+        if replacement is not None:
+            rows = jnp.where(replacement[0][..., None], replacement[1], rows)
         mask = jnp.tril(jnp.ones((1, 1, length, length), bool))
         if visible is not None:
             mask &= visible[:, None, None]
@@ -158,13 +157,11 @@ class ClipImage(nn.Module):
 
 def _project(rows: Array, projection: Array, dtype: Any) -> Array:
     """rows @ projection in `dtype`, as float32."""
-    product = jnp.matmul(
-        rows.astype(dtype), projection.astype(dtype), preferred_element_type=jnp.float32
-    )
-    return product
+    rows, projection = rows.astype(dtype), projection.astype(dtype)
+    return jnp.matmul(rows, projection, preferred_element_type=jnp.float32)
 
 
-def load_clip_text(path: str | Path, config: ClipTextConfig = ClipTextConfig()) -> Params:
+def load_clip_text(path: str | Path, config: ClipTextConfig) -> Params:
     """Read the text encoder's parameters from a CLIP file, as float32 NumPy arrays.
 
     The file is Hugging Face's model.safetensors or pytorch_model.bin, or OpenAI's ViT-B-32.pt.
@@ -179,7 +176,7 @@ def load_clip_text(path: str | Path, config: ClipTextConfig = ClipTextConfig()) 
     return fit_tensors(tensors, sources, shapes["params"], _NO_TEXT, path)
 
 
-def load_clip_image(path: str | Path, config: ClipImageConfig = ClipImageConfig()) -> Params:
+def load_clip_image(path: str | Path, config: ClipImageConfig) -> Params:
     """Read the image encoder's parameters from a CLIP file, as `load_clip_text` does the text's."""
     tensors = read_tensors(path)
     shapes = jax.eval_shape(
@@ -218,7 +215,7 @@ def _openai_layers(prefix: str) -> dict[str, Any]:
 
 
 # Tensors of a CLIP file that belong to the other side or hold no weights.
-_COMMON = r"logit_scale|input_resolution|context_length|vocab_size|.*\.position_ids"
+_COMMON = r"logit_scale|input_resolution|context_length|vocab_size|.*\.(position_ids|attn_mask)"
 _NO_TEXT = rf"{_COMMON}|vision_model\..*|visual_projection\..*|visual\..*"
 _NO_IMAGE = (
     rf"{_COMMON}|text_model\..*|text_projection(\..*)?|transformer\..*|token_embedding\..*"

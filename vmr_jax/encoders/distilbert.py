@@ -75,7 +75,7 @@ class DistilBert(nn.Module):
         return rows.astype(jnp.float32)
 
 
-def load_distilbert(path: str | Path, config: DistilBertConfig = DistilBertConfig()) -> Params:
+def load_distilbert(path: str | Path, config: DistilBertConfig) -> Params:
     """Read the parameters from Hugging Face's model.safetensors, as float32 NumPy arrays.
 
     A pytorch_model.bin is read too; the head of the masked language model is skipped. Raises

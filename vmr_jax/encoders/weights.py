@@ -208,9 +208,7 @@ def fit_tensors(
         if tensor is not None and tensor.shape != shape:
             problems.append(f"misshapen: {name} is {tensor.shape}, expected {shape}")
         elif tensor is not None and not jnp.issubdtype(tensor.dtype, jnp.floating):
-            problems.append(
-                f"misshapen: {name} holds {tensor.dtype}, expected numbers with a point"
-            )
+            problems.append(f"misshapen: {name} holds {tensor.dtype}, expected floats")
     unknown = (name for name in tensors if name not in expected)
     problems += [f"extra: {name}" for name in unknown if not re.fullmatch(skipped, name)]
     if problems:
