@@ -126,7 +126,7 @@ def _rebuild_tensor(
 
 
 def _first(value: Any, *_: Any) -> Any:
-    """What a parameter is to its tensor, and a typed list or device to its plain value."""
+    """The plain value inside a parameter, a typed list or a device."""
     return value
 
 
