@@ -164,16 +164,14 @@ def convolve_rows(layer: LayerReach, rows: Array, kernel: Array) -> Array:
         rows, kernel = saved
         cotangent = cotangent.astype(kernel.dtype)
         of_rows, of_kernel = 0.0, []
-        # Read against its direction, a kernel is turned by half a turn.
-        for table, tap in zip(layer.backward, kernel[::-1, ::-1], strict=True):
+        for table, tap in zip(layer.backward, kernel, strict=True):
             taps = _taps(cotangent, table)
-            turned = tap.transpose(0, 2, 1).reshape(-1, tap.shape[1])
-            of_rows += _placed(jnp.einsum("bnr,rd->bnd", taps, turned, **_FLOAT32), table)
+            back = tap.transpose(0, 2, 1).reshape(-1, tap.shape[1])
+            of_rows += _placed(jnp.einsum("bnr,rc->bnc", taps, back, **_FLOAT32), table)
             product = jnp.einsum("bnc,bnr->cr", rows[:, table.served], taps, **_FLOAT32)
             product = product.reshape(tap.shape[1], len(tap), -1)
             of_kernel.append(product.transpose(1, 0, 2))
-        of_kernel = jnp.stack(of_kernel)[::-1, ::-1]
-        return of_rows.astype(rows.dtype), of_kernel.astype(kernel.dtype)
+        return of_rows.astype(rows.dtype), jnp.stack(of_kernel).astype(kernel.dtype)
 
     run.defvjp(lambda rows, kernel: (run(rows, kernel), (rows, kernel)), backward)
     return run(rows, kernel)

@@ -34,7 +34,7 @@ class LayerReach(NamedTuple):
     size: int  # side of the whole next map, reached or not
     weight: np.ndarray  # (positions,) float32, 1 / valid cells under the kernel
     forward: tuple[KernelRow, ...]  # k: the next map's positions read the map's
-    backward: tuple[KernelRow, ...]  # k: the map's positions read the next map's
+    backward: tuple[KernelRow, ...]  # k: the map's positions read those of the next that read them
 
 
 class Reach(NamedTuple):
@@ -66,7 +66,7 @@ def map_reach(
     steps = []
     for before, after, weight in zip(needed[:-1], needed[1:], weights, strict=True):
         forward = _kernel_rows(after, before, kernel)
-        backward = _kernel_rows(before, np.pad(after, kernel - 1), kernel)
+        backward = _kernel_rows(before, np.pad(after, kernel - 1), kernel, turned=True)
         steps.append(LayerReach(len(after), weight[after], forward, backward))
     return Reach(tuple(steps), np.flatnonzero(valid[needed[-1]]).astype(np.int32))
 
@@ -102,11 +102,18 @@ def _window_sum(mask: np.ndarray, kernel: int) -> np.ndarray:
     return windows.sum(axis=(2, 3))
 
 
-def _kernel_rows(after: np.ndarray, before: np.ndarray, kernel: int) -> tuple[KernelRow, ...]:
-    """Tables of a convolution without padding from the true cells of `before` to `after`'s."""
+def _kernel_rows(
+    after: np.ndarray, before: np.ndarray, kernel: int, turned: bool = False
+) -> tuple[KernelRow, ...]:
+    """Tables of a convolution without padding from the true cells of `before` to `after`'s.
+
+    `turned` is for a kernel turned by half a turn: its tap (a, b) reads at (k - 1 - a, k - 1 - b).
+    """
     number = np.where(before, np.cumsum(before).reshape(before.shape) - 1, before.sum())
     windows = np.lib.stride_tricks.sliding_window_view(number.astype(np.int32), (kernel, kernel))
     taps = windows[after]  # (positions, k, k)
+    if turned:
+        taps = taps[:, ::-1, ::-1]
     rows = []
     for row in range(kernel):
         used = (taps[:, row] < before.sum()).any(axis=1)
