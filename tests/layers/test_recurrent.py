@@ -1,0 +1,51 @@
+import jax
+import numpy as np
+
+from vmr_jax.layers.recurrent import GRU
+
+
+def _reference(params, x):
+    """The GRU's states (M, D) of one sentence (M, E), in float64."""
+    cell = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params["GRUCell_0"])
+    sigmoid = lambda v: 1 / (1 + np.exp(-v))  # noqa: E731
+    h, states = np.zeros(cell["hn"]["kernel"].shape[0]), []
+    for word in x.astype(np.float64):
+        of_x = {g: word @ cell[f"i{g}"]["kernel"] + cell[f"i{g}"]["bias"] for g in "rzn"}
+        of_h = {g: h @ cell[f"h{g}"]["kernel"] for g in "rzn"}
+        reset, keep = sigmoid(of_x["r"] + of_h["r"]), sigmoid(of_x["z"] + of_h["z"])
+        new = np.tanh(of_x["n"] + reset * (of_h["n"] + cell["hn"]["bias"]))
+        h = (1 - keep) * new + keep * h
+        states.append(h)
+    return np.stack(states)
+
+
+def _case():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 5, 3)).astype(np.float32)
+    mask = np.arange(5) < np.array([5, 2])[:, None]
+    params = GRU(4).init(jax.random.key(0), x, mask)["params"]
+    leaves, tree = jax.tree.flatten(params)
+    random = [rng.standard_normal(leaf.shape).astype(np.float32) for leaf in leaves]
+    return params, jax.tree.unflatten(tree, random), x, mask
+
+
+def test_all_states_equal_the_recurrence_and_padding_is_zero():
+    _, params, x, mask = _case()
+    states = jax.jit(GRU(4).apply)({"params": params}, x, mask)
+    np.testing.assert_allclose(states[0], _reference(params, x[0]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(states[1, :2], _reference(params, x[1, :2]), rtol=1e-5, atol=1e-6)
+    assert not np.asarray(states[1, 2:]).any()
+
+
+def test_what_stands_on_padding_changes_nothing():
+    _, params, x, mask = _case()
+    other = np.where(mask[..., None], x, 7.0).astype(np.float32)
+    one, two = (GRU(4).apply({"params": params}, v, mask) for v in (x, other))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_recurrent_kernels_start_orthogonal():
+    first, *_ = _case()
+    for gate in "rzn":
+        kernel = np.asarray(first["GRUCell_0"][f"h{gate}"]["kernel"])
+        np.testing.assert_allclose(kernel @ kernel.T, np.eye(4), atol=1e-5)
