@@ -1,8 +1,8 @@
-"""What EVA's config says for its argument, and that it takes no other keys."""
+"""What the configs say for their arguments, and that they take no other keys."""
 
 import pytest
 
-from configs import eva
+from configs import eva, vlanet
 
 
 @pytest.mark.parametrize("argument", ["tvr", "tvr,", ",tvr", "a,b,c"])
@@ -39,7 +39,20 @@ def test_didemo_is_scored_by_its_own_metric(target):
     assert other.metric.didemo == "" and other.eval.nms == 0.5
 
 
+def test_vlanet_follows_its_specification_on_the_papers_datasets():
+    config = vlanet.get_config("charades_sta")
+    assert not config.target.labels and config.target.features == "c3d"
+    assert (config.proposals.stride, config.proposals.widths) == (8, (11, 13, 15))
+    assert not config.attn.rescale_n and not config.attn.share_weights
+    assert config.vla.reduce == "sum" and config.infer.score == "last_q2v"
+    didemo = vlanet.get_config("didemo")
+    assert (didemo.proposals.stride, didemo.proposals.cut) == (1, False)
+    assert (didemo.metric.didemo, didemo.eval.top_k, didemo.eval.nms) == ("official", 21, 1.0)
+    assert vlanet.get_config("mine").target.dataset == "mine"
+
+
+@pytest.mark.parametrize("get_config", [eva.get_config, vlanet.get_config])
 @pytest.mark.parametrize("key", ["epoch", "optimizer.lr", "losses.alignn", "target.window"])
-def test_new_keys_are_refused(key):
+def test_new_keys_are_refused(get_config, key):
     with pytest.raises(KeyError, match="the config is locked"):
-        eva.get_config().update_from_flattened_dict({key: 1})
+        get_config().update_from_flattened_dict({key: 1})

@@ -1,3 +1,4 @@
+import importlib
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -6,7 +7,6 @@ import pytest
 from rich.console import Console
 
 from configs.tables import PaperTable
-from configs.tables import eva as tables
 from vmr_jax import evaluate, train
 from vmr_jax import reproduce as reproduction
 from vmr_jax.reproduce import as_markdown, parse_settings, reproduce
@@ -32,7 +32,7 @@ def pretended(monkeypatch):
     def fake_train(config, workdir, restore, console):
         calls.append(("train", config))
         workdir.mkdir(parents=True)
-        data = {"source": {"fingerprint": "old"}, "target": {"fingerprint": "old"}}
+        data = {r: {"fingerprint": "old"} for r in ("source", "target") if r in config}
         (workdir / "config.json").write_text(json.dumps({"data": data}))
         return write(config, workdir)
 
@@ -116,18 +116,34 @@ def test_real_data_take_the_papers_set_up(pretended, tmp_path):
     assert all(config.metric.discounted for _, config in pretended)
 
 
-def test_rows_are_settings_that_the_config_has():
-    from configs.eva import get_config
-
+@pytest.mark.parametrize("paper", ["eva", "vlanet"])
+def test_rows_are_settings_that_the_config_has(paper):
+    get_config = importlib.import_module(f"configs.{paper}").get_config
+    tables = importlib.import_module(f"configs.tables.{paper}").TABLES
     with pytest.raises(KeyError, match="unknown_key"):
-        get_config().update_from_flattened_dict({"branches.unknown_key": 1})
-    for parts in tables.TABLES.values():
-        for part in parts:
-            assert isinstance(part, PaperTable)
-            for row in part.rows:
-                assert set(row.published) <= set(part.metrics)
-                if row.run:
-                    get_config().update_from_flattened_dict(row.run.settings)
+        get_config().update_from_flattened_dict({"unknown_key": 1})
+    for part in (part for parts in tables.values() for part in parts):
+        assert isinstance(part, PaperTable)
+        for row in part.rows:
+            assert set(row.published) <= set(part.metrics)
+            if row.run:
+                assert set(row.run.simulated) <= set(row.run.settings)
+                for settings in (row.run.settings, row.run.simulated):
+                    get_config(row.set_up or part.set_up).update_from_flattened_dict(settings)
+
+
+@pytest.mark.parametrize(
+    ("data", "stride", "target"),
+    [
+        ("simulated", 1, "simulated_target"),
+        ("some/dir", 4, "charades_sta"),
+    ],
+)
+def test_simulated_data_take_settings_of_their_own(pretended, tmp_path, data, stride, target):
+    reproduce("vlanet", "3", data, 1, tmp_path, {}, CONSOLE)
+    assert len(pretended) == 8  # the full model is the row of stride 8
+    config = pretended[0][1]
+    assert (config.proposals.stride, config.target.dataset) == (stride, target)
 
 
 def test_settings_from_the_command_line():

@@ -158,7 +158,8 @@ def _config(config_name, table, row: Row, data, seed, settings, evaluate_on="") 
     if data != SIMULATED:
         config.data_dir = data
     config.seed = seed
-    for key, value in (dict(row.run.settings) | dict(settings)).items():
+    of_row = row.run.settings | (row.run.simulated if data == SIMULATED else {})
+    for key, value in (of_row | dict(settings)).items():
         try:
             config.update_from_flattened_dict({key: value})
         except (KeyError, TypeError) as error:

@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 
 class Run(NamedTuple):
-    """A row that we can run. `evaluate_on` names another dataset than the target (Table 7)."""
+    """A row that we can run. `evaluate_on` names another dataset than the target (EVA, Table 7)."""
 
     settings: dict[str, object] = {}  # dotted config keys, e.g. {"branches.full": False}
     evaluate_on: str = ""
+    simulated: dict[str, object] = {}  # keys that take another value on simulated data
 
 
 class Row(NamedTuple):

@@ -17,7 +17,7 @@ from vmr_jax.layers.ranking import rank_moments
 from vmr_jax.losses.contrastive import hinge_loss
 from vmr_jax.losses.matching import other_video, similarities
 from vmr_jax.models.switches import check_choices
-from vmr_jax.models.vlanet_network import Aligned, Queries, VLANet, make_groups
+from vmr_jax.models.vlanet_network import Aligned, VLANet, make_groups
 from vmr_jax.types import Array, AttentionMap, Batch, DataSpec, Losses, Moments, Params, System
 
 _CHOICES = {
@@ -55,8 +55,8 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
     unknown = [step for step in config.cascade if step not in _DIRECTIONS]
     if unknown or (config.cross_attn and "q2v" not in config.cascade):
         raise ValueError(
-            f"config.cascade={tuple(config.cascade)}: give a tuple of 'q2v' and 'v2q' with at least "
-            "one 'q2v', whose weights rank the proposals."
+            f"config.cascade={tuple(config.cascade)}: give a tuple of 'q2v' and 'v2q' with at "
+            "least one 'q2v', whose weights rank the proposals."
         )
     if config.cascade_repeat < 1:
         raise ValueError(f"config.cascade_repeat={config.cascade_repeat}: use at least 1.")
