@@ -54,5 +54,5 @@ def test_vlanet_follows_its_specification_on_the_papers_datasets():
 @pytest.mark.parametrize("get_config", [eva.get_config, vlanet.get_config])
 @pytest.mark.parametrize("key", ["epoch", "optimizer.lr", "losses.alignn", "target.window"])
 def test_new_keys_are_refused(get_config, key):
-    with pytest.raises(KeyError, match="the config is locked"):
+    with pytest.raises(KeyError, match="the config is locked|was not found"):
         get_config().update_from_flattened_dict({key: 1})
