@@ -90,10 +90,8 @@ def products(size: tuple, mode: str, form: str) -> int:
         forward = backward = kernel**2 * sum(weight.size for weight in map_weights(*size))
     else:
         layers = map_reach(*size, mode == "training").layers
-        forward, backward = (
-            sum(table.taps.size for layer in layers for table in getattr(layer, way))
-            for way in ("forward", "backward")
-        )
+        forward = sum(layer.forward.taps.size for layer in layers)
+        backward = sum(layer.backward.taps.size for layer in layers)
     return forward + 2 * backward if mode == "training" else forward
 
 

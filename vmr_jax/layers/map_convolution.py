@@ -13,12 +13,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vmr_jax.layers.map_reach import KernelRow, LayerReach, map_reach, map_weights
+from vmr_jax.layers.map_reach import KernelRows, LayerReach, map_reach, map_weights
 from vmr_jax.layers.moment_map import moment_cells, on_map
 from vmr_jax.types import Array
 
 FORMS = ("sparse", "dense")
-_FLOAT32 = {"preferred_element_type": jnp.float32}
 
 
 class MapConvolutions(nn.Module):
@@ -140,53 +139,82 @@ def _convolve(x: Array, kernel: Array) -> Array:
     """Convolution without padding: (B, H, W, D_in), (k, k, D_in, D) -> (B, H', W', D) float32."""
     layout = ("NHWC", "HWIO", "NHWC")
     out = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=layout)
-    return out.astype(jnp.float32)
+    return out.astype(_wide(out.dtype))
 
 
 def convolve_rows(layer: LayerReach, rows: Array, kernel: Array) -> Array:
     """The same at the reached positions: (B, R_in, D_in), (k, k, D_in, D) -> (B, R, D) float32.
 
-    The transposes of gathers are scatters, so the backward pass has tables of its own. There one
-    gather of the cotangents serves the gradients of rows and kernel.
+    A scan over the kernel's rows, which holds the taps of one row at a time. The transposes of
+    gathers are scatters, so the backward pass has tables of its own. There one gather of the
+    cotangents serves the gradients of rows and kernel.
     """
+
+    inputs, outputs = kernel.shape[2:]
 
     @jax.custom_vjp
     def run(rows: Array, kernel: Array) -> Array:
-        return sum(
-            _placed(
-                jnp.einsum("bnr,rd->bnd", taps, tap.reshape(-1, tap.shape[-1]), **_FLOAT32), table
-            )
-            for table, tap in zip(layer.forward, kernel, strict=True)
-            for taps in [_taps(rows, table)]
-        )
+        padded = _with_zeros(rows)
+
+        def add(total: Array, row: tuple[KernelRows, Array]) -> tuple[Array, None]:
+            table, tap = row
+            part = _multiply("bnr,rd->bnd", _taps(padded, table), tap.reshape(-1, outputs))
+            return total + _placed(part, table), None
+
+        total = jnp.zeros((len(rows), len(layer.weight), outputs), _wide(rows.dtype))
+        return jax.lax.scan(add, total, (layer.forward, kernel))[0]
 
     def backward(saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
         rows, kernel = saved
-        cotangent = cotangent.astype(kernel.dtype)
-        of_rows, of_kernel = 0.0, []
-        for table, tap in zip(layer.backward, kernel, strict=True):
-            taps = _taps(cotangent, table)
-            back = tap.transpose(0, 2, 1).reshape(-1, tap.shape[1])
-            of_rows += _placed(jnp.einsum("bnr,rc->bnc", taps, back, **_FLOAT32), table)
-            product = jnp.einsum("bnc,bnr->cr", rows[:, table.served], taps, **_FLOAT32)
-            product = product.reshape(tap.shape[1], len(tap), -1)
-            of_kernel.append(product.transpose(1, 0, 2))
-        return of_rows.astype(rows.dtype), jnp.stack(of_kernel).astype(kernel.dtype)
+        padded = _with_zeros(cotangent.astype(kernel.dtype))
+
+        def add(of_rows: Array, row: tuple[KernelRows, Array]) -> tuple[Array, Array]:
+            table, tap = row
+            taps = _taps(padded, table)
+            part = _multiply("bnr,cr->bnc", taps, tap.swapaxes(0, 1).reshape(inputs, -1))
+            of_tap = _multiply("bnc,bnr->cr", _served(rows, table), taps)
+            of_tap = of_tap.reshape(inputs, -1, outputs).swapaxes(0, 1)
+            return of_rows + _placed(part, table), of_tap.astype(kernel.dtype)
+
+        of_rows = jnp.zeros(rows.shape, _wide(rows.dtype))
+        of_rows, of_kernel = jax.lax.scan(add, of_rows, (layer.backward, kernel))
+        return of_rows.astype(rows.dtype), of_kernel
 
     run.defvjp(lambda rows, kernel: (run(rows, kernel), (rows, kernel)), backward)
     return run(rows, kernel)
 
 
-def _taps(rows: Array, table: KernelRow) -> Array:
-    """What the k taps of a kernel row read: (B, R, D) -> (B, n, k D)."""
-    padded = jnp.pad(rows, ((0, 0), (0, 1), (0, 0)))
-    taps = padded.at[:, table.taps].get(mode="promise_in_bounds")
-    return taps.reshape(len(rows), len(table.served), -1)
+_IN_BOUNDS = {"mode": "promise_in_bounds"}
 
 
-def _placed(values: Array, table: KernelRow) -> Array:
-    """Rows of the served positions among all positions: (B, n, D) -> (B, R, D)."""
-    if len(table.served) == len(table.place):
-        return values
-    padded = jnp.pad(values, ((0, 0), (0, 1), (0, 0)))
-    return padded.at[:, table.place].get(mode="promise_in_bounds")
+def _wide(dtype: Any) -> Any:
+    """The dtype of sums: float32, or float64 for float64."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+def _multiply(equation: str, one: Array, other: Array) -> Array:
+    """An einsum with wide sums."""
+    return jnp.einsum(equation, one, other, preferred_element_type=_wide(one.dtype))
+
+
+def _taps(padded: Array, table: KernelRows) -> Array:
+    """What the k taps of one kernel row read: (B, R + 1, D) -> (B, n, k D)."""
+    taps = padded.at[:, table.taps].get(**_IN_BOUNDS)
+    return taps.reshape(*taps.shape[:2], -1)
+
+
+def _with_zeros(rows: Array) -> Array:
+    """One more row of zeros: (B, R, D) -> (B, R + 1, D)."""
+    return jnp.pad(rows, ((0, 0), (0, 1), (0, 0)))
+
+
+def _served(rows: Array, table: KernelRows) -> Array:
+    """The positions that one kernel row serves: (B, R, D) -> (B, n, D)."""
+    everywhere = table.served.shape == table.place.shape
+    return rows if everywhere else rows.at[:, table.served].get(**_IN_BOUNDS)
+
+
+def _placed(values: Array, table: KernelRows) -> Array:
+    """The other way, with zeros where not served: (B, n, D) -> (B, R, D)."""
+    everywhere = table.served.shape == table.place.shape
+    return values if everywhere else _with_zeros(values).at[:, table.place].get(**_IN_BOUNDS)
