@@ -1,6 +1,7 @@
 """`vmr prepare` and `vmr doctor`, from the command line."""
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -138,3 +139,33 @@ def test_planted_features_keep_saying_so(monkeypatch, capsys, files, tmp_path):
     arguments = ["--feature-name", "simulated_i3d", "--data-dir", tmp_path / "out"]
     options = flat(files | {"--features": planted})
     assert run(monkeypatch, "prepare", "jsonl", *options, *arguments) in (0, None)
+
+
+@pytest.fixture
+def didemo_files(tmp_path):
+    """Options that point at two DiDeMo videos, of five and six segments, with six rows each."""
+    query = {"annotation_id": 1, "video": "a.mov", "description": "a dog", "times": [[0, 0]]}
+    queries = [
+        query | {"num_segments": 5},
+        query | {"annotation_id": 2, "video": "b.mov", "num_segments": 6},
+    ]
+    (tmp_path / "didemo").mkdir()
+    (tmp_path / "didemo/val_data.json").write_text(json.dumps(queries))
+    (tmp_path / "rows").mkdir()
+    for video in "ab":
+        np.save(tmp_path / f"rows/{video}.mov.npy", np.ones((6, 4)) * np.eye(6)[:5].sum(0)[:, None])
+    return {"--annotations": tmp_path / "didemo", "--features": tmp_path / "rows"}
+
+
+def test_didemo_is_freed_of_its_padding(monkeypatch, capsys, didemo_files, tmp_path):
+    fault = r"zero rows after the last segment │     1 │ a +│ left out"
+    assert run(monkeypatch, "doctor", "didemo", *flat(didemo_files)) in (0, None)
+    assert re.search(fault, capsys.readouterr().out)
+    options = ["--feature-name", "vgg16", "--data-dir", tmp_path, "--name", "didemo_mine"]
+    assert run(monkeypatch, "prepare", "didemo", *flat(didemo_files), *options) in (0, None)
+    out = capsys.readouterr().out
+    assert re.search(fault, out) and "2 videos, 11 clips" in out
+    assert load_dataset(tmp_path, "didemo_mine", "vgg16").videos.num_clips.tolist() == [5, 6]
+    built = ("--data-dir", tmp_path, "--feature-name", "vgg16")
+    assert run(monkeypatch, "doctor", "didemo_mine", *built) in (0, None)
+    assert re.search(fault, capsys.readouterr().out)

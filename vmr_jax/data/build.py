@@ -257,6 +257,7 @@ def _write_videos(
             "clips": sum(lengths),
             "bytes": 2 * width * sum(lengths),
             "unused": len(set(features.ids) - set(names.values())),
+            "faults": summarise(list(features.faults)),
         } | of_queries
         write_json(directory / "report.json", report)
     return report

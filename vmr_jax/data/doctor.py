@@ -51,6 +51,7 @@ def check(
         vocabulary = build_vocabulary(sentences, vectors)
         faults += _unknown_words(dict(vocabulary.unknown.most_common()), vocabulary.coverage)
     if features is not None:
+        faults += features.faults
         faults += _check_names(annotations, features, drop_missing)
         faults += _check_features(annotations.name, annotations.durations, features, progress)
     return faults
@@ -72,10 +73,10 @@ def check_built(
         return [Fault("dataset cannot be loaded", str(error), "")]
     root = Path(data_dir) / name
     moments, videos = read_report(root / "moments"), read_report(root / f"videos-{feature_name}")
+    # Reports of older versions do not tell what was repaired in the features.
+    groups = moments["faults"] + videos.get("faults", [])
     faults = [
-        Fault(group["kind"], where, group["repair"])
-        for group in moments["faults"]
-        for where in group["where"]
+        Fault(group["kind"], where, group["repair"]) for group in groups for where in group["where"]
     ]
     words = moments["vocabulary"]
     faults += _unknown_words(words["unknown"], words["coverage"])

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vmr_jax.data.records import Fault
+
 _VIDEO_FILE = re.compile(r"\.(3g2|3gp|avi|flv|m2ts|m4v|mkv|mov|mp4|mpe?g|mts|webm|wmv)?$", re.I)
 
 
@@ -20,6 +22,7 @@ class FeatureSource(NamedTuple):
     ids: tuple[str, ...]  # sorted
     read: Callable[[str], np.ndarray]  # id -> (N, F) of any float kind, native length
     simulated: bool = False  # made by `vmr simulate`
+    faults: tuple[Fault, ...] = ()  # that `read` repairs
 
 
 def open_features(path: str | Path) -> FeatureSource:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from vmr_jax.data.build import write_dataset
-from vmr_jax.data.datasets import read_annotations
+from vmr_jax.data.datasets import didemo, read_annotations
 from vmr_jax.data.doctor import check, check_built, count_errors, fault_table
-from vmr_jax.data.features import open_features
+from vmr_jax.data.features import FeatureSource, open_features
 from vmr_jax.data.progress import shown
 from vmr_jax.data.records import Annotations, Fault
 from vmr_jax.data.report import count_splits
@@ -32,13 +32,13 @@ def prepare_dataset(
         ValueError: the check found errors, or as in `write_dataset`.
         FileNotFoundError: a file or directory is missing.
     """
-    source = open_features(features_path)
+    annotations = read_annotations(dataset, annotations_dir)._replace(name=name)
+    source = _open_features(dataset, features_path, annotations)
     if source.simulated and "simulated" not in feature_name:
         raise ValueError(
             f"{features_path} was made by `vmr simulate`; its results must not pass for the real "
             f"benchmark's: use a name that says so, --feature-name simulated_{feature_name}"
         )
-    annotations = read_annotations(dataset, annotations_dir)._replace(name=name)
     vectors = _load_vectors(annotations, glove)
     faults = check(annotations, source, vectors, drop_missing=drop_missing, progress=shown)
     _print_annotations(annotations)
@@ -73,8 +73,8 @@ def diagnose_files(
     dataset: str, annotations_dir: Path, features_path: Path | None, glove: Path | None
 ) -> bool:
     """Check raw files and print what was found; true when there is no error."""
-    source = open_features(features_path) if features_path else None
     annotations = read_annotations(dataset, annotations_dir)
+    source = _open_features(dataset, features_path, annotations) if features_path else None
     vectors = _load_vectors(annotations, glove)
     faults = check(annotations, source, vectors, progress=shown)
     _print_annotations(annotations)
@@ -84,6 +84,12 @@ def diagnose_files(
 def diagnose_built(data_dir: Path, name: str, feature_name: str) -> bool:
     """Check a built dataset and print what was found; true when there is no error."""
     return _print_faults(check_built(data_dir, name, feature_name, progress=shown), name)
+
+
+def _open_features(dataset: str, path: Path, annotations: Annotations) -> FeatureSource:
+    """Open a dataset's features; DiDeMo's are freed of their padding."""
+    source = open_features(path)
+    return didemo.without_padding(source, annotations.durations) if dataset == "didemo" else source
 
 
 def _load_vectors(annotations: Annotations, glove: Path | None) -> dict[str, np.ndarray] | None:
