@@ -50,25 +50,32 @@ class MapConvolutions(nn.Module):
         """
         if self.form not in FORMS:
             raise ValueError(f"the form of the map's convolutions is {self.form!r}, not of {FORMS}")
-        size = self.clips, tuple(self.pooling_counts), self.kernel, self.layers
-        cells = moment_cells(*size[:2])
-        if rows.shape[1] != len(cells.row):
+        cells = len(moment_cells(*self._size[:2]).row)
+        if rows.shape[1] != cells:
             raise ValueError(
                 f"the map has {rows.shape[1]} cells, but {self.clips} clips with pooling counts "
-                f"{list(self.pooling_counts)} have {len(cells.row)}"
+                f"{list(self.pooling_counts)} have {cells}"
             )
-        if self.form == "dense":
-            padding = (self.kernel - 1) * self.layers // 2
-            x = on_map(rows, cells)
-            x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-            for number, cell_weight in enumerate(map_weights(*size), 1):
-                kernel, bias = self._convolution(number, x.shape[-1])
-                x = _convolve(x.astype(self.dtype), kernel) + bias
-                flat = x.reshape(len(x), -1, self.features)
-                flat = self._normalise(number, flat, bias, 0, train, weight)
-                x = nn.relu(flat).reshape(x.shape) * cell_weight[..., None]
-            return x[:, cells.row, cells.column]
-        reach = map_reach(*size, train)
+        form = {"dense": self._whole_maps, "sparse": self._reached_positions}[self.form]
+        return form(rows, train, weight)
+
+    def _whole_maps(self, rows: Array, train: bool, weight: Array | None) -> Array:
+        """The dense form."""
+        cells = moment_cells(*self._size[:2])
+        padding = (self.kernel - 1) * self.layers // 2
+        weights = map_weights(*self._size)
+        x = jnp.pad(on_map(rows, cells), [(0, 0), (padding,) * 2, (padding,) * 2, (0, 0)])
+        for number, cell_weight in enumerate(weights, 1):
+            kernel, bias = self._convolution(number, x.shape[-1])
+            x = _convolve(x.astype(self.dtype), kernel) + bias
+            flat = x.reshape(len(x), -1, self.features)
+            flat = self._normalise(number, flat, bias, 0, train, weight)
+            x = nn.relu(flat).reshape(x.shape) * cell_weight[..., None]
+        return x[:, cells.row, cells.column]
+
+    def _reached_positions(self, rows: Array, train: bool, weight: Array | None) -> Array:
+        """The sparse form."""
+        reach = map_reach(*self._size, train)
         for number, layer in enumerate(reach.layers, 1):
             kernel, bias = self._convolution(number, rows.shape[-1])
             rows = convolve_rows(layer, rows.astype(self.dtype), kernel) + bias
@@ -76,6 +83,11 @@ class MapConvolutions(nn.Module):
             rows = self._normalise(number, rows, bias, others, train, weight)
             rows = nn.relu(rows) * layer.weight[:, None]
         return rows if len(reach.valid) == rows.shape[1] else rows[:, reach.valid]
+
+    @property
+    def _size(self) -> tuple[int, tuple[int, ...], int, int]:
+        """What the static lists depend on."""
+        return self.clips, tuple(self.pooling_counts), self.kernel, self.layers
 
     def _convolution(self, number: int, width: int) -> tuple[Array, Array]:
         """Kernel and bias of a layer, drawn as PyTorch does."""
