@@ -245,8 +245,8 @@ def _check_didemo(domain: Domain, config: ConfigDict) -> None:
         raise ValueError(
             f"{len(wrong)} of {len(rows)} videos of {domain.dataset.name} do not have one row of "
             f"features for each {didemo.SEGMENT:g} s, e.g. {video}: {rows[wrong[0]]} rows for "
-            f"{seconds[wrong[0]]:g} s. DiDeMo's metric needs that (a video of five segments has "
-            "five rows, not a sixth of zeros): prepare such features, or set "
+            f"{seconds[wrong[0]]:g} s. DiDeMo's metric needs that: prepare such features (`vmr "
+            "prepare didemo` leaves out zero rows after a video's last segment), or set "
             "--config.metric.didemo='' to leave it out"
         )
 

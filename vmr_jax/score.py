@@ -11,6 +11,7 @@ from rich.table import Table
 
 from vmr_jax.data.datasets import read_annotations
 from vmr_jax.data.records import Annotations, MomentRecord
+from vmr_jax.data.report import summarise
 from vmr_jax.metrics import baselines
 from vmr_jax.metrics.average_precision import THRESHOLDS, length_metrics
 from vmr_jax.metrics.didemo import didemo_metrics, legend, split_metrics
@@ -67,8 +68,8 @@ def score_files(
         report["lengths"] = length_metrics(rows, truths)
 
     _print_faults(annotations, split, console)
-    if train and "location_prior" not in report:
-        console.print("no location prior: no query of the training split has a moment")
+    if "location_prior" not in report:
+        console.print("no location prior: there is no other split for training that has labels")
     if missing:
         console.print(f"{missing} of {len(records)} queries have no prediction: they are misses")
     methods = [name for name in ("model", "location_prior", "random") if name in report]
@@ -142,13 +143,10 @@ def _truths(
 def _print_faults(annotations: Annotations, split: str, console: Console) -> None:
     """Print a line for each kind of fault in the labels, other splits' left out."""
     others = tuple(f"{name} " for name in annotations.splits if name != split)
-    counts = Counter(
-        (fault.kind, fault.repair)
-        for fault in annotations.faults
-        if not fault.where.startswith(others)
-    )
-    for (kind, repair), count in counts.items():
-        console.print(f"labels: {count} x {kind} ({repair or 'not repaired'})")
+    own = [fault for fault in annotations.faults if not fault.where.startswith(others)]
+    for group in summarise(own):
+        repair, where = group["repair"] or "not repaired", group["where"]
+        console.print(f"labels: {len(where)} x {group['kind']} ({repair}), e.g. {where[0]}")
 
 
 def metrics_table(columns: Mapping[str, Mapping[str, float]]) -> Table:

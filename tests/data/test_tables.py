@@ -79,7 +79,8 @@ def test_threads_may_read_features(data_dir):
 
 def test_what_is_not_prepared_says_the_command(data_dir):
     message = (
-        "toys with features 'g' is not prepared in {} (features there: f). Prepare it with\n"
+        "toys with features 'g' is not prepared in {} (features there: f). Name those that are "
+        "there, or prepare these with\n"
         "  vmr prepare jsonl --name toys --annotations DIR --features PATH --feature-name g "
         "--glove FILE --data-dir {}"
     )
@@ -87,6 +88,8 @@ def test_what_is_not_prepared_says_the_command(data_dir):
         load_dataset(data_dir, "toys", "g")
     with pytest.raises(FileNotFoundError, match=r"there: none.*\n  vmr prepare didemo --annotat"):
         load_dataset(data_dir, "didemo", "f")
+    with pytest.raises(FileNotFoundError, match="prepare didemo --name didemo_mine --annotations"):
+        load_dataset(data_dir, "didemo_mine", "f")
 
 
 def test_features_of_other_queries_say_the_command(data_dir):

@@ -131,9 +131,10 @@ def _text(field) -> str:
 def _not_prepared(root: Path, feature_name: str) -> str:
     """Say which command prepares a dataset, and which kinds of features are there."""
     there = sorted(p.name.removeprefix("videos-") for p in root.glob("videos-*"))
+    what_to_do = "Name those that are there, or prepare these" if there else "Prepare it"
     return (
         f"{root.name} with features {feature_name!r} is not prepared in {root.parent} "
-        f"(features there: {', '.join(there) or 'none'}). Prepare it with\n"
+        f"(features there: {', '.join(there) or 'none'}). {what_to_do} with\n"
         f"{_command(root, feature_name)}"
     )
 
@@ -148,11 +149,12 @@ def _other_queries(root: Path, feature_name: str) -> str:
 
 
 def _command(root: Path, feature_name: str) -> str:
-    """The command that prepares a dataset with one kind of features."""
+    """The command that prepares a dataset; one named after a reader's is taken for its."""
     from vmr_jax.data.datasets import READERS
 
-    dataset = root.name if root.name in READERS else f"jsonl --name {root.name}"
+    reader = next((name for name in READERS if root.name.startswith(name)), "jsonl")
+    name = "" if reader == root.name else f"--name {root.name} "
     return (
-        f"  vmr prepare {dataset} --annotations DIR --features PATH "
+        f"  vmr prepare {reader} {name}--annotations DIR --features PATH "
         f"--feature-name {feature_name} --glove FILE --data-dir {root.parent}"
     )
