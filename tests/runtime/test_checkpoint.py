@@ -52,6 +52,18 @@ def test_what_is_saved_comes_back(tmp_path):
     )
 
 
+def test_reading_leaves_the_directory_alone_and_warns_of_nothing(tmp_path, caplog):
+    saved(tmp_path, [1, 2, 3], keep=3).close()
+    (tmp_path / "checkpoints" / "4.orbax-checkpoint-tmp").mkdir()  # another process is saving
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    caplog.clear()
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=1, read_only=True)
+    checkpoints.restore_params(checkpoints.best_step())
+    checkpoints.close()
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
 def test_an_empty_directory_has_no_state(tmp_path):
     assert Checkpoints(tmp_path / "checkpoints").restore_newest(abstract(), pytest.fail) is None
 

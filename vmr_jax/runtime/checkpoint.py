@@ -33,7 +33,10 @@ class Checkpoints:
     """
 
     def __init__(self, directory: Path, keep: int = 2, best: str = "", read_only: bool = False):
-        """Open the directory; `best` is a metric whose highest checkpoint is kept as well."""
+        """Open the directory; `best` is a metric whose highest checkpoint is kept as well.
+
+        With `read_only` opening makes and removes nothing, and the caller does not save.
+        """
         self.directory = Path(directory).absolute()
         if read_only and not self.directory.is_dir():
             raise FileNotFoundError(f"{self.directory}: no such checkpoint directory")
@@ -51,7 +54,6 @@ class Checkpoints:
             self.directory,
             options=ocp.CheckpointManagerOptions(
                 create=not read_only,
-                read_only=read_only,
                 preservation_policy=policies.AnyPreservationPolicy(keepers),
                 cleanup_tmp_directories=not read_only,
             ),
