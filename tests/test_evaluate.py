@@ -143,7 +143,7 @@ def test_settings_that_cannot_be_scored(data_dir, tmp_path, changes, message):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"rows": 6}, "test0: 6 rows for 25 s.*five segments has five rows"),
+        ({"rows": 6}, "test0: 6 rows for 25 s.*`vmr prepare didemo` leaves out zero rows"),
         ({"moment": (0, 7)}, r"annotated moment \[0, 7\] s of query test0 is not made of DiDeMo's"),
     ],
 )
