@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from configs.tables import PaperTable
+from configs.tables import PaperTable, Row, Run, eva
 from vmr_jax import evaluate, train
 from vmr_jax import reproduce as reproduction
 from vmr_jax.reproduce import as_markdown, parse_settings, reproduce
@@ -106,6 +106,19 @@ def test_a_model_is_evaluated_on_a_dataset_it_did_not_see(pretended, tmp_path):
     reproduce("eva", "7", "simulated", 1, tmp_path, {}, CONSOLE)
     evaluated = [config.target.dataset for kind, config in pretended if kind == "evaluate"]
     assert set(evaluated) == {"simulated_unseen"}
+
+
+def test_it_is_evaluated_as_that_dataset_asks(pretended, tmp_path, monkeypatch):
+    row = Row("EVA", {}, Run({"eval.batch_size": 8}, evaluate_on="didemo"))
+    table = PaperTable("A table", "tvr,charades_cd", "somewhere", ("mIoU",), (row,))
+    monkeypatch.setitem(eva.TABLES, "x", (table,))
+    reproduce("eva", "x", "some/dir", 1, tmp_path, {}, CONSOLE)
+    (_, trained), (_, evaluated) = pretended
+    assert (trained.metric.discounted, trained.metric.didemo) == (True, "")
+    assert (evaluated.metric.discounted, evaluated.metric.didemo) == (False, "official")
+    assert (trained.eval.top_k, evaluated.eval.top_k, evaluated.eval.nms) == (10, 21, 1.0)
+    assert (evaluated.eval.batch_size, evaluated.data_dir) == (8, "some/dir")
+    assert (evaluated.target.dataset, evaluated.target.features) == ("didemo", "i3d")
 
 
 def test_real_data_take_the_papers_set_up(pretended, tmp_path):

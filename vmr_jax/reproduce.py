@@ -152,8 +152,9 @@ def _config(config_name, table, row: Row, data, seed, settings, evaluate_on="") 
     config = get_config(argument)
     if evaluate_on:
         unseen = "simulated_unseen" if data == SIMULATED else evaluate_on
-        source = config.source.dataset
-        config.target = get_config(f"{source},{unseen}").target
+        of_unseen = get_config(f"{config.source.dataset},{unseen}")
+        for name in ("target", "eval", "metric"):
+            config[name] = of_unseen[name]
         config.target.features = config.source.features
     if data != SIMULATED:
         config.data_dir = data
