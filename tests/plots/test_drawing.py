@@ -12,3 +12,14 @@ from tests.plots.figure_cases import DRAW, assert_readable, made_up
 )
 def test_nothing_is_cut_off_or_covered(figure, words, rows, truth):
     assert_readable(DRAW[figure](made_up(words, rows, truth)))
+
+
+def test_the_time_line_ends_with_what_is_drawn():
+    shown = made_up(3, 2, [[0, 5]])
+    for spans in (shown["proposals"], shown["predictions"]):
+        spans |= {"start": [0, 5], "end": [5, 25]}
+    shown["duration"] = 25.0
+    shown["predictions"] |= {"start": [0, 5, 25], "end": [5, 25, 30], "score": [2.0, 1.0, -9.0]}
+    assert DRAW["timeline"](shown).axes[1].get_xlim() == (0, 25)
+    shown["predictions"] |= {"start": [0, 25, 5], "end": [5, 30, 25]}
+    assert DRAW["timeline"](shown).axes[1].get_xlim() == (0, 30)

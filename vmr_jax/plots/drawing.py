@@ -84,7 +84,7 @@ def draw_timeline(content: Mapping):
     below.set_title(
         f"strongest proposals: {shown} of {len(proposals['start'])}", loc="left", fontsize=9
     )
-    below.set_xlim(0, _last_second(content, [*found["end"], *proposals["end"]]))
+    below.set_xlim(0, _last_second(content, [*(end for _, end in best), *spans[:, 1]]))
     below.set_xlabel("time (s)")
     for axes, rows in ((above, len(bars)), (below, shown)):
         axes.set_ylim(rows - 0.4, -0.6)
@@ -146,7 +146,7 @@ def _seconds(span: Sequence[float]) -> str:
 
 
 def _last_second(content: Mapping, ends: Sequence[float]) -> float:
-    """The end of the time axis: moments may be marked beyond the video's duration."""
+    """The end of the time axis: moments that are drawn may end beyond the video's duration."""
     return max(content["duration"], *(end for _, end in content["truth"]), *ends)
 
 
