@@ -98,17 +98,15 @@ def _read_h5(path: Path, domain: Domain, sampler, steps: int, max_clips: int) ->
     with h5py.File(path) as file:
         for step in range(steps):
             batch = np.zeros((_BATCH, max_clips, domain.spec.video_dim), np.float32)
-            for item, row in enumerate(domain.pairs.video[sampler(step)]):
+            for item, row in enumerate(domain.pairs.video[sampler.index(step).query]):
                 video = file[names[domain.video_row[row]]][()]
                 video = sample_clips(video, max_clips, "native_capped")
                 batch[item, : len(video)] = video
 
 
 def _stream(domain: Domain, sampler, steps: int, threads: int) -> None:
-    weight = np.ones(_BATCH, np.float32)
-
     def read(step: int):
-        return pipeline.read_batch(domain, sampler(step), weight)
+        return pipeline.read_batch(domain, sampler.index(step))
 
     for _ in pipeline.stream(read, 0, steps, threads, prefetch=4):
         pass
@@ -117,17 +115,16 @@ def _stream(domain: Domain, sampler, steps: int, threads: int) -> None:
 def _resident(domain: Domain, sampler, steps: int):
     """A scan that gathers every batch and does nothing else with it than add it up."""
     tables = resident.load_tables(domain, make_mesh())
-    rows = jnp.asarray(np.stack([sampler(step) for step in range(steps)]))
+    indices = jax.tree.map(lambda *s: jnp.stack(s), *(sampler.index(k) for k in range(steps)))
 
     @jax.jit
-    def scan(tables, rows):
-        def body(total, rows):
-            batch = resident.gather_batch(tables, rows, jnp.ones(rows.shape, jnp.float32))
-            return total + batch.video.sum(), None
+    def scan(tables, indices):
+        def body(total, index):
+            return total + resident.gather_batch(tables, index).video.sum(), None
 
-        return jax.lax.scan(body, jnp.zeros(()), rows)[0]
+        return jax.lax.scan(body, jnp.zeros(()), indices)[0]
 
-    return lambda: scan(tables, rows).block_until_ready()
+    return lambda: scan(tables, indices).block_until_ready()
 
 
 def _timed(run) -> float:

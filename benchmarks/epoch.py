@@ -69,13 +69,13 @@ def _measure(config, domains: dict[str, Domain]) -> tuple[float, float, float, i
     mesh, console = make_mesh(), Console(quiet=True)
     started = time.perf_counter()
     system = models.make(config, {role: domain.spec for role, domain in domains.items()})
-    optimizer = make_optimizer(config.optimizer)
-    feed = make_feed(config, domains, mesh, console)
+    feed = make_feed(config, "pairs", domains, mesh, console)
+    optimizer = make_optimizer(config.optimizer, feed.pace)
     maker = state_maker(system, optimizer, feed.example, config.seed)
     abstract = abstract_state(maker, mesh)
     advance = feed.make_advance(system, optimizer, abstract)
-    steps = config.epochs * feed.steps_per_epoch
-    pieces = list(train.chunks(0, steps, feed.steps_per_epoch, config.log_every))
+    steps = config.epochs * feed.pace.steps_per_epoch
+    pieces = list(train.chunks(0, steps, feed.pace.steps_per_epoch, config.log_every))
     jax.block_until_ready(advance(first_state(maker, abstract), *pieces[0]))
     prepared = time.perf_counter() - started
 
@@ -105,7 +105,7 @@ def _step_seconds(system, optimizer, maker, abstract, feed) -> float:
     @jax.jit
     def scan(state, batch):
         def body(state, _):
-            return train_step(state, batch, 0, system=system, optimizer=optimizer)
+            return train_step(state, batch, 0, system=system, optimizer=optimizer, pace=feed.pace)
 
         return jax.lax.scan(body, state, None, length=8)
 

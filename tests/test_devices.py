@@ -33,7 +33,7 @@ def gradient_on(devices: int, data_dir: str):
     assert mesh.size == devices
     domains = training_domains(config, models.domains(config))
     system = models.make(config, {role: domain.spec for role, domain in domains.items()})
-    feed = make_feed(config, domains, mesh, Console(quiet=True))
+    feed = make_feed(config, "pairs", domains, mesh, Console(quiet=True))
     optimizer = optax.sgd(1.0)
     maker = state_maker(system, optimizer, feed.example, config.seed)
     state = first_state(maker, abstract_state(maker, mesh))

@@ -14,7 +14,8 @@ from rich.console import Console
 from vmr_jax import models
 from vmr_jax.data import pipeline
 from vmr_jax.data.domains import evaluation_domain, open_dataset
-from vmr_jax.data.pairs import Domain
+from vmr_jax.data.pairs import Domain, queries_of
+from vmr_jax.data.sampler import in_order
 from vmr_jax.data.tables import Dataset
 from vmr_jax.metrics import baselines, didemo
 from vmr_jax.metrics.moments import has_valid_truth
@@ -123,29 +124,27 @@ def score_split(
 def predict_split(
     predict, params: Params, domain: Domain, config: ConfigDict, mesh: Mesh, console: Console
 ) -> list[np.ndarray]:
-    """Run `predict` over all pairs; the last batch is filled with weight-0 copies of pair 0."""
-    size = config.eval.batch_size
-    queries = len(domain.pairs.video)
-    batches = -(-queries // size)
-    rows = np.zeros(batches * size, np.int32)
-    rows[:queries] = np.arange(queries)
-    weight = (np.arange(batches * size) < queries).astype(np.float32)
-    rows, weight = rows.reshape(batches, size), weight.reshape(batches, size)
+    """Run `predict` over all queries of a split, in batches of the form that the system takes."""
+    form, video = models.form(config), domain.pairs.video
+    batches = in_order(form, video, config.eval.batch_size, jax.device_count())
 
     def read(step: int):
-        return pipeline.read_batch(domain, local_rows(rows[step]), local_rows(weight[step]))
+        return pipeline.read_batch(domain, jax.tree.map(local_rows, batches[step]))
 
-    stream = pipeline.stream(read, 0, batches, config.data.threads, config.data.prefetch)
+    stream = pipeline.stream(read, 0, len(batches), config.data.threads, config.data.prefetch)
     sharding = along_batch(mesh)
     found = []
-    for _ in track(range(batches), f"predicting {domain.dataset.name}", console):
+    for _ in track(range(len(batches)), f"predicting {domain.dataset.name}", console):
         batch = jax.tree.map(
             lambda leaf: jax.make_array_from_process_local_data(sharding, leaf), next(stream)
         )
         found.append(predict(params, batch))
     tables = [np.stack(moments, axis=-1) for moments in jax.device_get(found)]
-    table = np.concatenate(tables)[:queries].astype(np.float64)
-    return [moments[~np.isneginf(moments[:, 2])] for moments in table]
+    table = np.concatenate(tables).astype(np.float64)
+    rows, weight = (np.concatenate(part) for part in zip(*map(queries_of, batches), strict=True))
+    predicted = np.empty((len(video), *table.shape[1:]))
+    predicted[rows[weight > 0]] = table[weight > 0]
+    return [moments[~np.isneginf(moments[:, 2])] for moments in predicted]
 
 
 def score(

@@ -62,9 +62,9 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
         "selected_by": split or "last epoch",
         "specs": {role: spec._asdict() for role, spec in specs.items()},
     }
-    optimizer = make_optimizer(config.optimizer)
-    feed = make_feed(config, domains, mesh, console)
-    steps_per_epoch = feed.steps_per_epoch
+    feed = make_feed(config, models.form(config), domains, mesh, console)
+    optimizer = make_optimizer(config.optimizer, feed.pace)
+    steps_per_epoch = feed.pace.steps_per_epoch
     last_step = config.epochs * steps_per_epoch
     maker = state_maker(system, optimizer, feed.example, config.seed)
     abstract = abstract_state(maker, mesh, config.parameter_rules)
@@ -217,7 +217,7 @@ def _describe(config, domains, parameters: int, last_step: int, console: Console
                 f"{domain.spec.max_words}: their last words are left out"
             )
     console.print(
-        f"{config.system}: {parameters:,} parameters, {last_step:,} steps of "
-        f"{config.batch_size} pairs a domain on {jax.device_count()} {jax.default_backend()} "
+        f"{config.system}: {parameters:,} parameters, {last_step:,} steps of {config.batch_size} "
+        f"{models.form(config)} a domain on {jax.device_count()} {jax.default_backend()} "
         f"device{'s' * (jax.device_count() > 1)}, {config.precision}"
     )

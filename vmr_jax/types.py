@@ -5,7 +5,7 @@ Shape legend, used in every docstring:
     B  queries in a batch            D  model width
     N  clips of a video (padded)     K  predictions a query
     F  width of a clip feature       V  videos of a corpus
-    M  words of a query (padded)     S  sentences of a video
+    M  words of a query (padded)     T  queries of a batch of videos
     E  width of a word feature       A  annotators of a query
     P  proposals of a video          W  words of a vocabulary
 
@@ -41,6 +41,26 @@ class Batch(NamedTuple):
     weight: Array  # (B,) float32, 1 on real pairs, 0 on the padding of a last batch
 
 
+class VideoBatch(NamedTuple):
+    """B videos with all their queries, T in all. Padding has weight 0.
+
+    Queries are token ids of a text encoder. Where boundaries are hidden `moment` is NaN.
+    """
+
+    video: Array  # (B, N, F) float32 clip features
+    video_mask: Array  # (B, N) bool
+    num_clips: Array  # (B,) int32
+    duration: Array  # (B,) float32 seconds
+    video_id: Array  # (B,) int32 row of the videos table
+    weight: Array  # (B,) float32, 1 on real videos
+    tokens: Array  # (T, M) int32
+    token_mask: Array  # (T, M) bool
+    owner: Array  # (T,) int32 which of the B videos a query is about
+    query_id: Array  # (T,) int32 row of the split's moments table
+    moment: Array  # (T, 2) float32 seconds
+    query_weight: Array  # (T,) float32, 1 on real queries
+
+
 class HybridBatch(NamedTuple):
     """A labelled source half and a weakly labelled target half (EVA, section 3.3)."""
 
@@ -69,11 +89,27 @@ class DataSpec(NamedTuple):
 LossTerms = dict[str, tuple[Array, Array]]
 
 
+# The part of the parameters that a step replaces and does not train, such as running means.
+STATISTICS = "statistics"
+
+
 class Losses(NamedTuple):
-    """What a step minimises, the sum of the means of `terms`, and what it only logs."""
+    """What a step minimises, the sum of the means of `terms`, and what it only logs.
+
+    `statistics` are the new params[STATISTICS] of a system that has them.
+    """
 
     terms: LossTerms
     watched: LossTerms
+    statistics: Params | None = None
+
+
+class Progress(NamedTuple):
+    """How far a training run is, all () arrays."""
+
+    step: Array  # int32, steps done
+    epoch: Array  # int32, epochs done
+    fraction: Array  # float32, the share of the run that is done
 
 
 class AttentionMap(NamedTuple):
@@ -91,12 +127,13 @@ class System(NamedTuple):
 
     `domains` names what it trains on. With one domain, `init` and `loss` take that domain's
     Batch; with ("source", "target") they take a HybridBatch. `predict` and `attention` take a
-    Batch of the target, and are deterministic.
+    Batch of the target, and are deterministic. A system of videos (models.form) takes a
+    VideoBatch in the place of a Batch, and predicts for its T queries.
     """
 
     domains: tuple[str, ...]
     init: Callable[[Array, Any], Params]  # (key, batch) -> params
-    loss: Callable[[Params, Any, Array, Array], Losses]  # (params, batch, key, step)
+    loss: Callable[[Params, Any, Array, Progress], Losses]  # (params, batch, key, progress)
     predict: Callable[[Params, Batch], Moments]
     # (params, parameters of another run) -> params to start from; see runtime/state.py.
     adopt: Callable[[Params, Params], Params] | None = None

@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 
 from configs.common import domain as domain_block
 from vmr_jax.data import pipeline, resident
-from vmr_jax.data.pairs import make_domain
+from vmr_jax.data.pairs import PairIndex, VideoIndex, make_domain
 from vmr_jax.data.tables import Dataset, MomentTable, VideoTable
 from vmr_jax.runtime.mesh import make_mesh
 
@@ -90,13 +90,32 @@ def test_unknown_split_names_the_known():
 def test_both_paths_give_the_same_batch(sampling):
     domain = make_domain(dataset(), "train", settings(clip_sampling=sampling))
     rows, weight = np.array([3, 0, 1, 2], np.int32), np.array([1, 1, 0, 1], np.float32)
-    streamed = pipeline.read_batch(domain, rows, weight)
+    streamed = pipeline.read_batch(domain, PairIndex(rows, weight))
     tables = resident.load_tables(domain, make_mesh())
-    gathered = jax.jit(resident.gather_batch)(tables, rows, weight)
+    gathered = jax.jit(resident.gather_batch)(tables, PairIndex(rows, weight))
     for name, left, right in zip(streamed._fields, streamed, gathered, strict=True):
         np.testing.assert_array_equal(np.asarray(left, right.dtype), right, err_msg=name)
     assert not streamed.video[~streamed.video_mask].any()
     assert not streamed.query[~streamed.query_mask].any()
+
+
+def test_a_batch_of_videos_has_each_query_with_its_video():
+    domain = make_domain(dataset(), "train", settings())
+    index = VideoIndex(
+        video=np.array([1, 0, 0], np.int32),
+        weight=np.array([1, 1, 0], np.float32),
+        query=np.array([2, 3, 1, 0], np.int32),
+        owner=np.array([0, 1, 1, 0], np.int32),
+        query_weight=np.array([1, 1, 1, 0], np.float32),
+    )
+    streamed = pipeline.read_batch(domain, index)
+    gathered = jax.jit(resident.gather_batch)(resident.load_tables(domain, make_mesh()), index)
+    for name, left, right in zip(streamed._fields, streamed, gathered, strict=True):
+        np.testing.assert_array_equal(np.asarray(left, right.dtype), right, err_msg=name)
+    assert streamed.num_clips.tolist() == [5, 3, 3] and streamed.duration.tolist() == [10, 6, 6]
+    assert streamed.token_mask.sum(1).tolist() == [4, 1, 2, 4]
+    np.testing.assert_array_equal(streamed.moment, domain.pairs.moment[[2, 3, 1, 0]])
+    np.testing.assert_array_equal(streamed.video[0], domain.features(1))
 
 
 def test_a_split_that_hides_its_videos_is_refused():

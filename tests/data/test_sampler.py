@@ -1,13 +1,24 @@
 import numpy as np
 import pytest
 
-from vmr_jax.data.sampler import make_sampler, steps_per_epoch
+from vmr_jax.data.sampler import in_order, make_sampler, make_video_sampler
 
 VIDEO = np.repeat(np.arange(25), 4)
 
 
+def _rows(sampler):
+    """step -> the rows of the pairs, whose weights are all 1."""
+
+    def rows(step):
+        index = sampler.index(step)
+        assert index.weight.dtype == np.float32 and (index.weight == 1).all()
+        return index.query
+
+    return rows
+
+
 def test_an_epoch_visits_each_pair_once():
-    rows = make_sampler(VIDEO, 10, seed=1, domain="target")
+    rows = _rows(make_sampler(VIDEO, 10, seed=1, domain="target"))
     seen = np.concatenate([rows(step) for step in range(10)])
     assert sorted(seen) == list(range(100))
     again = np.concatenate([rows(step) for step in range(10, 20)])
@@ -15,16 +26,17 @@ def test_an_epoch_visits_each_pair_once():
 
 
 def test_a_step_depends_on_seed_domain_and_step_alone():
-    first, second = (make_sampler(VIDEO, 8, 3, "source") for _ in range(2))
+    first, second = (_rows(make_sampler(VIDEO, 8, 3, "source")) for _ in range(2))
     for step in (40, 2, 13, 2):
         np.testing.assert_array_equal(first(step), second(step))
-    assert not np.array_equal(first(2), make_sampler(VIDEO, 8, 4, "source")(2))
-    assert not np.array_equal(first(2), make_sampler(VIDEO, 8, 3, "target")(2))
+    assert not np.array_equal(first(2), _rows(make_sampler(VIDEO, 8, 4, "source"))(2))
+    assert not np.array_equal(first(2), _rows(make_sampler(VIDEO, 8, 3, "target"))(2))
 
 
 def test_a_left_over_is_dropped_for_this_epoch_only():
-    rows = make_sampler(VIDEO, 30, 0, "target")
-    assert steps_per_epoch(100, 30) == 3
+    sampler = make_sampler(VIDEO, 30, 0, "target")
+    rows = _rows(sampler)
+    assert sampler.steps_per_epoch == 3
     epochs = [np.concatenate([rows(3 * e + k) for k in range(3)]) for e in range(20)]
     assert all(len(set(epoch)) == 90 for epoch in epochs)
     assert len(set(np.concatenate(epochs))) == 100
@@ -32,7 +44,7 @@ def test_a_left_over_is_dropped_for_this_epoch_only():
 
 def test_two_queries_a_video():
     video = np.repeat(np.arange(30), np.tile([1, 2, 5], 10))
-    rows = make_sampler(video, 20, 0, "target", queries_per_video=2)
+    rows = _rows(make_sampler(video, 20, 0, "target", queries_per_video=2))
     for step in range(8):
         pair = rows(step).reshape(-1, 2)
         assert np.array_equal(video[pair[:, 0]], video[pair[:, 1]])
@@ -47,3 +59,40 @@ def test_errors_say_what_to_do():
         make_sampler(VIDEO, 8, 0, "target", queries_per_video=3)
     with pytest.raises(ValueError, match="odd"):
         make_sampler(VIDEO, 7, 0, "target", queries_per_video=2)
+
+
+def _queries(index):
+    """(video, query) of a batch's real queries."""
+    real = index.query_weight > 0
+    return list(zip(index.video[index.owner[real]], index.query[real], strict=True))
+
+
+def test_a_batch_of_videos_holds_all_their_queries():
+    video = np.random.default_rng(0).permutation(np.repeat(np.arange(23), np.arange(23) % 4 + 1))
+    sampler = make_video_sampler(video, 8, 0, "target", epochs=3, multiple=4)
+    assert sampler.steps_per_epoch == 3
+    epochs = []
+    for epoch in range(3):
+        indices = [sampler.index(3 * epoch + k) for k in range(3)]
+        assert {index.query.shape for index in indices} == {indices[0].query.shape}
+        assert len(indices[0].query) % 4 == 0
+        assert [int(index.weight.sum()) for index in indices] == [8, 8, 7]
+        pairs = [pair for index in indices for pair in _queries(index)]
+        assert sorted(pairs) == sorted(zip(video, range(len(video)), strict=True))
+        epochs.append(pairs)
+    assert epochs[0] != epochs[1]
+    largest = max(len(_queries(sampler.index(k))) for k in range(9))
+    assert 0 <= len(indices[0].query) - largest < 4
+
+
+@pytest.mark.parametrize("form", ["pairs", "videos"])
+def test_in_order_visits_each_query_once(form):
+    video = np.random.default_rng(0).permutation(np.repeat(np.arange(7), 3))
+    seen = []
+    for index in in_order(form, video, 4, multiple=2):
+        weight = index.weight if form == "pairs" else index.query_weight
+        assert form == "pairs" or len(index.query) % 2 == 0
+        seen.extend(index.query[weight > 0].tolist())
+        if form == "videos":
+            assert all(video[query] == owner for owner, query in _queries(index))
+    assert sorted(seen) == list(range(21))

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from vmr_jax.data.pairs import PairIndex
 from vmr_jax.data.pipeline import read_batch
 from vmr_jax.metrics.predictions import read_predictions
 from vmr_jax.plots import content
@@ -24,7 +25,7 @@ def other(workdir, other_data):
 def whole_split(run):
     """System.attention of all queries in one batch."""
     rows = np.arange(len(run.domain.table.query_id))
-    batch = read_batch(run.domain, rows, np.ones(len(rows), np.float32))
+    batch = read_batch(run.domain, PairIndex(rows, np.ones(len(rows), np.float32)))
     batch = batch._replace(video=batch.video.astype(np.float32))
     return batch, jax.jit(run.system.attention)(run.params, batch)
 

@@ -1,4 +1,4 @@
-"""A domain's split as a table of pairs, and the batch that rows of it make."""
+"""A domain's split as a table of pairs, and the batches that rows of it make."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from vmr_jax.data import clips
 from vmr_jax.data.tables import Dataset, MomentTable
-from vmr_jax.types import Batch, DataSpec
+from vmr_jax.types import Batch, DataSpec, VideoBatch
 
 _SHOWN = 5  # ids listed in a message
 
@@ -15,13 +15,30 @@ class Pairs(NamedTuple):
     """Q pairs over V videos: NumPy arrays, or the same arrays on the device."""
 
     video: Any  # (Q,) int32 row of `num_clips`, `duration` and of the feature table
-    words: Any  # (Q, M) int32 rows of `vectors`
+    words: Any  # (Q, M) int32 rows of `vectors`, or token ids
     num_words: Any  # (Q,) int32
     moment: Any  # (Q, 2) float32 seconds; NaN where hidden
     span: Any  # (Q, 2) int32 inclusive clips; -1 where hidden
     num_clips: Any  # (V,) int32
     duration: Any  # (V,) float32 seconds
     vectors: Any  # (W, E) float32
+
+
+class PairIndex(NamedTuple):
+    """Which pairs make a Batch; padding has weight 0."""
+
+    query: Any  # (B,) int32 row of Pairs
+    weight: Any  # (B,) float32
+
+
+class VideoIndex(NamedTuple):
+    """Which videos make a VideoBatch, and their queries; padding has weight 0."""
+
+    video: Any  # (B,) int32 row of the pairs' videos
+    weight: Any  # (B,) float32
+    query: Any  # (T,) int32 row of Pairs
+    owner: Any  # (T,) int32 position of the query's video in `video`
+    query_weight: Any  # (T,) float32
 
 
 class Domain(NamedTuple):
@@ -108,11 +125,26 @@ def make_domain(
     )
 
 
-def make_batch(pairs: Pairs, video: Any, rows: Any, weight: Any) -> Batch:
-    """The batch of `rows` (B,), given its clip features `video` (B, N, F).
+def videos_of(pairs: Pairs, index: PairIndex | VideoIndex) -> Any:
+    """The rows (B,) of the videos that a batch shows."""
+    return index.video if isinstance(index, VideoIndex) else pairs.video[index.query]
+
+
+def queries_of(index: PairIndex | VideoIndex) -> tuple[Any, Any]:
+    """The rows of the queries of a batch, and their weights."""
+    if isinstance(index, VideoIndex):
+        return index.query, index.query_weight
+    return index.query, index.weight
+
+
+def make_batch(pairs: Pairs, video: Any, index: PairIndex | VideoIndex) -> Batch | VideoBatch:
+    """The batch of an index, given its clip features `video` (B, N, F).
 
     Works alike on NumPy arrays and, inside jit, on device arrays.
     """
+    if isinstance(index, VideoIndex):
+        return _make_video_batch(pairs, video, index)
+    rows, weight = index
     which = pairs.video[rows]
     num_clips = pairs.num_clips[which]
     num_words = pairs.num_words[rows]
@@ -128,6 +160,25 @@ def make_batch(pairs: Pairs, video: Any, rows: Any, weight: Any) -> Batch:
         moment=pairs.moment[rows],
         span=pairs.span[rows],
         weight=weight,
+    )
+
+
+def _make_video_batch(pairs: Pairs, video: Any, index: VideoIndex) -> VideoBatch:
+    num_clips = pairs.num_clips[index.video]
+    num_words = pairs.num_words[index.query]
+    return VideoBatch(
+        video=video,
+        video_mask=np.arange(video.shape[1]) < num_clips[:, None],
+        num_clips=num_clips,
+        duration=pairs.duration[index.video],
+        video_id=index.video,
+        weight=index.weight,
+        tokens=pairs.words[index.query],
+        token_mask=np.arange(pairs.words.shape[1]) < num_words[:, None],
+        owner=index.owner,
+        query_id=index.query,
+        moment=pairs.moment[index.query],
+        query_weight=index.query_weight,
     )
 
 

@@ -4,17 +4,18 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from vmr_jax.data.pairs import Domain, make_batch
-from vmr_jax.types import Batch
+from vmr_jax.data.pairs import Domain, PairIndex, VideoIndex, make_batch, videos_of
+from vmr_jax.types import Batch, VideoBatch
 
 
-def read_batch(domain: Domain, rows: np.ndarray, weight: np.ndarray) -> Batch:
-    """The batch of `rows` (B,) on the host. Clip features stay float16; the step casts them."""
-    video = np.zeros((len(rows), domain.spec.max_clips, domain.spec.video_dim), np.float16)
-    for item, row in enumerate(domain.pairs.video[rows]):
+def read_batch(domain: Domain, index: PairIndex | VideoIndex) -> Batch | VideoBatch:
+    """The batch of an index on the host. Clip features stay float16; the step casts them."""
+    videos = videos_of(domain.pairs, index)
+    video = np.zeros((len(videos), domain.spec.max_clips, domain.spec.video_dim), np.float16)
+    for item, row in enumerate(videos):
         features = domain.features(row)
         video[item, : len(features)] = features
-    return make_batch(domain.pairs, video, rows, weight)
+    return make_batch(domain.pairs, video, index)
 
 
 def stream(

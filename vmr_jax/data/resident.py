@@ -6,8 +6,8 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from vmr_jax.data.pairs import Domain, Pairs, make_batch
-from vmr_jax.types import Array, Batch
+from vmr_jax.data.pairs import Domain, PairIndex, Pairs, VideoIndex, make_batch, videos_of
+from vmr_jax.types import Array, Batch, VideoBatch
 
 
 class ResidentTables(NamedTuple):
@@ -34,10 +34,10 @@ def load_tables(domain: Domain, mesh: jax.sharding.Mesh, progress=iter) -> Resid
     return jax.tree.map(put, ResidentTables(video, domain.pairs))
 
 
-def gather_batch(tables: ResidentTables, rows: Array, weight: Array) -> Batch:
-    """The batch of `rows` (B,), inside jit."""
-    video = tables.video[tables.pairs.video[rows]].astype(np.float32)
-    return make_batch(tables.pairs, video, rows, weight)
+def gather_batch(tables: ResidentTables, index: PairIndex | VideoIndex) -> Batch | VideoBatch:
+    """The batch of an index, inside jit."""
+    video = tables.video[videos_of(tables.pairs, index)].astype(np.float32)
+    return make_batch(tables.pairs, video, index)
 
 
 def _check_memory(needed: int, domain: Domain) -> None:

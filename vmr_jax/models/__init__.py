@@ -24,6 +24,11 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
     return _module(config).domains(config)
 
 
+def form(config: ConfigDict) -> str:
+    """What a batch of the system holds: "pairs", or "videos" with all their queries."""
+    return getattr(_module(config), "FORM", "pairs")
+
+
 def pretraining(config: ConfigDict) -> ConfigDict | None:
     """The run whose parameters this one starts from, or None."""
     before = getattr(_module(config), "pretraining", lambda _: None)

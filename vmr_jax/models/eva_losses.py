@@ -18,14 +18,16 @@ from vmr_jax.models.eva_network import Branch, Pair, Views, of_branch
 from vmr_jax.types import Array, Batch, HybridBatch, Losses, LossTerms, Params
 
 
-def weak_loss(branch: Branch, params: Params, batch: Batch, key: Array, step) -> Losses:
+def weak_loss(branch: Branch, params: Params, batch: Batch, key: Array, progress) -> Losses:
     """L_w on the target (Eq. 4)."""
-    del step
+    del progress
     match = _matching(branch, of_branch(params, "weak"), batch, key)
     return Losses({"weak": match.loss}, match.watched)
 
 
-def two_weak_losses(branch: Branch, params: Params, batch: HybridBatch, key: Array, step) -> Losses:
+def two_weak_losses(
+    branch: Branch, params: Params, batch: HybridBatch, key: Array, progress
+) -> Losses:
     """L_w on each domain with one network; negatives stay within the domain."""
     own, keys = of_branch(params, "weak"), jax.random.split(key)
     target = _matching(branch, own, batch.target, keys[0])
@@ -33,9 +35,9 @@ def two_weak_losses(branch: Branch, params: Params, batch: HybridBatch, key: Arr
     return Losses({"weak": target.loss, "weak_source": source.loss}, target.watched)
 
 
-def full_loss(branch: Branch, params: Params, batch: Batch, key: Array, step) -> Losses:
+def full_loss(branch: Branch, params: Params, batch: Batch, key: Array, progress) -> Losses:
     """lambda_f L_f on the source (Eq. 6)."""
-    del step
+    del progress
     match, terms = _full_terms(branch, params, batch, key)
     return Losses(terms, match.watched)
 
@@ -59,10 +61,10 @@ def _full_terms(
 
 
 def hybrid_loss(
-    weak: Branch, full: Branch, params: Params, batch: HybridBatch, key: Array, step
+    weak: Branch, full: Branch, params: Params, batch: HybridBatch, key: Array, progress
 ) -> Losses:
     """L of Eq. 11, with the sign settled in spec A8."""
-    del step
+    del progress
     config = weak.config
     target_key, source_key, align_key = jax.random.split(key, 3)
     match = _matching(weak, of_branch(params, "weak"), batch.target, target_key)

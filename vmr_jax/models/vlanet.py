@@ -66,10 +66,10 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
 
 
 def _loss(
-    network: VLANet, config: ConfigDict, params: Params, batch: Batch, key: Array, step
+    network: VLANet, config: ConfigDict, params: Params, batch: Batch, key: Array, progress
 ) -> Losses:
     """Eq. 14, with one negative query an item and, with `negatives.sides`, one negative video."""
-    del step
+    del progress
     apply = functools.partial(network.apply, {"params": params})
     videos = apply(batch.video, batch.num_clips, method="videos")
     queries = apply(batch.query, batch.query_mask, method="queries")

@@ -56,10 +56,9 @@ class VLANet(nn.Module):
         self.gru = GRU(config.dim, **common)
         self.query_fc = nn.Dense(config.dim, **common)
         self.video_fc = nn.Dense(config.dim, **common)
-        self.steps = (
-            ("v2v", "q2q") * config.self_attn
-            + tuple(config.cascade) * config.cascade_repeat * config.cross_attn
-        )
+        self.steps = ("v2v", "q2q") * config.self_attn + tuple(
+            config.cascade
+        ) * config.cascade_repeat * config.cross_attn
         share = config.attn.share_weights
 
         def alignment() -> Alignment:

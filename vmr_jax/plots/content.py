@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vmr_jax.data.domains import evaluation_domain
-from vmr_jax.data.pairs import Domain
+from vmr_jax.data.pairs import Domain, PairIndex
 from vmr_jax.data.pipeline import read_batch
 from vmr_jax.data.text import UNKNOWN, tokenize
 from vmr_jax.evaluate import Run, open_run
@@ -186,7 +186,7 @@ def _rows_of(run: Run, qids: Sequence[str]) -> list[int]:
 
 def _read(domain: Domain, row: int) -> Batch:
     """The batch of one query."""
-    batch = read_batch(domain, np.array([row]), np.ones(1, np.float32))
+    batch = read_batch(domain, PairIndex(np.array([row]), np.ones(1, np.float32)))
     return batch._replace(video=batch.video.astype(np.float32))
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from vmr_jax.runtime.mesh import state_shardings
-from vmr_jax.types import Array, Params, System
+from vmr_jax.types import STATISTICS, Array, Params, System
 
 
 class TrainState(NamedTuple):
@@ -27,9 +27,16 @@ def state_maker(system: System, optimizer: optax.GradientTransformation, example
     def make() -> TrainState:
         batch = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), example)
         params = system.init(jax.random.key(seed), batch)
-        return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+        opt_state = optimizer.init(split_statistics(params)[0])
+        return TrainState(jnp.zeros((), jnp.int32), params, opt_state)
 
     return make
+
+
+def split_statistics(params: Params) -> tuple[dict, dict]:
+    """What is trained, and what a step replaces."""
+    trained = {name: leaf for name, leaf in params.items() if name != STATISTICS}
+    return trained, {name: leaf for name, leaf in params.items() if name == STATISTICS}
 
 
 def abstract_state(make, mesh: jax.sharding.Mesh, rules=()) -> TrainState:

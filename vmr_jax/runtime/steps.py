@@ -1,5 +1,7 @@
 """The one train step of every system, a scan over it, and the prediction step."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -7,8 +9,19 @@ from jax.sharding import Mesh
 
 from vmr_jax.data.resident import ResidentTables, gather_batch
 from vmr_jax.runtime.mesh import along_batch, replicated
-from vmr_jax.runtime.state import TrainState
-from vmr_jax.types import Array, Batch, HybridBatch, LossTerms, Moments, Params, System
+from vmr_jax.runtime.state import TrainState, split_statistics
+from vmr_jax.types import (
+    STATISTICS,
+    Array,
+    Batch,
+    HybridBatch,
+    LossTerms,
+    Moments,
+    Params,
+    Progress,
+    System,
+    VideoBatch,
+)
 
 
 def term_means(terms: LossTerms) -> dict[str, Array]:
@@ -19,8 +32,20 @@ def term_means(terms: LossTerms) -> dict[str, Array]:
     }
 
 
+class Pace(NamedTuple):
+    """How long a run is."""
+
+    steps_per_epoch: int
+    epochs: int
+
+    def progress(self, step: Array) -> Progress:
+        """Where a run stands after `step` steps."""
+        total = self.steps_per_epoch * self.epochs
+        return Progress(step, step // self.steps_per_epoch, step / jnp.float32(total))
+
+
 def train_step(
-    state: TrainState, batch, seed: Array, *, system: System, optimizer
+    state: TrainState, batch, seed: Array, *, system: System, optimizer, pace: Pace
 ) -> tuple[TrainState, dict[str, Array]]:
     """One update, its randomness from (seed, state.step).
 
@@ -29,41 +54,45 @@ def train_step(
     """
     batch = jax.tree.map(_as_float32, batch)
     step_key = jax.random.fold_in(jax.random.key(seed), state.step)
+    trained, statistics = split_statistics(state.params)
 
-    def loss_of(params):
-        terms, watched = system.loss(params, batch, step_key, state.step)
-        means = term_means(terms)
-        return sum(means.values()), means | term_means(watched)
+    def loss_of(trained):
+        losses = system.loss(trained | statistics, batch, step_key, pace.progress(state.step))
+        means = term_means(losses.terms)
+        watched = term_means(losses.watched)
+        return sum(means.values()), (means | watched, losses.statistics)
 
-    (loss, means), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
+    (loss, (means, replaced)), grads = jax.value_and_grad(loss_of, has_aux=True)(trained)
+    updates, opt_state = optimizer.update(grads, state.opt_state, trained)
+    params = optax.apply_updates(trained, updates)
+    if statistics:
+        params |= {STATISTICS: replaced}
     metrics = {"loss": loss, **means, "grad_norm": _norm(grads)}
     return TrainState(state.step + 1, params, opt_state), metrics
 
 
-def make_batch_step(system: System, optimizer, mesh: Mesh, state: TrainState):
+def make_batch_step(system: System, optimizer, pace: Pace, mesh: Mesh, state: TrainState):
     """jit: (state, batch, seed) -> (state, metrics), for batches that come from the host."""
 
     def step(state, batch, seed):
-        return train_step(state, batch, seed, system=system, optimizer=optimizer)
+        return train_step(state, batch, seed, system=system, optimizer=optimizer, pace=pace)
 
     placed = _shardings(state)
     return jax.jit(step, donate_argnums=0, out_shardings=(placed, replicated(mesh)))
 
 
-def make_scan(system: System, optimizer, mesh: Mesh, state: TrainState):
-    """jit: (state, {domain: tables}, {domain: rows (steps, B)}, seed) -> (state, metrics (steps,)).
+def make_scan(system: System, optimizer, pace: Pace, mesh: Mesh, state: TrainState):
+    """jit: (state, {domain: tables}, {domain: indices (steps, ...)}, seed) -> (state, metrics).
 
-    The tables are arguments, so that they are neither constants nor copies.
+    The tables are arguments, so that they are neither constants nor copies. Metrics are (steps,).
     """
 
-    def scan(state, tables: dict[str, ResidentTables], rows: dict[str, Array], seed: Array):
-        def body(state, rows):
-            batch = as_batch({name: _gather(tables[name], rows[name], mesh) for name in rows})
-            return train_step(state, batch, seed, system=system, optimizer=optimizer)
+    def scan(state, tables: dict[str, ResidentTables], indices: dict, seed: Array):
+        def body(state, indices):
+            batch = as_batch({n: _gather(tables[n], indices[n], mesh) for n in indices})
+            return train_step(state, batch, seed, system=system, optimizer=optimizer, pace=pace)
 
-        return jax.lax.scan(body, state, rows)
+        return jax.lax.scan(body, state, indices)
 
     placed = _shardings(state)
     return jax.jit(scan, donate_argnums=0, out_shardings=(placed, replicated(mesh)))
@@ -72,21 +101,20 @@ def make_scan(system: System, optimizer, mesh: Mesh, state: TrainState):
 def make_predict(system: System, mesh: Mesh):
     """jit: (params, batch) -> Moments, complete on every process."""
 
-    def predict(params: Params, batch: Batch) -> Moments:
+    def predict(params: Params, batch: Batch | VideoBatch) -> Moments:
         return system.predict(params, jax.tree.map(_as_float32, batch))
 
     return jax.jit(predict, out_shardings=replicated(mesh))
 
 
-def as_batch(batches: dict[str, Batch]) -> Batch | HybridBatch:
+def as_batch(batches: dict) -> Batch | VideoBatch | HybridBatch:
     """The only domain's batch, or both as a HybridBatch."""
     return HybridBatch(**batches) if len(batches) == 2 else next(iter(batches.values()))
 
 
-def _gather(tables: ResidentTables, rows: Array, mesh: Mesh) -> Batch:
-    rows = jax.lax.with_sharding_constraint(rows, along_batch(mesh))
-    batch = gather_batch(tables, rows, jnp.ones(rows.shape, jnp.float32))
-    return jax.lax.with_sharding_constraint(batch, along_batch(mesh))
+def _gather(tables: ResidentTables, index, mesh: Mesh) -> Batch | VideoBatch:
+    index = jax.lax.with_sharding_constraint(index, along_batch(mesh))
+    return jax.lax.with_sharding_constraint(gather_batch(tables, index), along_batch(mesh))
 
 
 def _norm(tree) -> Array:
