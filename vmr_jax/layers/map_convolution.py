@@ -18,6 +18,7 @@ from vmr_jax.layers.moment_map import moment_cells, on_map
 from vmr_jax.types import Array
 
 FORMS = ("sparse", "dense")
+_IN_BOUNDS = {"mode": "promise_in_bounds"}
 
 
 class MapConvolutions(nn.Module):
@@ -161,7 +162,6 @@ def convolve_rows(layer: LayerReach, rows: Array, kernel: Array) -> Array:
     gathers are scatters, so the backward pass has tables of its own. There one gather of the
     cotangents serves the gradients of rows and kernel.
     """
-
     inputs, outputs = kernel.shape[2:]
 
     @jax.custom_vjp
@@ -194,9 +194,6 @@ def convolve_rows(layer: LayerReach, rows: Array, kernel: Array) -> Array:
 
     run.defvjp(lambda rows, kernel: (run(rows, kernel), (rows, kernel)), backward)
     return run(rows, kernel)
-
-
-_IN_BOUNDS = {"mode": "promise_in_bounds"}
 
 
 def _wide(dtype: Any) -> Any:

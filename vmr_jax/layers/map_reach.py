@@ -2,9 +2,9 @@
 
 The first convolution pads the N x N map so far that L convolutions without padding shrink it
 back to N. Few positions of these maps matter. A position with no valid cell under any kernel up
-to it holds the layer's bias: it is *reached* by nothing. In training every reached position
-counts, because the batch statistics cover the whole map; at inference only those that can still
-reach a valid cell: 55 / 65 / 56 % and 49 / 50 / 46 % of the dense positions for Charades-STA,
+to it is not *reached*: it holds the layer's bias. In training every reached position counts,
+because the batch statistics cover the whole map; at inference only those that can still reach a
+valid cell: 55 / 65 / 56 % and 49 / 50 / 46 % of the dense positions for Charades-STA,
 ActivityNet Captions and TACoS. A row of the kernel serves still fewer, those with a reached
 position under it, so that a layer's products are 49 / 54 / 51 % and 43 / 42 / 42 % of the dense.
 """
@@ -115,7 +115,7 @@ def _kernel_rows(
     taps = (windows[:, ::-1, ::-1] if turned else windows).swapaxes(0, 1)  # (k, positions, k)
     used = (taps < zero).any(axis=2)
     most = used.sum(axis=1).max()
-    if most == positions:
+    if most == positions:  # one n for all rows: nothing is saved, so that `place` is not needed
         used[:] = True
     served = np.zeros((kernel, most), np.int32)
     of_served = np.full((kernel, most, kernel), zero, np.int32)
