@@ -1,4 +1,4 @@
-"""Fixtures that several tests share: a prepared pair of tiny domains and a small EVA on it."""
+"""What several tests share: a prepared pair of tiny domains, small systems on it."""
 
 import os
 
@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs import eva
+from configs import eva, vlanet
 from vmr_jax.data.build import write_dataset
 from vmr_jax.data.features import from_arrays
 from vmr_jax.data.records import Annotations, MomentRecord
@@ -78,6 +78,16 @@ def small_settings(data_dir) -> dict:
             f"{role}.stride": 2,
         }
     return settings
+
+
+def small_vlanet(data_dir):
+    """A small VLANet on the toy target."""
+    config = vlanet.get_config("toy_target")
+    settings = {k: v for k, v in small_settings(data_dir).items() if not k.startswith("source.")}
+    settings = {k: v for k, v in settings.items() if k not in ("target.windows", "target.stride")}
+    grid = {"proposals.widths": (2, 4), "proposals.stride": 2}
+    config.update_from_flattened_dict(settings | grid)
+    return config
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from configs import eva
-from tests.conftest import small_settings, write_toy
+from tests.conftest import small_settings, small_vlanet, write_toy
 from vmr_jax import evaluate, train
 from vmr_jax.runtime.checkpoint import Checkpoints
 
@@ -100,6 +100,19 @@ def test_a_checkpoint_on_another_dataset(finished, toy_data, tmp_path):
     config.data_dir = str(tmp_path / "wide")
     with pytest.raises(ValueError, match=r"clip features of toy_third have width 9.*with 8"):
         evaluate.evaluate_checkpoint(config, str(tmp_path), str(finished[0]), CONSOLE)
+
+
+def test_vlanet_trains_and_is_evaluated_by_the_same_code(toy_data, tmp_path):
+    config = small_vlanet(toy_data)
+    report = train.train(config, tmp_path, "", CONSOLE)
+    lines = lines_of(tmp_path)
+    assert [line["step"] for line in lines] == [3, 6, 9, 12, 15, 18]
+    names = {"loss", "contrastive", "similarity_positive", "similarity_negative", "grad_norm"}
+    assert {f"train/{name}" for name in names} == set(lines[0]) - {"step"}
+    assert set(report["model"]) == set(report["location_prior"]) and report["queries"] == 10
+    again = evaluate.evaluate_checkpoint(None, str(tmp_path / "again"), str(tmp_path), CONSOLE)
+    assert again == report
+    assert train.train(config, tmp_path, "", CONSOLE) == report
 
 
 def test_selection_on_a_validation_split(toy_data, tmp_path):
