@@ -153,6 +153,10 @@ def test_holdout_is_a_tenth_of_the_training_videos(toy_data, tmp_path):
         ({"select": "val"}, "has no validation split: use --config.select=holdout"),
         ({"select": "val", "target.select_split": "test"}, "may choose the checkpoint"),
         ({"select": "val", "target.select_split": "train"}, "may choose the checkpoint"),
+        (
+            {"select": "val", "target.select_split": "val", "target.train_split": "val"},
+            "neither trained on nor reported may choose the checkpoint",
+        ),
         ({"target.eval_split": "tset"}, "no split 'tset'"),
         ({"metric.iou_cmp": ">="}, "must be 'ge' or 'gt'"),
         ({"epochs": 0}, "epochs is 0; it must be at least 1"),

@@ -59,10 +59,12 @@ def selection_split(config: ConfigDict) -> str:
             "(a tenth of the training videos) or --config.select=last"
         )
     split = config.target.select_split
-    if not split.startswith("val") or split == config.target.eval_split:
+    trained, reported = config.target.train_split, config.target.eval_split
+    if not split.startswith("val") or split in (trained, reported):
         raise ValueError(
-            f"target.select_split is {split!r}, target.eval_split {config.target.eval_split!r}: "
-            "only a validation split (val...) other than the reported one may choose the checkpoint"
+            f"target.select_split is {split!r}, train_split {trained!r}, eval_split {reported!r}: "
+            "only a validation split (val...) that is neither trained on nor reported may choose "
+            "the checkpoint"
         )
     return split
 
