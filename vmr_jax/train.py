@@ -77,6 +77,9 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
         if restore:
             state = state._replace(params=_adopt(system, state.params, restore))
             console.print(f"starting from the parameters of {restore}")
+        elif system.pretrained:
+            state = state._replace(params=_placed(system.pretrained(state.params), state.params))
+            console.print("starting from the weight files that the config names")
     first = int(state.step)
     if first:
         console.print(f"resuming {workdir} at step {first}")
@@ -199,8 +202,12 @@ def _adopt(system, params, restore: str):
     restored = checkpoints.restore_params(checkpoints.best_step())
     checkpoints.close()
     merge = system.adopt or adopt.adopt_matching
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, params)
-    return jax.device_put(merge(params, restored), shardings)
+    return _placed(merge(params, restored), params)
+
+
+def _placed(params, like):
+    """`params` where `like` lies."""
+    return jax.device_put(params, jax.tree.map(lambda leaf: leaf.sharding, like))
 
 
 def _describe(config, domains, parameters: int, last_step: int, console: Console) -> None:

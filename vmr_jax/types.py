@@ -138,3 +138,6 @@ class System(NamedTuple):
     # (params, parameters of another run) -> params to start from; see runtime/state.py.
     adopt: Callable[[Params, Params], Params] | None = None
     attention: Callable[[Params, Batch], AttentionMap] | None = None
+    # Fresh params -> the same with what weight files hold. It reads them, so it runs once on the
+    # host, where a run starts from scratch, and is never traced.
+    pretrained: Callable[[Params], Params] | None = None

@@ -1,4 +1,4 @@
-"""From scored spans of clips to ranked moments in seconds."""
+"""From scored spans to ranked moments in seconds."""
 
 import functools
 
@@ -19,7 +19,14 @@ def rank_moments(
     `settings` is a config's `eval`: top_k (K), nms, clip_to_duration.
     """
     start, end = spans_to_seconds(start, end, batch.num_clips, batch.duration)
+    return rank_seconds(start, end, score, batch.duration, settings)
+
+
+def rank_seconds(
+    start: Array, end: Array, score: Array, duration: Array, settings: ConfigDict
+) -> Moments:
+    """The same for spans (B, P) in seconds, of videos of `duration` (B,)."""
     if settings.clip_to_duration:
-        end = jnp.minimum(end, batch.duration[:, None])
+        end = jnp.minimum(end, duration[:, None])
     suppress = functools.partial(nms, threshold=settings.nms, k=settings.top_k)
     return Moments(*jax.vmap(suppress)(start, end, score))

@@ -8,7 +8,11 @@ from ml_collections import ConfigDict
 
 from vmr_jax.types import DataSpec, System
 
-_MODULES = {"eva": "vmr_jax.models.eva", "vlanet": "vmr_jax.models.vlanet"}
+_MODULES = {
+    "eva": "vmr_jax.models.eva",
+    "mmn": "vmr_jax.models.mmn",
+    "vlanet": "vmr_jax.models.vlanet",
+}
 
 
 def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:

@@ -1,0 +1,152 @@
+"""MMN: mutual matching on 2D moment maps (Wang et al., AAAI 2022).
+
+    python -m vmr_jax.main --config=configs/mmn.py                       # simulated data
+    python -m vmr_jax.main --config=configs/mmn.py:charades_sta
+    python -m vmr_jax.main --config=configs/mmn.py:activitynet_captions
+
+The argument is any prepared dataset; one that the paper does not have takes Charades-STA's
+numbers. The text encoder of the paper's size is DistilBERT base uncased, whose files you name:
+--config.text.tokenizer=FOLDER --config.text.weights=FOLDER/model.safetensors.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+# Spec mmn_vdi.md, A1: what differs between the paper's datasets.
+_CHARADES = {
+    "target.features": "vgg",
+    "target.max_clips": 32,  # N_pre
+    "map.clips": 16,
+    "map.pooling_counts": (15,),
+    "map.kernel": 5,
+    "map.layers": 8,
+    "batch_size": 48,
+    "epochs": 18,
+    "optimizer.learning_rate": 1e-4,
+    "optimizer.milestones": (8, 13),
+    "optimizer.slow.freeze_epochs": 4,
+    "iou.min": 0.5,
+    "iou.max": 1.0,
+    "contrastive.weight": 0.05,
+    "contrastive.full_epochs": 7,
+    "contrastive.margin": 0.4,
+    "contrastive.positives": 1,
+    "score.power": 0.5,
+    "eval.nms": 0.5,
+    "eval.batch_size": 48,
+}
+PAPER = {
+    "charades_sta": _CHARADES,
+    "activitynet_captions": _CHARADES
+    | {
+        "target.features": "c3d",
+        "target.max_clips": 256,
+        "map.clips": 64,
+        "map.pooling_counts": (15, 8, 8),
+        "map.kernel": 9,
+        "map.layers": 4,
+        "optimizer.learning_rate": 8e-4,
+        "optimizer.milestones": (7, 15),
+        "contrastive.weight": 0.1,
+        "contrastive.full_epochs": 6,
+        "contrastive.margin": 0.3,
+    },
+    "tacos": _CHARADES
+    | {
+        "target.features": "c3d",
+        "target.max_clips": 256,
+        "map.clips": 128,
+        "map.pooling_counts": (15, 8, 8, 8),
+        "batch_size": 4,
+        "epochs": 250,
+        "optimizer.learning_rate": 1.5e-3,
+        "optimizer.milestones": (130, 190),
+        "optimizer.slow.freeze_epochs": 40,
+        "iou.min": 0.3,
+        "iou.max": 0.7,
+        "contrastive.weight": 0.1,
+        "contrastive.full_epochs": 100,
+        "contrastive.margin": 0.1,
+        "contrastive.positives": 3,
+        "score.power": 0.3,
+        "eval.nms": 0.4,
+        "eval.batch_size": 4,
+    },
+}
+
+
+def get_config(dataset: str = "") -> ConfigDict:
+    """MMN's settings for a dataset, locked: later only these keys can be set."""
+    config = common.run()
+    config.system = "mmn"
+    config.target = common.domain(dataset or "simulated_target", labels=True)
+    del config.target.windows, config.target.stride  # of sliding windows
+    config.target.clip_sampling = "rounded_bins"
+    config.target.l2norm = True  # of each frame, before the bins (D14)
+    config.target.max_words = 64  # tokens of a query, the two special ones included
+
+    config.text = ConfigDict(
+        {
+            "encoder": "distilbert",  # distilbert | clip
+            "size": "base",  # base | small (random weights, its own vocabulary)
+            "tokenizer": "",  # tokenizer.json, or the folder of vocab.txt (clip: and merges.txt)
+            "weights": "",  # a file of Hugging Face or OpenAI; "" = random
+            "extra_ln": False,  # a LayerNorm before CLIP's heads (D13); DistilBERT always has one
+            "remat": False,  # compute layers again in the backward pass: less memory, more time
+        }
+    )
+    config.video = ConfigDict({"conv": True})  # the 1 x 1 convolution; False for CLIP features
+    config.dim = 512  # channels of the map
+    config.joint_dim = 256  # of the two spaces where cells meet queries
+    config.map = ConfigDict(
+        {
+            "clips": 16,
+            "pooling_counts": (15,),
+            "kernel": 5,
+            "layers": 8,
+            "form": "sparse",  # sparse | dense: the same results, the reference in tests
+        }
+    )
+    config.iou = ConfigDict({"min": 0.5, "max": 1.0})  # IoUs of the labels 0 and 1
+    config.contrastive = ConfigDict(
+        {
+            "weight": 0.05,
+            "full_epochs": 7,  # a hundredth of the weight after them
+            "margin": 0.4,
+            "tau_v": 0.1,  # temperature of moment to sentence
+            "tau_s": 0.1,  # of sentence to moment
+            "positives": 1,  # cells of a query, by IoU
+            "epsilon": 1e-6,  # added to the sum of sentence to moment
+            # Videos that share negatives and batch statistics: 0 = the whole batch; 12 on
+            # Charades-STA and 8 on ActivityNet are the released scripts' (q2).
+            "group_size": 0,
+        }
+    )
+    config.neg_mask = "exclude"  # exclude | legacy_one: cells of a high IoU add 1 (q1)
+    config.score = ConfigDict({"fusion": "mmn_pow", "power": 0.5})  # mmn_pow | product | iou_only
+    config.optimizer = ConfigDict(
+        {
+            "name": "adamw",
+            "learning_rate": 1e-4,
+            "betas": (0.9, 0.99),
+            "weight_decay": 1e-5,
+            "grad_clip": 5.0,
+            "milestones": (8, 13),  # epochs, after which the rate falls to a tenth
+            # The text encoder, which is frozen in the first epochs (D12).
+            "slow": {"pattern": "^text_encoder/", "factor": 0.1, "freeze_epochs": 4},
+        }
+    )
+    config.update_from_flattened_dict(PAPER.get(dataset, _CHARADES))
+
+    if not dataset:  # sized for two CPU cores
+        config.target.update({"features": "simulated", "max_words": 16})
+        config.text.size = "small"
+        config.dim, config.joint_dim = 64, 64
+        config.map.update({"kernel": 3, "layers": 4})
+        config.batch_size, config.epochs = 16, 20
+        config.optimizer.update({"learning_rate": 1e-3, "milestones": (10, 15)})
+        config.optimizer.slow.update({"factor": 1.0, "freeze_epochs": 0})
+        config.contrastive.full_epochs = 10
+    common.evaluate_as(config, dataset)
+    return config.lock()

@@ -1,0 +1,149 @@
+"""MMN's losses against the public code's numbers, float64 loops, and differences."""
+
+import jax
+import jax.numpy as jnp
+import mutual_matching_cases as cases
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from vmr_jax.losses.mutual_matching import (
+    NEGATIVE_MASKS,
+    best_cells,
+    iou_loss,
+    moment_to_sentence,
+    scale_iou,
+    sentence_to_moment,
+)
+
+GOLDEN = cases.GOLDEN["outputs"]
+CONTRASTIVE = [
+    (case, key) for case, settings in GOLDEN["d_contrastive"].items() for key in settings
+]
+
+
+def _mean(term):
+    return term[0] / term[1]
+
+
+@pytest.mark.parametrize("case", ["low_iou", "high_iou", "short"])
+@pytest.mark.parametrize(("low", "high", "name"), [(0.5, 1.0, "0.5_1"), (0.3, 0.7, "0.3_0.7")])
+def test_golden_iou_loss(case, low, high, name):
+    iou, _ = cases.golden_iou(case)
+    logit = 10 * cases.golden_cosine("iou")[np.arange(3), cases.OWNER]
+    expected = np.array(GOLDEN["c_iou_loss"]["s_iou"])[:, cases.CELLS.row, cases.CELLS.column]
+    np.testing.assert_allclose(jax.nn.sigmoid(logit), expected, rtol=1e-4, atol=1e-5)
+    found = _mean(iou_loss(logit, scale_iou(iou, low, high), jnp.ones(3)))
+    np.testing.assert_allclose(found, GOLDEN["c_iou_loss"][case][f"L_iou_{name}"], rtol=1e-4)
+
+
+@pytest.mark.parametrize(("case", "key"), CONTRASTIVE)
+def test_golden_contrastive_losses(case, key):
+    count, margin = int(key[1]), float(key.split("_m")[1])
+    matches, golden = cases.golden_matches(case, count), GOLDEN["d_contrastive"][case][key]
+    found = _mean(moment_to_sentence(matches, margin, 0.1))
+    np.testing.assert_allclose(found, golden["L_v"], rtol=1e-4)
+    for mask in NEGATIVE_MASKS:
+        found = _mean(sentence_to_moment(matches, margin, 0.1, 1e-6, mask))
+        np.testing.assert_allclose(found, golden[f"L_s_{mask}"], rtol=1e-4, err_msg=mask)
+
+
+def test_the_golden_cases_are_all_there():
+    assert len(CONTRASTIVE) == 5
+    assert float(cases.golden_iou("short")[0][0].max()) == pytest.approx(0.25)
+
+
+def test_labels_are_scaled():
+    iou = jnp.array([0.4, 0.5, 0.75, 1.0])
+    np.testing.assert_allclose(scale_iou(iou, 0.5, 1.0), [0, 0, 0.5, 1], atol=1e-7)
+
+
+def test_of_equal_cells_the_first_are_positives():
+    iou = jnp.array([[0.2, 0.7, 0.1, 0.7, 0.7], [0.0, 0.0, 0.0, 0.0, 0.0]])
+    np.testing.assert_array_equal(best_cells(iou, 2), [[1, 3], [0, 1]])
+
+
+def test_without_negatives_a_moment_has_no_loss():
+    matches = cases.random_matches(1)
+    alone = matches._replace(weight=jnp.array([1.0, 0, 0, 0, 0, 0, 0]))
+    value, gradient = jax.value_and_grad(
+        lambda score: moment_to_sentence(alone._replace(score=score), 0.4, 0.1)[0]
+    )(matches.score)
+    assert value == 0 and not np.asarray(gradient).any()
+
+
+def test_without_negatives_epsilon_is_left():
+    matches = cases.random_matches(1)
+    alone = matches._replace(iou=jnp.ones_like(matches.iou), video_weight=jnp.zeros(4))
+    best = matches.score[np.arange(7), matches.owner, matches.best[:, 0]]
+    ratio = np.exp((np.asarray(best, np.float64)[:5] - 0.4) / 0.1)
+    for epsilon in (1e-6, 0.0):
+        found = _mean(sentence_to_moment(alone, 0.4, 0.1, epsilon))
+        np.testing.assert_allclose(found, np.log1p(epsilon / ratio).mean(), rtol=1e-3, atol=1e-9)
+
+
+@pytest.mark.parametrize("group", [0, 1, 2])
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_losses_are_the_loops(count, group):
+    for seed in range(2):
+        matches = cases.random_matches(count, seed)
+        found = jax.jit(_mean_of(moment_to_sentence, 0.3, 0.2, group))(matches)
+        expected = cases.slow_moment_to_sentence(matches, 0.3, 0.2, group)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+        for mask in NEGATIVE_MASKS:
+            settings = (0.3, 0.2, 1e-6, mask, group)
+            found = jax.jit(_mean_of(sentence_to_moment, *settings))(matches)
+            expected = cases.slow_sentence_to_moment(matches, *settings)
+            np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def _mean_of(loss, *settings):
+    return lambda matches: _mean(loss(matches, *settings))
+
+
+def test_the_iou_loss_is_the_loop():
+    rng = np.random.default_rng(0)
+    logit, label = rng.normal(0, 4, (3, 5)), rng.uniform(0, 1, (3, 5))
+    p = 1 / (1 + np.exp(-logit))
+    expected = -(label * np.log(p) + (1 - label) * np.log(1 - p))[:2].mean()
+    found = _mean(iou_loss(jnp.asarray(logit), jnp.asarray(label), jnp.array([1.0, 1, 0])))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("mask", NEGATIVE_MASKS)
+def test_gradients_by_differences(mask):
+    with jax.enable_x64(True):
+        matches = cases.random_matches(2)
+        matches = jax.tree.map(
+            lambda x: jnp.asarray(x, jnp.float64) if x.dtype == np.float32 else x, matches
+        )
+
+        def losses(score, logit):
+            moved = matches._replace(score=score)
+            label = scale_iou(matches.iou, 0.3, 0.7)
+            return (
+                _mean(moment_to_sentence(moved, 0.3, 0.2))
+                + _mean(sentence_to_moment(moved, 0.3, 0.2, 1e-6, mask))
+                + _mean(iou_loss(logit, label, matches.weight))
+            )
+
+        logit = 4 * matches.score[:, 0]
+        check_grads(losses, (matches.score, logit), order=1, modes=["rev"], rtol=1e-5)
+
+
+def test_padding_has_no_gradient_and_no_influence():
+    matches = cases.random_matches(2)
+
+    def losses(score, matches):
+        moved = matches._replace(score=score)
+        return _mean(moment_to_sentence(moved, 0.3, 0.2)) + _mean(
+            sentence_to_moment(moved, 0.3, 0.2, 1e-6)
+        )
+
+    value, gradient = jax.value_and_grad(losses)(matches.score, matches)
+    assert np.asarray(gradient)[:5, :3].any()
+    assert not np.asarray(gradient)[5:].any() and not np.asarray(gradient)[:, 3].any()
+    moment = matches.moment.at[5:].set(jnp.array([0.0, 0.0]))
+    other = matches._replace(moment=moment, iou=matches.iou.at[5:].set(0.9))
+    score = matches.score.at[5:].set(0.7).at[:, 3].set(-0.3)
+    assert losses(score, other) == value

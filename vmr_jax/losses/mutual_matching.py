@@ -1,0 +1,115 @@
+"""MMN's losses over the cells of moment maps: scaled IoU and mutual matching (spec mmn_vdi.md A3).
+
+T queries meet the P valid cells of B videos; k of its own video's cells are a query's positives.
+The weight of padding is 0.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from vmr_jax.types import Array
+
+NEGATIVE_MASKS = ("exclude", "legacy_one")
+NEGATIVE_IOU = 0.5  # a cell or query of the same video is a negative below this IoU
+_NOTHING = -1e9  # a logit that adds nothing to a sum of exponentials; its gradients are finite
+
+
+class Matches(NamedTuple):
+    """T queries against the maps of B videos."""
+
+    score: Array  # (T, B, P) float32 cosine of each query and each cell
+    iou: Array  # (T, P) IoU of each cell of the query's own video with its moment
+    best: Array  # (T, k) int32 the positive cells
+    moment: Array  # (T, 2) seconds
+    owner: Array  # (T,) int32 which of the B videos a query is about
+    weight: Array  # (T,) 1 on real queries
+    video_weight: Array  # (B,) 1 on real videos
+
+
+def best_cells(iou: Array, count: int) -> Array:
+    """The cells (T, k) with the largest IoU (T, P), k = `count`; of equal ones the first."""
+    return jax.lax.top_k(iou, count)[1]
+
+
+def scale_iou(iou: Array, low: float, high: float) -> Array:
+    """Labels in [0, 1] from IoUs: 0 up to `low`, 1 from `high` on, linear between."""
+    return jnp.clip((iou - low) / (high - low), 0, 1)
+
+
+def iou_loss(logit: Array, label: Array, weight: Array) -> tuple[Array, Array]:
+    """Eq. 7: binary cross-entropy of cells (T, P), weights (T,): (weighted sum, count)."""
+    loss = (jax.nn.softplus(logit) - label * logit) * weight[:, None]
+    return jnp.sum(loss), jnp.sum(weight) * logit.shape[1]
+
+
+def moment_to_sentence(
+    matches: Matches, margin: float, tau: float, group_size: int = 0
+) -> tuple[Array, Array]:
+    """p^q of Eq. 8, a moment's sentence against the others: (weighted sum, count).
+
+    Negatives are the sentences of other videos, and those of the same video whose moment has an
+    IoU below 0.5 with this one's. With `group_size` only videos of the same group of so many
+    count; 0 is the whole batch.
+    """
+    owner, best = matches.owner[:, None], matches.best
+    same_video = matches.owner == owner
+    rival = jnp.where(same_video, _overlap(matches.moment) < NEGATIVE_IOU, True)
+    rival &= _same_group(owner, matches.owner, group_size) & (matches.weight > 0)
+    at_best = matches.score[:, owner, best]  # (T sentences, T moments, k)
+    logit = jnp.where(rival.T[..., None], at_best / tau, _NOTHING)
+    return _told_apart(matches, jax.nn.logsumexp(logit, axis=0), margin, tau)
+
+
+def sentence_to_moment(
+    matches: Matches,
+    margin: float,
+    tau: float,
+    epsilon: float,
+    negatives: str = "exclude",
+    group_size: int = 0,
+) -> tuple[Array, Array]:
+    """p^m of Eq. 8, a sentence's moment against the other cells: (weighted sum, count).
+
+    Negatives are all cells of other videos (`group_size` as in moment_to_sentence), and those
+    of the same video with an IoU below 0.5. `negatives` is "exclude", with which no positive cell
+    is a negative, or "legacy_one": positive cells may be, and every cell of the same video at an
+    IoU of 0.5 or more adds 1 to the sum (quirk q1). The sum also has `epsilon`.
+    """
+    videos, cells = matches.score.shape[1:]
+    owner = matches.owner[:, None]
+    inside = matches.iou < NEGATIVE_IOU
+    extra = epsilon
+    if negatives == "exclude":
+        inside &= ~jax.nn.one_hot(matches.best, cells, dtype=bool).any(axis=1)
+    else:
+        extra += jnp.sum(~inside, axis=1)
+    outside = _same_group(owner, jnp.arange(videos), group_size) & (matches.video_weight > 0)
+    own = jnp.arange(videos) == owner
+    rival = jnp.where(own[..., None], inside[:, None], outside[..., None])
+    logit = jnp.where(rival, matches.score / tau, _NOTHING)
+    negative = jax.nn.logsumexp(logit, axis=(1, 2))
+    negative = jnp.logaddexp(negative, jnp.log(jnp.maximum(extra, 1e-30)))
+    return _told_apart(matches, negative[:, None], margin, tau)
+
+
+def _told_apart(matches: Matches, negative: Array, margin: float, tau: float):
+    """-log(p / (p + n)) with log n (T, k) or (T, 1): (weighted sum, count); each cell a term."""
+    query = jnp.arange(len(matches.owner))[:, None]
+    positive = (matches.score[query, matches.owner[:, None], matches.best] - margin) / tau
+    loss = jax.nn.softplus(negative - positive) * matches.weight[:, None]
+    return jnp.sum(loss), jnp.sum(matches.weight) * matches.best.shape[1]
+
+
+def _same_group(one: Array, other: Array, size: int) -> Array:
+    """Whether two videos, by their places in the batch, are in one group."""
+    return one // size == other // size if size else one >= 0
+
+
+def _overlap(moment: Array) -> Array:
+    """IoU of each two of T moments: (T, 2) -> (T, T)."""
+    start, end = moment[:, 0], moment[:, 1]
+    inter = jnp.minimum(end[:, None], end) - jnp.maximum(start[:, None], start)
+    union = jnp.maximum(end[:, None], end) - jnp.minimum(start[:, None], start)
+    return jnp.maximum(inter, 0) / jnp.maximum(union, 1e-9)

@@ -1,0 +1,122 @@
+"""The network of MMN: sentences, moment maps, and the two joint spaces (spec mmn_vdi.md A2)."""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from vmr_jax.encoders.clip import ClipText, ClipTextConfig
+from vmr_jax.encoders.distilbert import DistilBert, DistilBertConfig
+from vmr_jax.encoders.transformer import layer_norm
+from vmr_jax.layers.map_convolution import MapConvolutions, symmetric_uniform
+from vmr_jax.layers.moment_map import Cells, moment_cells, pool_clips, span_max
+from vmr_jax.layers.normalize import l2_normalize
+from vmr_jax.layers.pooling import masked_mean
+from vmr_jax.types import Array, VideoBatch
+
+_SMALL = {"width": 64, "layers": 2, "heads": 4}
+
+
+class Joint(NamedTuple):
+    """Unit vectors in the spaces of the IoU scores and of the contrastive scores."""
+
+    iou: Array  # (B, P, D) cells or (T, D) queries, float32
+    contrastive: Array  # the same
+
+
+class MMN(nn.Module):
+    """Two Joints, of the cells and of the queries; the switches are those of configs/mmn.py."""
+
+    config: ConfigDict
+    video_dim: int  # F
+    vocabulary: int  # token ids are below it
+
+    def setup(self):
+        config = self.config
+        dtype = jnp.bfloat16 if config.precision == "bfloat16" else jnp.float32
+        sizes = text_sizes(config.text, self.vocabulary)
+        encoder = ClipText if config.text.encoder == "clip" else DistilBert
+        self.text_encoder = encoder(sizes, config.text.remat, dtype)
+        if config.text.encoder == "distilbert" or config.text.extra_ln:
+            self.text_norm = layer_norm(1e-5)
+        width = sizes.projection if config.text.encoder == "clip" else sizes.width
+        self.query_iou = _linear(width, config.joint_dim, dtype)
+        self.query_contrastive = _linear(width, config.joint_dim, dtype)
+        if config.video.conv:
+            self.video_fc = _linear(self.video_dim, config.dim, dtype)
+        self.map = MapConvolutions(
+            config.map.clips,
+            tuple(config.map.pooling_counts),
+            config.map.kernel,
+            config.map.layers,
+            config.dim,
+            form=config.map.form,
+            group_size=config.contrastive.group_size,
+            dtype=dtype,
+        )
+        self.cell_iou = _linear(config.dim, config.joint_dim, dtype)
+        self.cell_contrastive = _linear(config.dim, config.joint_dim, dtype)
+
+    def sentences(self, tokens: Array, mask: Array, key: Array | None = None) -> Array:
+        """The text encoder's feature of each query: (T, M), (T, M) -> (T, D) float32.
+
+        DistilBERT's is the mean over all real tokens, CLIP's stands at the end of text. Without a
+        key there is no dropout.
+        """
+        if self.config.text.encoder == "clip":
+            return self.text_encoder(tokens)
+        return masked_mean(self.text_encoder(tokens, mask, key), mask)
+
+    def queries(self, sentences: Array) -> Joint:
+        """Sentence features (T, D) -> Joint of (T, D)."""
+        if self.config.text.encoder == "distilbert" or self.config.text.extra_ln:
+            sentences = self.text_norm(sentences)
+        return _unit(self.query_iou(sentences), self.query_contrastive(sentences))
+
+    def maps(self, video: Array, weight: Array, train: bool) -> Joint:
+        """Binned videos (B, N, F), weights (B,) -> Joint of the valid cells, (B, P, D).
+
+        In training batch normalisation reads the videos of weight 1.
+        """
+        if self.config.video.conv:
+            video = nn.relu(self.video_fc(video))
+        clips = pool_clips(video, self.config.map.clips)
+        rows = self.map(span_max(clips, make_cells(self.config)), train, weight)
+        return _unit(self.cell_iou(rows), self.cell_contrastive(rows))
+
+    def __call__(
+        self, batch: VideoBatch, train: bool, key: Array | None = None
+    ) -> tuple[Joint, Joint]:
+        """The cells and the queries of a batch."""
+        sentences = self.sentences(batch.tokens, batch.token_mask, key)
+        return self.maps(batch.video, batch.weight, train), self.queries(sentences)
+
+
+def make_cells(config: ConfigDict) -> Cells:
+    """The valid cells of a config's map. Raises ValueError as `moment_cells` does."""
+    return moment_cells(config.map.clips, tuple(config.map.pooling_counts))
+
+
+def text_sizes(text: ConfigDict, vocabulary: int) -> ClipTextConfig | DistilBertConfig:
+    """The sizes of a config's text encoder, with a row for each of `vocabulary` token ids."""
+    if text.encoder == "clip":
+        sizes = ClipTextConfig(vocabulary=vocabulary)
+        small = _SMALL | {"projection": _SMALL["width"]}
+    else:
+        sizes, small = DistilBertConfig(vocabulary=vocabulary), _SMALL
+    return sizes._replace(**small) if text.size == "small" else sizes
+
+
+def _linear(inputs: int, features: int, dtype: Any) -> nn.Dense:
+    """A linear layer that starts as PyTorch's do: weights and bias uniform in +- inputs^-0.5."""
+
+    def init(key: Array, shape: tuple[int, ...], _: Any) -> Array:
+        return symmetric_uniform(key, shape, inputs**-0.5)
+
+    return nn.Dense(features, kernel_init=init, bias_init=init, dtype=dtype)
+
+
+def _unit(iou: Array, contrastive: Array) -> Joint:
+    """Both divided by their lengths, float32."""
+    return Joint(*(l2_normalize(x.astype(jnp.float32), 1e-12) for x in (iou, contrastive)))
