@@ -2,8 +2,8 @@
 
 The same mathematics as vmr_jax.models.eva with its default switches, module by module as the
 paper has them: every re-paired negative runs the whole network again, each joint vector j_k is
-built, each attention unit has its four products. `shared=True` computes Self1, proposals and
-Self2 once an item and repeats only Cross and the matching head, as the specification notes.
+built, each attention unit has its four products (`literal`); `shared` computes Self1, proposals
+and Self2 once an item and repeats only Cross and the matching head, as the specification notes.
 """
 
 import math
@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from ml_collections import ConfigDict
 
+FORMS = ("literal", "shared")
+NEGATIVES = 4
 _SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -28,22 +30,26 @@ class _Reverse(torch.autograd.Function):
         return -gradient
 
 
-class Eva:
+class Model:
     """The hybrid loss as a callable on (source, target) dicts of tensors."""
 
-    def __init__(self, params, config: ConfigDict, device: str, shared: bool = False):
+    def __init__(self, params, config: ConfigDict, device: str, form: str):
         self.params = _to_torch(params, device)
-        self.config, self.shared, self.training = config, shared, True
+        self.config, self.shared, self.training = config, form == "shared", True
 
-    def leaves(self) -> list[torch.Tensor]:
-        """All parameters."""
+    def parameters(self) -> list[torch.Tensor]:
+        """All of them."""
         return list(_leaves(self.params))
 
+    def gradients(self) -> dict:
+        """The gradients in the layout of the JAX parameters."""
+        return _gradients(self.params)
+
     def __call__(self, source: dict, target: dict, negatives) -> dict[str, torch.Tensor]:
-        """Each term's mean; `negatives` holds (query, video) indices for source and target."""
+        """Each term's mean; `negatives` (4, B): other queries and videos of source, of target."""
         weight = self.config.lambdas
-        target_views, weak = self._matching("weak", target, negatives[1])
-        source_views, bce = self._matching("full", source, negatives[0])
+        target_views, weak = self._matching("weak", target, negatives[2:])
+        source_views, bce = self._matching("full", source, negatives[:2])
         boundary = self._boundary(source_views, source)
         align = 0.0
         for stage in (0, 1):
@@ -160,7 +166,7 @@ class Eva:
         for at, name in enumerate(("start", "end")):
             logits = F.conv1d(similarity[:, None], p[name], padding=2)[:, 0]
             logits = logits.float().masked_fill(~v_mask, -1e10)
-            loss = loss + F.cross_entropy(logits, batch["span"][:, at])
+            loss = loss + F.cross_entropy(logits, batch["span"][:, at].long())
         return loss
 
     def _domain(self, pooled):
@@ -206,3 +212,9 @@ def _to_torch(params, device: str):
 def _leaves(tree):
     for value in tree.values():
         yield from _leaves(value) if isinstance(value, dict) else (value,)
+
+
+def _gradients(tree):
+    if isinstance(tree, dict):
+        return {name: _gradients(value) for name, value in tree.items()}
+    return tree.grad.cpu().numpy().T

@@ -14,7 +14,7 @@ def machine() -> dict:
     return {
         "device": f"{device.platform} {device.device_kind}",
         "devices": jax.device_count(),
-        "cores": os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0)),
         "processor": platform.processor() or platform.machine(),
         "jax": jax.__version__,
     }
