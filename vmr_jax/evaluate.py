@@ -64,8 +64,8 @@ class Run(NamedTuple):
 def open_run(config: ConfigDict | None, directory: Path) -> Run:
     """Restore the best checkpoint of a checkpoints directory on this machine's devices.
 
-    The system comes from the checkpoint; the data too, or from `config` if there is one. Raises
-    as `reported_domain` and `Checkpoints` do.
+    The system comes from the checkpoint; the data too, or from `config` if there is one, which
+    may also say where the tokeniser is now. Raises as `reported_domain` and `Checkpoints` do.
     """
     checkpoints = Checkpoints(directory, best=SELECTION_METRIC, read_only=True)
     step = checkpoints.best_step()
@@ -73,6 +73,8 @@ def open_run(config: ConfigDict | None, directory: Path) -> Run:
     trained = ConfigDict(meta["config"])
     for name in _OF_THE_DATA if config is not None else ():
         trained[name] = config[name]
+    if config is not None and "text" in trained and "text" in config:
+        trained.text.tokenizer = config.text.tokenizer or trained.text.tokenizer
     dataset = open_dataset(trained.target, trained.data_dir)
     domain = reported_domain(trained, dataset, meta["specs"][models.domains(trained)[-1]])
     system = models.make(trained, {role: domain.spec for role in models.domains(trained)})
@@ -96,7 +98,7 @@ def reported_domain(config: ConfigDict, dataset: Dataset, trained: Mapping[str, 
             "'official' or 'any'"
         )
     split = config.target.eval_split
-    domain = evaluation_domain(config.target, dataset, split, config.seed)
+    domain = evaluation_domain(config, dataset, split)
     hidden = [
         query
         for query, moments in zip(domain.table.query_id, domain.moments, strict=True)

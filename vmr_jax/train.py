@@ -56,7 +56,7 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     evaluated = open_dataset(config.target, config.data_dir)
     reported = reported_domain(config, evaluated, list(specs.values())[-1]._asdict())
     if split:
-        chooser = evaluation_domain(config.target, evaluated, split, config.seed)
+        chooser = evaluation_domain(config, evaluated, split)
     meta = claim_workdir(workdir, config, {role: d.dataset for role, d in domains.items()})
     meta |= {
         "selected_by": split or "last epoch",
@@ -193,7 +193,8 @@ def record(log: RunLog, pending: tuple[int, dict] | None) -> None:
     step = begin + len(finite)
     means = {name: float(values.mean()) for name, values in metrics.items()}
     log.write(step, {f"train/{name}": value for name, value in means.items()})
-    log.progress(step, {name: value for name, value in means.items() if name != "grad_norm"})
+    alone = [n for n, value in means.items() if n != "loss" and value == means["loss"]]
+    log.progress(step, {n: v for n, v in means.items() if n not in (*alone, "grad_norm")})
 
 
 def _adopt(system, params, restore: str):
@@ -223,8 +224,14 @@ def _describe(config, domains, parameters: int, last_step: int, console: Console
                 f"  {domain.cut_queries:,} queries are longer than max_words="
                 f"{domain.spec.max_words}: their last words are left out"
             )
+        if domain.unknown_words:
+            console.print(
+                f"  {domain.unknown_words:,} words are not in the text encoder's vocabulary: they "
+                "are read as unknown"
+            )
     console.print(
         f"{config.system}: {parameters:,} parameters, {last_step:,} steps of {config.batch_size} "
-        f"{models.form(config)} a domain on {jax.device_count()} {jax.default_backend()} "
+        f"{models.form(config)}{' a domain' * (len(domains) > 1)} on {jax.device_count()} "
+        f"{jax.default_backend()} "
         f"device{'s' * (jax.device_count() > 1)}, {config.precision}"
     )

@@ -7,6 +7,7 @@ from configs.common import domain as domain_block
 from vmr_jax.data import pipeline, resident
 from vmr_jax.data.pairs import PairIndex, VideoIndex, make_domain
 from vmr_jax.data.tables import Dataset, MomentTable, VideoTable
+from vmr_jax.data.tokens import encode_sentences
 from vmr_jax.runtime.mesh import make_mesh
 
 RNG = np.random.default_rng(0)
@@ -116,6 +117,39 @@ def test_a_batch_of_videos_has_each_query_with_its_video():
     assert streamed.token_mask.sum(1).tolist() == [4, 1, 2, 4]
     np.testing.assert_array_equal(streamed.moment, domain.pairs.moment[[2, 3, 1, 0]])
     np.testing.assert_array_equal(streamed.video[0], domain.features(1))
+
+
+TEXT = ConfigDict({"encoder": "clip", "size": "small", "weights": "", "tokenizer": ""})
+
+
+def speaking(*sentences):
+    """The toy without word vectors, and with these sentences."""
+    toy = dataset()
+    table = toy.splits["train"]._replace(sentence=sentences)
+    return toy._replace(splits={"train": table}, vectors=np.zeros((9, 0), np.float32))
+
+
+def test_with_a_text_encoder_the_words_are_its_tokens():
+    toy = speaking("the man opens the door", "a zebra", "the box", "man")
+    domain = make_domain(toy, "train", settings(max_words=5), text=TEXT)
+    assert domain.pairs.vectors is None and domain.spec.word_dim == 0
+    assert domain.pairs.num_words.tolist() == [5, 4, 4, 3]
+    assert (domain.cut_queries, domain.unknown_words) == (1, 2)
+    tokens = encode_sentences(TEXT, domain.table.sentence, 5)
+    np.testing.assert_array_equal(domain.pairs.words, tokens.ids)
+    index = VideoIndex(
+        video=np.array([1, 0], np.int32),
+        weight=np.ones(2, np.float32),
+        query=np.array([2, 0, 3, 1], np.int32),
+        owner=np.array([0, 0, 1, 1], np.int32),
+        query_weight=np.ones(4, np.float32),
+    )
+    streamed = pipeline.read_batch(domain, index)
+    gathered = jax.jit(resident.gather_batch)(resident.load_tables(domain, make_mesh()), index)
+    for name, left, right in zip(streamed._fields, streamed, gathered, strict=True):
+        np.testing.assert_array_equal(np.asarray(left, right.dtype), right, err_msg=name)
+    np.testing.assert_array_equal(streamed.tokens, tokens.ids[[2, 0, 3, 1]])
+    np.testing.assert_array_equal(streamed.token_mask, tokens.mask[[2, 0, 3, 1]])
 
 
 def test_a_split_that_hides_its_videos_is_refused():

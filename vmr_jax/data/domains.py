@@ -31,17 +31,22 @@ def training_domains(config: ConfigDict, roles: Sequence[str]) -> dict[str, Doma
         rows = None
         if role == "target" and config.select == HOLDOUT:
             rows = np.flatnonzero(~_held_out(dataset, settings.train_split, config.seed))
-        domains[role] = make_domain(dataset, settings.train_split, settings, rows)
+        text = config.get("text")
+        domains[role] = make_domain(dataset, settings.train_split, settings, rows, text)
     return domains
 
 
-def evaluation_domain(settings: ConfigDict, dataset: Dataset, split: str, seed: int) -> Domain:
-    """A split for prediction: boundaries hidden from the batch; `holdout` is a part of train."""
-    settings = ConfigDict(settings.to_dict() | {"labels": False})
-    if split != HOLDOUT:
-        return make_domain(dataset, split, settings)
-    rows = np.flatnonzero(_held_out(dataset, settings.train_split, seed))
-    return make_domain(dataset, settings.train_split, settings, rows)
+def evaluation_domain(config: ConfigDict, dataset: Dataset, split: str) -> Domain:
+    """A split of the target for prediction: boundaries hidden from the batch.
+
+    `holdout` is a part of the training split.
+    """
+    settings = ConfigDict(config.target.to_dict() | {"labels": False})
+    rows = None
+    if split == HOLDOUT:
+        split = settings.train_split
+        rows = np.flatnonzero(_held_out(dataset, split, config.seed))
+    return make_domain(dataset, split, settings, rows, config.get("text"))
 
 
 def selection_split(config: ConfigDict) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 
 from vmr_jax.data import clips
 from vmr_jax.data.tables import Dataset, MomentTable
+from vmr_jax.data.words import read_words
 from vmr_jax.types import Batch, DataSpec, VideoBatch
 
 _SHOWN = 5  # ids listed in a message
@@ -21,7 +22,7 @@ class Pairs(NamedTuple):
     span: Any  # (Q, 2) int32 inclusive clips; -1 where hidden
     num_clips: Any  # (V,) int32
     duration: Any  # (V,) float32 seconds
-    vectors: Any  # (W, E) float32
+    vectors: Any  # (W, E) float32; None where the words are token ids
 
 
 class PairIndex(NamedTuple):
@@ -52,6 +53,7 @@ class Domain(NamedTuple):
     spec: DataSpec
     sampling: str
     cut_queries: int  # queries longer than max_words, whose last words are left out
+    unknown_words: int  # tokens for words that the text encoder's vocabulary lacks
 
     def features(self, row: int) -> np.ndarray:
         """The sampled clips (num_clips, F) float16 of one video."""
@@ -60,16 +62,22 @@ class Domain(NamedTuple):
 
 
 def make_domain(
-    dataset: Dataset, split: str, settings: Any, rows: np.ndarray | None = None
+    dataset: Dataset,
+    split: str,
+    settings: Any,
+    rows: np.ndarray | None = None,
+    text: Any = None,
 ) -> Domain:
     """The pairs of `split` under a config's domain block; `rows` keeps only some queries.
 
-    Where a query has several annotators, its training moment is the one that agrees most with
-    the others.
+    With a config's `text` block the words are its encoder's token ids, else rows of the prepared
+    word vectors. Where a query has several annotators, its training moment is the one that agrees
+    most with the others.
 
     Raises:
         ValueError: the split is not known, is empty, or hides its videos; `settings.labels` is set
-            and a query has no moment; or the dataset has no word vectors.
+            and a query has no moment; or there is no `text` and the dataset has no word vectors.
+        FileNotFoundError, ValueError: as `tokens.make_tokenizer`.
     """
     if split not in dataset.splits:
         raise ValueError(
@@ -85,43 +93,42 @@ def make_domain(
             f"split {split!r} of dataset {dataset.name} hides which video a query is about: "
             "moments cannot be retrieved from a given video"
         )
-    if not dataset.vectors.shape[1]:
-        raise ValueError(
-            f"dataset {dataset.name} was prepared without word vectors: prepare it again with "
-            "`vmr prepare ... --glove FILE --overwrite`"
-        )
+    words = read_words(dataset, table, settings.max_words, text)
     video_row, video = np.unique(table.video, return_inverse=True)
     duration = dataset.videos.duration[video_row]
     num_clips = clips.num_sampled(
         dataset.videos.num_clips[video_row], settings.max_clips, settings.clip_sampling
     )
-    num_words = np.minimum(table.num_words, settings.max_words)
-    words = np.zeros((len(video), settings.max_words), np.int32)
-    width = min(settings.max_words, table.words.shape[1])
-    words[:, :width] = table.words[:, :width]
     moment = np.full((len(video), 2), np.nan, np.float32)
     if settings.labels:
         _refuse_unlabelled(table, split, dataset.name)
         moment = np.stack([_agreed(marked) for marked in table.moments])
     pairs = Pairs(
         video=video.astype(np.int32),
-        words=words,
-        num_words=num_words.astype(np.int32),
+        words=words.ids,
+        num_words=words.count,
         moment=moment,
         span=clips.moment_to_span(moment, duration[video], num_clips[video]),
         num_clips=num_clips,
         duration=duration.astype(np.float32),
-        vectors=dataset.vectors,
+        vectors=words.vectors,
     )
     spec = DataSpec(
         video_dim=dataset.videos.feature_dim,
-        word_dim=dataset.vectors.shape[1],
+        word_dim=0 if words.vectors is None else words.vectors.shape[1],
         max_clips=settings.max_clips,
         max_words=settings.max_words,
     )
-    cut = int((table.num_words > settings.max_words).sum())
     return Domain(
-        pairs, video_row, table.moments, table, dataset, spec, settings.clip_sampling, cut
+        pairs=pairs,
+        video_row=video_row,
+        moments=table.moments,
+        table=table,
+        dataset=dataset,
+        spec=spec,
+        sampling=settings.clip_sampling,
+        cut_queries=words.cut,
+        unknown_words=words.unknown,
     )
 
 

@@ -45,7 +45,7 @@ def open_split(checkpoint: str | Path, split: str = "", data_dir: str | Path = "
         )
     if split:
         run.config.target.eval_split = split
-        domain = evaluation_domain(run.config.target, run.domain.dataset, split, run.config.seed)
+        domain = evaluation_domain(run.config, run.domain.dataset, split)
         run = run._replace(domain=domain)
     return run
 

@@ -1,0 +1,100 @@
+"""Runs of a system that reads token ids: both data paths, resuming, evaluating a checkpoint."""
+
+import io
+import json
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from configs import common
+from vmr_jax import evaluate, models, train
+from vmr_jax.data.tokens import vocabulary_size
+from vmr_jax.types import Losses, Moments, System
+
+CONSOLE = Console(quiet=True)
+
+
+def get_config(data_dir, **changes) -> ConfigDict:
+    config = common.run()
+    config.system = "words"
+    config.target = common.domain("toy_target", labels=True)
+    config.text = ConfigDict({"encoder": "clip", "size": "small", "weights": "", "tokenizer": ""})
+    settings = {
+        "data_dir": str(data_dir),
+        "epochs": 2,
+        "batch_size": 8,
+        "eval.batch_size": 8,
+        "data.threads": 2,
+        "data.prefetch": 2,
+        "target.max_clips": 12,
+        "target.max_words": 7,
+    }
+    config.update_from_flattened_dict(settings | changes)
+    return config.lock()
+
+
+def make(config, specs) -> System:
+    """Start and end of a moment as shares of the video, from the mean of its words' rows."""
+    size = vocabulary_size(config.text)
+
+    def init(key, batch):
+        return {"rows": 0.1 * jax.random.normal(key, (size, 2))}
+
+    def shares(params, batch):
+        rows = params["rows"][batch.tokens] * batch.token_mask[..., None]
+        return jax.nn.sigmoid(rows.sum(1) / batch.token_mask.sum(1, keepdims=True))
+
+    def loss(params, batch, key, progress):
+        seconds = shares(params, batch) * batch.duration[batch.owner][:, None]
+        gap = jnp.square(seconds - batch.moment).sum(1)
+        return Losses({"gap": ((gap * batch.query_weight).sum(), batch.query_weight.sum())}, {})
+
+    def predict(params, batch):
+        seconds = shares(params, batch) * batch.duration[batch.owner][:, None]
+        start, end = seconds.min(1, keepdims=True), seconds.max(1, keepdims=True)
+        return Moments(start, end, jnp.ones_like(start))
+
+    return System(("target",), init, loss, predict)
+
+
+@pytest.fixture(autouse=True)
+def words(monkeypatch):
+    """Makes the system known under its name."""
+    module = SimpleNamespace(make=make, domains=lambda config: ("target",), FORM="videos")
+    monkeypatch.setattr(models, "_module", lambda config: module)
+
+
+def losses_of(workdir):
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line).get("train/loss") for line in lines]
+
+
+def test_both_paths_train_alike_and_the_checkpoint_is_evaluated(toy_data, tmp_path):
+    console = Console(file=io.StringIO(), width=200)
+    report = train.train(get_config(toy_data), tmp_path / "device", "", console)
+    said = console.file.getvalue()
+    assert "words are not in the text encoder's vocabulary: they are read as unknown" in said
+    assert "queries are longer than max_words=7: their last words are left out" in said
+    streamed = get_config(toy_data, **{"data.residency": "host"})
+    again = train.train(streamed, tmp_path / "host", "", CONSOLE)
+    np.testing.assert_allclose(
+        losses_of(tmp_path / "device"), losses_of(tmp_path / "host"), rtol=1e-6
+    )
+    assert again["model"] == report["model"]
+    alone = evaluate.evaluate_checkpoint(None, str(tmp_path / "device"), "", CONSOLE)
+    given = evaluate.evaluate_checkpoint(
+        get_config(toy_data), str(tmp_path / "device"), "", CONSOLE
+    )
+    assert alone["model"] == given["model"] == report["model"]
+
+
+def test_the_config_says_where_the_tokeniser_is_now(toy_data, tmp_path):
+    train.train(get_config(toy_data), tmp_path / "run", "", CONSOLE)
+    moved = get_config(toy_data, **{"text.tokenizer": "elsewhere"})
+    run = evaluate.open_run(moved, tmp_path / "run" / "checkpoints")
+    assert run.config.text.tokenizer == "elsewhere" and run.config.text.size == "small"

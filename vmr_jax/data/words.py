@@ -1,0 +1,43 @@
+"""The words of a split's queries: rows of the prepared word vectors, or token ids."""
+
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from vmr_jax.data.tables import Dataset, MomentTable
+from vmr_jax.data.tokens import encode_sentences
+
+
+class Words(NamedTuple):
+    """The words of Q queries; without `vectors` the ids are a text encoder's."""
+
+    ids: np.ndarray  # (Q, M) int32, zero padded
+    count: np.ndarray  # (Q,) int32
+    vectors: np.ndarray | None  # (W, E) float32, of which the ids are rows
+    cut: int  # queries longer than M, whose last words are left out
+    unknown: int  # tokens for words that the text encoder's vocabulary lacks
+
+
+def read_words(
+    dataset: Dataset, table: MomentTable, max_words: int, text: ConfigDict | None
+) -> Words:
+    """The words of a split of the dataset, as token ids where a config has a `text` block.
+
+    Raises ValueError without `text` where the dataset has no word vectors, and otherwise as
+    `tokens.make_tokenizer`.
+    """
+    if text is not None:
+        tokens = encode_sentences(text, table.sentence, max_words)
+        count = tokens.mask.sum(axis=1).astype(np.int32)
+        return Words(tokens.ids, count, None, tokens.cut, tokens.unknown)
+    if not dataset.vectors.shape[1]:
+        raise ValueError(
+            f"dataset {dataset.name} was prepared without word vectors: prepare it again with "
+            "`vmr prepare ... --glove FILE --overwrite`"
+        )
+    ids = np.zeros((len(table.words), max_words), np.int32)
+    width = min(max_words, table.words.shape[1])
+    ids[:, :width] = table.words[:, :width]
+    count = np.minimum(table.num_words, max_words).astype(np.int32)
+    return Words(ids, count, dataset.vectors, int((table.num_words > max_words).sum()), 0)
