@@ -72,7 +72,9 @@ def domain(dataset: str, labels: bool) -> ConfigDict:
         "train_split": "train",
         "select_split": "",  # the split that may choose a checkpoint; "" = there is none
         "eval_split": "test",
-        "clip_sampling": "native_capped",  # native_capped | uniform (EVA A17)
+        # native_capped | uniform (EVA A17) | rounded_bins (MMN's: max_clips bins a video)
+        "clip_sampling": "native_capped",
+        "l2norm": False,  # each native frame is brought to length 1 before the sampling
         "max_clips": 128,
         "max_words": 20,
         "windows": (8, 16, 32, 64),

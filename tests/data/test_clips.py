@@ -1,7 +1,18 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from vmr_jax.data.clips import moment_to_span, num_sampled, sample_clips
+from vmr_jax.data.clips import (
+    bin_frames,
+    moment_to_span,
+    normalize_frames,
+    num_sampled,
+    sample_clips,
+)
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "mmn.json").read_text())
 
 
 def slow_sample(features, max_clips, sampling):
@@ -29,8 +40,49 @@ def test_matches_the_formula(sampling, length):
 
 
 def test_unknown_sampling_names_the_known():
-    with pytest.raises(ValueError, match=r"clip_sampling is 'mean'.*native_capped.*uniform"):
+    with pytest.raises(
+        ValueError, match=r"clip_sampling is 'mean'.*native_capped.*uniform.*rounded_bins"
+    ):
         sample_clips(np.zeros((3, 2)), 2, "mean")
+
+
+def golden_frames():
+    spec = GOLDEN["inputs"]["src"]
+    n = np.arange(np.prod(spec["shape"])) + 1
+    frames = spec["offset"] + spec["scale"] * np.sin(spec["freq"] * n)
+    return frames.reshape(spec["shape"]).astype(np.float32)
+
+
+@pytest.mark.parametrize(("count", "name"), [(10, "raw_n10_to_4"), (3, "raw_n3_to_4")])
+def test_golden_binning(count, name):
+    binned = bin_frames(golden_frames()[:count], 4)
+    np.testing.assert_allclose(binned, GOLDEN["outputs"]["binning"][name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 16, 17, 40])
+def test_binning_is_the_loop(count):
+    frames = np.random.default_rng(0).standard_normal((count, 3)).astype(np.float32)
+    edges = [min(round(i * count / 16), count - 1) for i in range(17)]
+    expected = [
+        frames[a:b].mean(0) if a < b else frames[a]
+        for a, b in zip(edges[:-1], edges[1:], strict=True)
+    ]
+    np.testing.assert_allclose(bin_frames(frames, 16), expected, rtol=1e-5, atol=1e-6)
+    assert num_sampled(np.array([count]), 16, "rounded_bins") == [16]
+    half = sample_clips(frames.astype(np.float16), 16, "rounded_bins")
+    assert half.dtype == np.float16
+    np.testing.assert_allclose(half, expected, atol=3e-3)
+
+
+def test_binning_needs_frames():
+    with pytest.raises(ValueError, match="a video without frames cannot be put into 4 bins"):
+        bin_frames(np.zeros((0, 3), np.float32), 4)
+
+
+def test_frames_are_brought_to_length_one():
+    frames = np.array([[3e4, 4e4], [0, 0], [1e-3, 0]], np.float16)  # beyond float16 when squared
+    assert normalize_frames(frames).dtype == np.float32
+    np.testing.assert_allclose(normalize_frames(frames), [[0.6, 0.8], [0, 0], [1, 0]], atol=1e-3)
 
 
 def test_span_of_a_moment():

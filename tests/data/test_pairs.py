@@ -87,9 +87,10 @@ def test_unknown_split_names_the_known():
         make_domain(dataset(), "val", settings())
 
 
-@pytest.mark.parametrize("sampling", ["native_capped", "uniform"])
-def test_both_paths_give_the_same_batch(sampling):
-    domain = make_domain(dataset(), "train", settings(clip_sampling=sampling))
+@pytest.mark.parametrize("l2norm", [False, True])
+@pytest.mark.parametrize("sampling", ["native_capped", "uniform", "rounded_bins"])
+def test_both_paths_give_the_same_batch(sampling, l2norm):
+    domain = make_domain(dataset(), "train", settings(clip_sampling=sampling, l2norm=l2norm))
     rows, weight = np.array([3, 0, 1, 2], np.int32), np.array([1, 1, 0, 1], np.float32)
     streamed = pipeline.read_batch(domain, PairIndex(rows, weight))
     tables = resident.load_tables(domain, make_mesh())
@@ -98,6 +99,18 @@ def test_both_paths_give_the_same_batch(sampling):
         np.testing.assert_array_equal(np.asarray(left, right.dtype), right, err_msg=name)
     assert not streamed.video[~streamed.video_mask].any()
     assert not streamed.query[~streamed.query_mask].any()
+
+
+def test_frames_are_normalised_before_they_are_binned():
+    domain = make_domain(dataset(), "train", settings(clip_sampling="rounded_bins", l2norm=True))
+    assert domain.pairs.num_clips.tolist() == [5, 5]
+    for row, native in enumerate((FEATURES[0], FEATURES[2])):
+        frames = native.astype(np.float64)
+        frames /= np.sqrt((frames**2).sum(axis=1, keepdims=True))
+        edges = [min(round(i * len(frames) / 5), len(frames) - 1) for i in range(6)]
+        bins = [frames[a : max(b, a + 1)].mean(0) for a, b in zip(edges, edges[1:], strict=False)]
+        assert domain.features(row).dtype == np.float16
+        np.testing.assert_allclose(domain.features(row), bins, atol=1e-3)
 
 
 def test_a_batch_of_videos_has_each_query_with_its_video():

@@ -10,7 +10,6 @@ from jax.test_util import check_grads
 
 from vmr_jax.data.datasets import read_annotations
 from vmr_jax.layers.moment_map import (
-    bin_frames,
     cell_iou,
     cell_seconds,
     moment_cells,
@@ -74,28 +73,6 @@ def test_golden_iou():
     iou = cell_iou(cells, jnp.array([case["moments"][0]]), jnp.array(case["duration"][:1]))
     expected = np.array(OUTPUTS["c_iou_loss"]["low_iou"]["iou2d_sentence0"])
     np.testing.assert_allclose(iou[0, 0], expected[cells.row, cells.column], rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(("count", "name"), [(10, "raw_n10_to_4"), (3, "raw_n3_to_4")])
-def test_golden_binning(count, name):
-    binned = bin_frames(_input("src")[:count], 4)
-    np.testing.assert_allclose(binned, OUTPUTS["binning"][name], rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 16, 17, 40])
-def test_binning_is_the_loop(count):
-    frames = np.random.default_rng(0).standard_normal((count, 3)).astype(np.float32)
-    edges = [min(round(i * count / 16), count - 1) for i in range(17)]
-    expected = [
-        frames[a:b].mean(0) if a < b else frames[a]
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
-    ]
-    np.testing.assert_allclose(bin_frames(frames, 16), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_binning_needs_frames():
-    with pytest.raises(ValueError, match="a video without frames cannot be put into 4 bins"):
-        bin_frames(np.zeros((0, 3), np.float32), 4)
 
 
 def test_golden_clips_and_map():

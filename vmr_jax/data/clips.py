@@ -1,28 +1,31 @@
-"""A video's native features -> at most N clips, and moments -> clip indices (EVA A17)."""
+"""A video's native features -> at most N clips, and moments -> clip indices."""
 
 import numpy as np
 
-SAMPLINGS = ("native_capped", "uniform")
+SAMPLINGS = ("native_capped", "uniform", "rounded_bins")
 
 
 def num_sampled(native: np.ndarray, max_clips: int, sampling: str) -> np.ndarray:
     """Number of clips that videos of `native` length (V,) keep, int32 (V,)."""
     _check(sampling)
     native = np.asarray(native, np.int32)
-    return (
-        np.full_like(native, max_clips) if sampling == "uniform" else np.minimum(native, max_clips)
-    )
+    if sampling == "native_capped":
+        return np.minimum(native, max_clips)
+    return np.full_like(native, max_clips)
 
 
 def sample_clips(features: np.ndarray, max_clips: int, sampling: str) -> np.ndarray:
     """Mean-pool (n, F) features down to N = max_clips bins; shorter videos keep their clips.
 
-    Clip i is the mean of steps floor(i n / N) ... floor((i + 1) n / N) - 1. With `uniform` a
-    shorter video is stretched by the same bins, an empty one taking step floor(i n / N).
+    Clip i is the mean of steps floor(i n / N) ... floor((i + 1) n / N) - 1 (EVA A17). With
+    `uniform` a shorter video is stretched by the same bins, an empty one taking step
+    floor(i n / N). With `rounded_bins` the bins are those of `bin_frames`, for every length.
     The result has the dtype of `features`.
     """
     _check(sampling)
     length = len(features)
+    if sampling == "rounded_bins":
+        return bin_frames(features, max_clips).astype(features.dtype)
     if length == max_clips or (length < max_clips and sampling == "native_capped"):
         return features
     edges = np.arange(max_clips + 1) * length // max_clips
@@ -30,6 +33,29 @@ def sample_clips(features: np.ndarray, max_clips: int, sampling: str) -> np.ndar
         return features[edges[:-1]]
     sums = np.add.reduceat(features.astype(np.float32), edges[:-1], axis=0)
     return (sums / np.diff(edges)[:, None]).astype(features.dtype)
+
+
+def bin_frames(features: np.ndarray, bins: int) -> np.ndarray:
+    """Mean of the frames of each bin, on the host: (n, F) -> (bins, F) float32.
+
+    Bin i is [e_i, e_i+1) with e_i = min(round(i n / bins), n - 1), halves to even; an empty bin
+    is frame e_i. So the last frame is dropped where n > bins, as in the public code (spec A1).
+    Raises ValueError without frames.
+    """
+    if len(features) == 0:
+        raise ValueError(f"a video without frames cannot be put into {bins} bins")
+    count = len(features)
+    edges = np.minimum(np.round(np.arange(bins + 1) * count / bins).astype(int), count - 1)
+    used = features[: max(edges[-1], edges[-2] + 1)].astype(np.float32)
+    sums = np.add.reduceat(used, edges[:-1], axis=0)
+    return sums / np.maximum(np.diff(edges), 1).astype(np.float32)[:, None]
+
+
+def normalize_frames(features: np.ndarray) -> np.ndarray:
+    """Each frame (n, F) at length 1 as float32; a zero frame stays zero (MMN, spec A1)."""
+    frames = features.astype(np.float32)
+    length = np.linalg.norm(frames, axis=1, keepdims=True)
+    return frames / np.maximum(length, np.finfo(np.float32).tiny)
 
 
 def moment_to_span(moment: np.ndarray, duration: np.ndarray, num_clips: np.ndarray) -> np.ndarray:

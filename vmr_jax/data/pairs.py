@@ -52,13 +52,17 @@ class Domain(NamedTuple):
     dataset: Dataset
     spec: DataSpec
     sampling: str
+    l2norm: bool  # each native frame at length 1 before the sampling
     cut_queries: int  # queries longer than max_words, whose last words are left out
     unknown_words: int  # tokens for words that the text encoder's vocabulary lacks
 
     def features(self, row: int) -> np.ndarray:
         """The sampled clips (num_clips, F) float16 of one video."""
-        native = self.dataset.videos.features(int(self.video_row[row]))
-        return clips.sample_clips(native, self.spec.max_clips, self.sampling)
+        frames = self.dataset.videos.features(int(self.video_row[row]))
+        if self.l2norm:
+            frames = clips.normalize_frames(frames)
+        sampled = clips.sample_clips(frames, self.spec.max_clips, self.sampling)
+        return sampled.astype(np.float16)
 
 
 def make_domain(
@@ -127,6 +131,7 @@ def make_domain(
         dataset=dataset,
         spec=spec,
         sampling=settings.clip_sampling,
+        l2norm=settings.get("l2norm", False),  # checkpoints of older versions have no such key
         cut_queries=words.cut,
         unknown_words=words.unknown,
     )

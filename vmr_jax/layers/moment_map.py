@@ -65,22 +65,6 @@ def cell_iou(cells: Cells, moment: Array, duration: Array) -> Array:
     return jnp.maximum(inter, 0) / union
 
 
-def bin_frames(features: np.ndarray, bins: int) -> np.ndarray:
-    """Mean of the frames of each bin, on the host: (n, F) -> (bins, F) float32.
-
-    Bin i is [e_i, e_i+1) with e_i = min(round(i n / bins), n - 1), halves to even; an empty bin
-    is frame e_i. So the last frame is dropped where n > bins, as in the public code (spec A1).
-    Raises ValueError without frames.
-    """
-    if len(features) == 0:
-        raise ValueError(f"a video without frames cannot be put into {bins} bins")
-    count = len(features)
-    edges = np.minimum(np.round(np.arange(bins + 1) * count / bins).astype(int), count - 1)
-    used = features[: max(edges[-1], edges[-2] + 1)].astype(np.float32)
-    sums = np.add.reduceat(used, edges[:-1], axis=0)
-    return sums / np.maximum(np.diff(edges), 1).astype(np.float32)[:, None]
-
-
 def pool_clips(video: Array, clips: int) -> Array:
     """Mean of each N_pre / N steps: (B, N_pre, D) -> (B, N, D).
 
