@@ -7,10 +7,14 @@ def unit(x):
     return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-8)
 
 
+def terms(p, x, y):
+    """What each row of y adds to E(x_n, Y)."""
+    return np.tanh((x @ p["first"]) @ (y @ p["second"]).T)
+
+
 def alignment(p, x, y, reduce):
     """E(x_n, Y) of Eq. 7 for each row of x."""
-    terms = np.tanh((x @ p["first"]) @ (y @ p["second"]).T)
-    return getattr(terms, reduce)(axis=1)
+    return getattr(terms(p, x, y), reduce)(axis=1)
 
 
 def attend(p, x, y, config):

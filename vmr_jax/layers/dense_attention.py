@@ -24,19 +24,23 @@ class Alignment(nn.Module):
     kernel_init: Callable = nn.initializers.xavier_uniform()
     dtype: Any = jnp.float32
 
-    @nn.compact
-    def __call__(self, x: Array, y: Array, y_mask: Array) -> Array:
-        """(B, N, D), (B, M, D), (B, M) -> (B, N) float32; rows of y off the mask do not count."""
+    def setup(self):
         square = (self.dim, self.dim)
-        first = self.param("first", self.kernel_init, square)
-        second = self.param("second", self.kernel_init, square)
-        kernel = (first @ second.T).astype(self.dtype)
+        self.first = self.param("first", self.kernel_init, square)
+        self.second = self.param("second", self.kernel_init, square)
+
+    def terms(self, x: Array, y: Array) -> Array:
+        """tanh((W_1 x_n) . (W_2 y_m)): (B, N, D), (B, M, D) -> (B, N, M) float32."""
+        kernel = (self.first @ self.second.T).astype(self.dtype)
         if x.shape[1] < y.shape[1]:
             x = x @ kernel
         else:
             y = y @ kernel.T
-        score = jnp.einsum("bnd,bmd->bnm", x, y, preferred_element_type=jnp.float32)
-        total = jnp.einsum("bnm,bm->bn", jnp.tanh(score), y_mask.astype(jnp.float32))
+        return jnp.tanh(jnp.einsum("bnd,bmd->bnm", x, y, preferred_element_type=jnp.float32))
+
+    def __call__(self, x: Array, y: Array, y_mask: Array) -> Array:
+        """(B, N, D), (B, M, D), (B, M) -> (B, N) float32; rows of y off the mask do not count."""
+        total = jnp.einsum("bnm,bm->bn", self.terms(x, y), y_mask.astype(jnp.float32))
         if self.reduce == "mean":
             total /= jnp.maximum(y_mask.sum(axis=-1, keepdims=True), 1)
         return total

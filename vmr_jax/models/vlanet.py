@@ -136,7 +136,11 @@ def _window_scores(config: ConfigDict, aligned: Aligned, valid: Array, max_words
 
 
 def _attention(network: VLANet, config: ConfigDict, params: Params, batch: Batch) -> AttentionMap:
-    """The rows of the cascade by their strength, and V Q^T of its outputs (paper, Fig. 5 and 6)."""
+    """The rows of the cascade by their strength, and what each word adds to their alignment.
+
+    After the paper's Fig. 5 and 6. The paper's map of words is the outer product V Q^T of the
+    outputs, whose sign means nothing without W_1 and W_2; here it is the terms of Eq. 13's E.
+    """
     aligned = network.apply({"params": params}, batch)
     start, end, _ = group_spans(make_groups(config, batch.video.shape[1]), batch.num_clips)
     if config.surrogate:
@@ -145,7 +149,5 @@ def _attention(network: VLANet, config: ConfigDict, params: Params, batch: Batch
             jnp.sum(jnp.where(aligned.chosen, x.reshape(shape), 0), axis=-1) for x in (start, end)
         )
     start, end = spans_to_seconds(start, end, batch.num_clips, batch.duration)
-    words = jnp.einsum(
-        "brd,bmd->brm", aligned.video, aligned.query, preferred_element_type=jnp.float32
-    )
+    words = network.apply({"params": params}, aligned, method="word_terms")
     return AttentionMap(start, end, jnp.isfinite(aligned.strength), aligned.strength, words)

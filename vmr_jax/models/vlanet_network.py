@@ -56,9 +56,8 @@ class VLANet(nn.Module):
         self.gru = GRU(config.dim, **common)
         self.query_fc = nn.Dense(config.dim, **common)
         self.video_fc = nn.Dense(config.dim, **common)
-        self.steps = ("v2v", "q2q") * config.self_attn + tuple(
-            config.cascade
-        ) * config.cascade_repeat * config.cross_attn
+        cross = tuple(config.cascade) * config.cascade_repeat
+        self.steps = ("v2v", "q2q") * config.self_attn + cross * config.cross_attn
         share = config.attn.share_weights
 
         def alignment() -> Alignment:
@@ -148,6 +147,10 @@ class VLANet(nn.Module):
     def similarity(self, compact: Array, words: Array, query_mask: Array) -> Array:
         """c of Eq. 13: v_comp (B, D), (B, M, D), (B, M) -> (B,) float32."""
         return self.final(compact[:, None], words, query_mask)[:, 0]
+
+    def word_terms(self, aligned: Aligned) -> Array:
+        """What each word adds to the alignment of each final row (Eq. 7): (B, R, M) float32."""
+        return self.final.terms(aligned.video, aligned.query)
 
     def __call__(self, batch: Batch) -> Aligned:
         """Every pair of a batch."""
