@@ -27,6 +27,14 @@ def prepare(
     drop_missing: Annotated[
         bool, typer.Option("--drop-missing", help="Leave videos without features out.")
     ] = False,
+    noun_chunks: Annotated[
+        str,
+        typer.Option(
+            metavar="spacy|rules",
+            help="Find the queries' noun chunks, for VDI: by spaCy's en_core_web_sm, or by a few "
+            "rules and word lists, which only approximate a parser.",
+        ),
+    ] = "",
 ) -> None:
     """Check a dataset and write it to disk for training."""
     from vmr_jax.data.prepare import prepare_dataset
@@ -41,6 +49,7 @@ def prepare(
         name=name or dataset,
         overwrite=overwrite,
         drop_missing=drop_missing,
+        noun_chunks=noun_chunks,
     )
 
 

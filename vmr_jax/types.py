@@ -44,7 +44,9 @@ class Batch(NamedTuple):
 class VideoBatch(NamedTuple):
     """B videos with all their queries, T in all. Padding has weight 0.
 
-    Queries are token ids of a text encoder. Where boundaries are hidden `moment` is NaN.
+    Queries are token ids of a text encoder. Where boundaries are hidden `moment` is NaN. The
+    optional fields are there where the config asks for them: the queries' noun chunks alone
+    (static) and the rest alone (dynamic), see data/masking.py.
     """
 
     video: Array  # (B, N, F) float32 clip features
@@ -59,6 +61,12 @@ class VideoBatch(NamedTuple):
     query_id: Array  # (T,) int32 row of the split's moments table
     moment: Array  # (T, 2) float32 seconds
     query_weight: Array  # (T,) float32, 1 on real queries
+    static_tokens: Array | None = None  # (T, M) int32
+    static_mask: Array | None = None  # (T, M) bool, true on the tokens to attend to
+    static_ok: Array | None = None  # (T,) bool, false where the query has no such words
+    dynamic_tokens: Array | None = None  # (T, M) int32
+    dynamic_mask: Array | None = None  # (T, M) bool
+    dynamic_ok: Array | None = None  # (T,) bool
 
 
 class HybridBatch(NamedTuple):

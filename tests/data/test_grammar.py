@@ -78,6 +78,20 @@ def test_domains_differ_in_durations_and_moment_lengths():
     assert relative["simulated_source"] < 0.95 * relative["simulated_target"]
 
 
+def test_noun_chunks_are_subject_object_and_place():
+    sentence = "the cook smells the striped couch in the bedroom"
+    chunks = grammar.noun_chunks(sentence)
+    words = [sentence[start:end] for start, end in chunks]
+    assert words == ["the cook", "the striped couch", "the bedroom"]
+    nouns = " ".join((grammar.SUBJECTS, grammar.OBJECTS, grammar.PLACES))
+    nouns = {word for concept in nouns.split() for word in concept.split("/")}
+    for name in grammar.DOMAINS:
+        for record in records(name):
+            words = [record.sentence[a:b] for a, b in grammar.noun_chunks(record.sentence)]
+            assert all(w.startswith("the ") and w.split()[-1] in nouns for w in words)
+            assert len(words) == 2 + (" in the " in record.sentence)
+
+
 def test_sizes_and_first_sentences():
     sizes = {n: [len(s) for s in a.splits.values()] for n, a in ANNOTATIONS.items()}
     assert sizes == {

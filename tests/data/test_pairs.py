@@ -5,7 +5,9 @@ from ml_collections import ConfigDict
 
 from configs.common import domain as domain_block
 from vmr_jax.data import pipeline, resident
+from vmr_jax.data.masking import mask_queries
 from vmr_jax.data.pairs import PairIndex, VideoIndex, make_domain
+from vmr_jax.data.sampler import in_order
 from vmr_jax.data.tables import Dataset, MomentTable, VideoTable
 from vmr_jax.data.tokens import encode_sentences
 from vmr_jax.runtime.mesh import make_mesh
@@ -44,6 +46,14 @@ def dataset(third=((5, 8),)):
 def settings(**changes) -> ConfigDict:
     block = domain_block("toy", labels=True).to_dict()
     return ConfigDict(block | {"max_clips": 5, "max_words": 4} | changes)
+
+
+def assert_same(streamed, gathered):
+    """Two batches have the same fields with the same values."""
+    for name, left, right in zip(streamed._fields, streamed, gathered, strict=True):
+        assert (left is None) == (right is None), name
+        if left is not None:
+            np.testing.assert_array_equal(np.asarray(left, right.dtype), right, err_msg=name)
 
 
 def test_pairs_of_a_split():
@@ -95,8 +105,7 @@ def test_both_paths_give_the_same_batch(sampling, l2norm):
     streamed = pipeline.read_batch(domain, PairIndex(rows, weight))
     tables = resident.load_tables(domain, make_mesh())
     gathered = jax.jit(resident.gather_batch)(tables, PairIndex(rows, weight))
-    for name, left, right in zip(streamed._fields, streamed, gathered, strict=True):
-        np.testing.assert_array_equal(np.asarray(left, right.dtype), right, err_msg=name)
+    assert_same(streamed, gathered)
     assert not streamed.video[~streamed.video_mask].any()
     assert not streamed.query[~streamed.query_mask].any()
 
@@ -124,8 +133,7 @@ def test_a_batch_of_videos_has_each_query_with_its_video():
     )
     streamed = pipeline.read_batch(domain, index)
     gathered = jax.jit(resident.gather_batch)(resident.load_tables(domain, make_mesh()), index)
-    for name, left, right in zip(streamed._fields, streamed, gathered, strict=True):
-        np.testing.assert_array_equal(np.asarray(left, right.dtype), right, err_msg=name)
+    assert_same(streamed, gathered)
     assert streamed.num_clips.tolist() == [5, 3, 3] and streamed.duration.tolist() == [10, 6, 6]
     assert streamed.token_mask.sum(1).tolist() == [4, 1, 2, 4]
     np.testing.assert_array_equal(streamed.moment, domain.pairs.moment[[2, 3, 1, 0]])
@@ -159,10 +167,32 @@ def test_with_a_text_encoder_the_words_are_its_tokens():
     )
     streamed = pipeline.read_batch(domain, index)
     gathered = jax.jit(resident.gather_batch)(resident.load_tables(domain, make_mesh()), index)
-    for name, left, right in zip(streamed._fields, streamed, gathered, strict=True):
-        np.testing.assert_array_equal(np.asarray(left, right.dtype), right, err_msg=name)
+    assert_same(streamed, gathered)
     np.testing.assert_array_equal(streamed.tokens, tokens.ids[[2, 0, 3, 1]])
     np.testing.assert_array_equal(streamed.token_mask, tokens.mask[[2, 0, 3, 1]])
+
+
+def test_static_and_dynamic_queries_come_on_both_paths():
+    toy = speaking("the man opens the door", "opens", "the box", "the man opens it")
+    spans = ([[0, 7], [14, 22]], [], [[0, 7]], [[0, 7]])
+    chunks = tuple(np.array(found, np.int32).reshape(-1, 2) for found in spans)
+    table = toy.splits["train"]._replace(chunks=chunks)
+    toy = toy._replace(splits={"train": table})
+    text = ConfigDict(TEXT.to_dict() | {"query_mask_mode": "drop"})
+    rows = np.array([3, 0, 1])
+    domain = make_domain(toy, "train", settings(max_words=6), rows, text)
+    (index,) = in_order("videos", domain.pairs.video, 2)
+    streamed = pipeline.read_batch(domain, index)
+    gathered = jax.jit(resident.gather_batch)(resident.load_tables(domain, make_mesh()), index)
+    assert_same(streamed, gathered)
+    static, dynamic = mask_queries(text, table.sentence, table.chunks, 6)
+    kept = rows[index.query]
+    for name in ("tokens", "mask", "ok"):
+        for part, queries in (("static", static), ("dynamic", dynamic)):
+            got = getattr(streamed, f"{part}_{name}")
+            np.testing.assert_array_equal(got, getattr(queries, name)[kept], err_msg=name)
+    plain = make_domain(toy, "train", settings(max_words=6), text=TEXT)
+    assert pipeline.read_batch(plain, index).static_tokens is None
 
 
 def test_a_split_that_hides_its_videos_is_refused():

@@ -108,6 +108,20 @@ def test_prepare_without_word_vectors(monkeypatch, capsys, files, tmp_path):
     assert "no word vectors: systems that read words need --glove" in capsys.readouterr().out
 
 
+def test_prepare_stores_noun_chunks_also_later(monkeypatch, capsys, files, tmp_path):
+    assert prepare(monkeypatch, files, tmp_path / "out") in (0, None)
+    rules = ("--noun-chunks", "rules")
+    assert prepare(monkeypatch, files, tmp_path / "out", *rules) in (0, None)
+    said = "noun chunks by rules, an approximation of a parser's: 3 of 3 queries; 0 queries have no"
+    assert said in capsys.readouterr().out
+    table = load_dataset(tmp_path / "out", "mine", "i3d", with_chunks=True).splits["train"]
+    assert [chunks.tolist() for chunks in table.chunks] == [[[0, 5]]] * 3
+    monkeypatch.setitem(sys.modules, "spacy", None)
+    message = prepare(monkeypatch, files, tmp_path / "new", "--noun-chunks", "spacy")
+    assert "python -m spacy download en_core_web_sm" in message
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -73,6 +73,14 @@ def test_the_pair_loads_and_fits_its_config(built):
         assert not (words == 1).any()  # every word has a vector
 
 
+def test_queries_have_their_chunks(built):
+    for name in simulate.EMBEDDED:
+        dataset = load_dataset(built, name, simulate.FEATURE_NAME, with_chunks=True)
+        for table in dataset.splits.values():
+            for sentence, chunks in zip(table.sentence, table.chunks, strict=True):
+                np.testing.assert_array_equal(chunks, grammar.noun_chunks(sentence))
+
+
 def test_features_are_the_same_everywhere(built):
     dataset = load_dataset(built, "simulated_target", simulate.FEATURE_NAME)
     row = dataset.videos.video_id.index("train_0000")

@@ -125,7 +125,7 @@ def _write_moments(
     if there and not overwrite:
         if there["fingerprint"] != report["fingerprint"]:
             same_queries = there["queries_fingerprint"] == queries
-            raise _other_content(target, "word vectors" if same_queries else "queries")
+            raise other_content(target, "word vectors" if same_queries else "queries")
         return there
 
     tensor, text = tfds.features.Tensor, tfds.features.Text()
@@ -136,7 +136,7 @@ def _write_moments(
         "words": tensor(shape=(None,), dtype=np.int32),
         "moments": tensor(shape=(None, 2), dtype=np.float32),
     }
-    with _put_in_place(target) as directory:
+    with put_in_place(target) as directory:
         splits = {
             split: progress(
                 _queries(records, vocabulary),
@@ -233,7 +233,7 @@ def _write_videos(
         for _ in records():
             pass
         if there["fingerprint"] != digest.hexdigest():
-            raise _other_content(target, "features or durations")
+            raise other_content(target, "features or durations")
         if there.get("queries_fingerprint") != queries:
             there |= of_queries
             write_json(target / "report.json", there)
@@ -244,7 +244,7 @@ def _write_videos(
         "duration": tfds.features.Scalar(np.float32),
         "features": tfds.features.Tensor(shape=(None, width), dtype=np.float16, encoding="bytes"),
     }
-    with _put_in_place(target) as directory:
+    with put_in_place(target) as directory:
         write_table(directory, "videos", schema, {CORPUS: records()})
         ids, durations, lengths = zip(*index, strict=True)
         columns = {"video_id": ids, "duration": durations, "num_clips": lengths}
@@ -263,7 +263,7 @@ def _write_videos(
     return report
 
 
-def _other_content(target: Path, what: str) -> ValueError:
+def other_content(target: Path, what: str) -> ValueError:
     """Say that a table of other content is there."""
     return ValueError(
         f"{target} was built from other {what}; --overwrite replaces it, another --data-dir or "
@@ -272,7 +272,7 @@ def _other_content(target: Path, what: str) -> ValueError:
 
 
 @contextmanager
-def _put_in_place(target: Path) -> Iterator[Path]:
+def put_in_place(target: Path) -> Iterator[Path]:
     """Yield a temporary directory that becomes `target` when the block ends without an error."""
     temporary = target.with_name(f".{target.name}.building")
     replaced = target.with_name(f".{target.name}.replaced")

@@ -10,28 +10,31 @@ from ml_collections import ConfigDict
 from vmr_jax.data import simulate
 from vmr_jax.data.pairs import Domain, make_domain
 from vmr_jax.data.tables import Dataset, load_dataset
+from vmr_jax.data.words import masks_queries
 
 HOLDOUT = "holdout"  # the name of the part of a training split that chooses checkpoints
 _HOLDOUT_SHARE = 0.1
 
 
-def open_dataset(settings: ConfigDict, data_dir: str) -> Dataset:
-    """Load a domain block's dataset; the simulated ones are made where they are missing."""
+def open_dataset(settings: ConfigDict, data_dir: str, *, with_chunks: bool = False) -> Dataset:
+    """Load a domain block's dataset; the simulated ones are made where they are missing.
+
+    Raises as `tables.load_dataset`.
+    """
     if settings.dataset in simulate.EMBEDDED:
         _first_then_others(lambda: simulate.build_simulated(data_dir, settings.dataset))
-    return load_dataset(data_dir, settings.dataset, settings.features)
+    return load_dataset(data_dir, settings.dataset, settings.features, with_chunks=with_chunks)
 
 
 def training_domains(config: ConfigDict, roles: Sequence[str]) -> dict[str, Domain]:
     """The training split of each role; of the target without what `select="holdout"` keeps."""
-    domains = {}
+    domains, text = {}, config.get("text")
     for role in roles:
         settings = config[role]
-        dataset = open_dataset(settings, config.data_dir)
+        dataset = open_dataset(settings, config.data_dir, with_chunks=masks_queries(text))
         rows = None
         if role == "target" and config.select == HOLDOUT:
             rows = np.flatnonzero(~_held_out(dataset, settings.train_split, config.seed))
-        text = config.get("text")
         domains[role] = make_domain(dataset, settings.train_split, settings, rows, text)
     return domains
 

@@ -117,6 +117,15 @@ def _moments(domain: Domain, duration: float, count: int, draw: np.random.Genera
     return np.minimum(moments, duration)[draw.permutation(count)]
 
 
+def noun_chunks(sentence: str) -> np.ndarray:
+    """The noun chunks of a sentence of the grammar, (C, 2) int32: subject, object and place."""
+    words = sentence.split()
+    place = words.index("in") if "in" in words else len(words)
+    starts = np.cumsum([0, *(len(word) + 1 for word in words)])
+    pieces = [(0, 2), (3, place), (place + 1, len(words))][: 2 + (place < len(words))]
+    return np.array([(starts[a], starts[b] - 1) for a, b in pieces], np.int32)
+
+
 def annotate(domain: Domain) -> Annotations:
     """The annotations of one domain of the embedded pair."""
     subjects, verbs, adjectives, objects, places = (

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vmr_jax.data import clips
+from vmr_jax.data.masking import MaskedQueries
 from vmr_jax.data.tables import Dataset, MomentTable
 from vmr_jax.data.words import read_words
 from vmr_jax.types import Batch, DataSpec, VideoBatch
@@ -23,6 +24,8 @@ class Pairs(NamedTuple):
     num_clips: Any  # (V,) int32
     duration: Any  # (V,) float32 seconds
     vectors: Any  # (W, E) float32; None where the words are token ids
+    static: MaskedQueries | None = None  # Q queries, where the config masks them
+    dynamic: MaskedQueries | None = None
 
 
 class PairIndex(NamedTuple):
@@ -116,6 +119,8 @@ def make_domain(
         num_clips=num_clips,
         duration=duration.astype(np.float32),
         vectors=words.vectors,
+        static=words.static,
+        dynamic=words.dynamic,
     )
     spec = DataSpec(
         video_dim=dataset.videos.feature_dim,
@@ -191,7 +196,16 @@ def _make_video_batch(pairs: Pairs, video: Any, index: VideoIndex) -> VideoBatch
         query_id=index.query,
         moment=pairs.moment[index.query],
         query_weight=index.query_weight,
+        **_masked("static", pairs.static, index.query),
+        **_masked("dynamic", pairs.dynamic, index.query),
     )
+
+
+def _masked(part: str, queries: MaskedQueries | None, rows: Any) -> dict[str, Any]:
+    """A VideoBatch's fields for a part of its queries."""
+    if queries is None:
+        return {}
+    return {f"{part}_{name}": column[rows] for name, column in queries._asdict().items()}
 
 
 def _take(table: MomentTable, rows: np.ndarray) -> MomentTable:
@@ -203,6 +217,7 @@ def _take(table: MomentTable, rows: np.ndarray) -> MomentTable:
         words=table.words[rows],
         num_words=table.num_words[rows],
         moments=pick(table.moments),
+        chunks=None if table.chunks is None else pick(table.chunks),
     )
 
 

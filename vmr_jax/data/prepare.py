@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from vmr_jax.data.build import write_dataset
+from vmr_jax.data.chunk_table import write_chunks
 from vmr_jax.data.datasets import didemo, read_annotations
 from vmr_jax.data.doctor import check, check_built, count_errors, fault_table
 from vmr_jax.data.features import FeatureSource, open_features
+from vmr_jax.data.noun_chunks import Chunker, make_chunker
 from vmr_jax.data.progress import shown
 from vmr_jax.data.records import Annotations, Fault
 from vmr_jax.data.report import count_splits
@@ -25,13 +27,18 @@ def prepare_dataset(
     name: str,
     overwrite: bool,
     drop_missing: bool,
+    noun_chunks: str,
 ) -> None:
     """Check a dataset's files, then write its tables to data_dir/name.
 
+    `noun_chunks` names how to find the chunks of the queries, "" leaves those that are there.
+
     Raises:
-        ValueError: the check found errors, or as in `write_dataset`.
+        ValueError: the check found errors, or as in `write_dataset`, `make_chunker` and
+            `write_chunks`.
         FileNotFoundError: a file or directory is missing.
     """
+    chunker = make_chunker(noun_chunks) if noun_chunks else None
     annotations = read_annotations(dataset, annotations_dir)._replace(name=name)
     source = _open_features(dataset, features_path, annotations)
     if source.simulated and "simulated" not in feature_name:
@@ -67,6 +74,26 @@ def prepare_dataset(
         print(f"left out: {len(videos['missing']):,} videos with {left_out:,} queries")
     if not words["width"]:
         print("no word vectors: systems that read words need --glove FILE (and --overwrite)")
+    if chunker:
+        _write_chunks(data_dir, annotations, *chunker, overwrite=overwrite)
+
+
+def _write_chunks(
+    data_dir: Path, annotations: Annotations, chunk: Chunker, method: str, *, overwrite: bool
+) -> None:
+    """Find the noun chunks of all queries, write them and say how many there are."""
+    label = f"{annotations.name}: finding noun chunks of {{}} queries"
+    chunks = {
+        split: list(shown(chunk(r.sentence for r in records), label.format(split), len(records)))
+        for split, records in annotations.splits.items()
+    }
+    report = write_chunks(data_dir, annotations, chunks, method, overwrite=overwrite)
+    about = ", an approximation of a parser's" if method == "rules" else ""
+    print(
+        f"noun chunks by {method}{about}: {report['chunks']:,} of {report['queries']:,} queries; "
+        f"{report['without_static']:,} queries have none, {report['without_dynamic']:,} have "
+        "nothing else"
+    )
 
 
 def diagnose_files(

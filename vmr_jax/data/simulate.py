@@ -1,7 +1,7 @@
 """Simulated data: the embedded pair of domains, and features for real annotations.
 
-The generative process and its equations stand in planting.py, the embedded pair's sentences and
-moments in grammar.py.
+The generative process and its equations stand in planting.py, the embedded pair's sentences,
+noun chunks and moments in grammar.py.
 
 The constants were chosen once, by three conditions on the embedded pair, with two reference
 matchers that are not EVA's code and not part of the project: (a) a bilinear score of mean-pooled
@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from vmr_jax.data import grammar
 from vmr_jax.data.build import refuse_faults, write_dataset
+from vmr_jax.data.chunk_table import write_chunks
 from vmr_jax.data.datasets import read_annotations
 from vmr_jax.data.features import SIMULATED, from_arrays
 from vmr_jax.data.planting import PROCESS, plant
@@ -30,7 +31,7 @@ from vmr_jax.data.text import load_glove, tokenize
 EMBEDDED = tuple(grammar.DOMAINS)
 FEATURE_NAME = "simulated"
 _WIDTH = 64  # F of the embedded pair
-_VERSION = 2  # of the code: raise it when the same settings give other data
+_VERSION = 3  # of the code: raise it when the same settings give other data
 
 
 def build_simulated(data_dir: str | Path, name: str) -> None:
@@ -57,6 +58,11 @@ def build_simulated(data_dir: str | Path, name: str) -> None:
         write_dataset(
             data_dir, annotations, from_arrays(features), FEATURE_NAME, vectors, overwrite=True
         )
+        chunks = {
+            split: [grammar.noun_chunks(record.sentence) for record in records]
+            for split, records in annotations.splits.items()
+        }
+        write_chunks(data_dir, annotations, chunks, "grammar", overwrite=True)
         stamp.write_text(digest)
 
 

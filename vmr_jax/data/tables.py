@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vmr_jax.data.chunk_table import read_chunks
 from vmr_jax.data.report import read_report
 from vmr_jax.data.store import CORPUS, open_rows, read_rows
 
@@ -21,6 +22,8 @@ class MomentTable(NamedTuple):
     words: np.ndarray  # (Q, longest query) int32, zero padded
     num_words: np.ndarray  # (Q,) int32
     moments: tuple[np.ndarray, ...]  # Q arrays (A, 2) float32 seconds
+    # Q arrays (C, 2) int32, the characters [start, end) of noun chunks; None: not loaded
+    chunks: tuple[np.ndarray, ...] | None = None
 
 
 class VideoTable(NamedTuple):
@@ -45,15 +48,19 @@ class Dataset(NamedTuple):
     fingerprint: str  # changes when the prepared content changes
 
 
-def load_dataset(data_dir: str | Path, name: str, feature_name: str) -> Dataset:
+def load_dataset(
+    data_dir: str | Path, name: str, feature_name: str, *, with_chunks: bool = False
+) -> Dataset:
     """Load what `vmr prepare` wrote; features stay on disk until they are asked for.
 
     `videos.features` may be called from several threads. Queries of videos without features
-    (`--drop-missing`) are left out; the report of the videos table counts them.
+    (`--drop-missing`) are left out; the report of the videos table counts them. The noun chunks
+    of the queries are loaded `with_chunks` only.
 
     Raises:
-        FileNotFoundError: the dataset, or this kind of features, is not prepared.
-        ValueError: this kind of features was prepared for other queries than those that are there.
+        FileNotFoundError: the dataset, this kind of features, or the noun chunks are not prepared.
+        ValueError: the features, or the chunks, were prepared for other queries than those that
+            are there.
     """
     root = Path(data_dir) / name
     moments, videos = root / "moments", root / f"videos-{feature_name}"
@@ -66,10 +73,20 @@ def load_dataset(data_dir: str | Path, name: str, feature_name: str) -> Dataset:
     table = _load_videos(videos, reports[1]["width"])
     rows = {video: row for row, video in enumerate(table.video_id)} | {"": -1}
     digests = "".join(report["fingerprint"] for report in reports)
+    chunks = {}
+    if with_chunks:
+        found = read_chunks(root, reports[0]["queries_fingerprint"])
+        if found is None:
+            raise FileNotFoundError(_without_chunks(root, feature_name))
+        chunks, digest = found
+        digests += digest
     return Dataset(
         name=name,
         feature_name=feature_name,
-        splits={split: _load_moments(moments, split, rows) for split in reports[0]["splits"]},
+        splits={
+            split: _load_moments(moments, split, rows, chunks.get(split))
+            for split in reports[0]["splits"]
+        },
         videos=table,
         vocabulary=tuple((moments / "vocabulary.txt").read_text("utf-8").splitlines()),
         vectors=np.load(moments / "vectors.npy"),
@@ -96,13 +113,16 @@ def _load_videos(directory: Path, width: int) -> VideoTable:
     )
 
 
-def _load_moments(directory: Path, split: str, rows: dict[str, int]) -> MomentTable:
+def _load_moments(
+    directory: Path, split: str, rows: dict[str, int], chunks: list[np.ndarray] | None
+) -> MomentTable:
     """Read a split's queries whose video is in `rows` (video id -> row)."""
-    query_id, sentence, video, words, moments = [], [], [], [], []
-    for record in read_rows(directory, split):
+    query_id, sentence, video, words, moments, kept = [], [], [], [], [], []
+    for index, record in enumerate(read_rows(directory, split)):
         row = rows.get(_text(record["video_id"]))
         if row is None:
             continue
+        kept.append(index)
         query_id.append(_text(record["query_id"]))
         sentence.append(_text(record["sentence"]))
         video.append(row)
@@ -120,6 +140,7 @@ def _load_moments(directory: Path, split: str, rows: dict[str, int]) -> MomentTa
         words=padded,
         num_words=num_words,
         moments=tuple(moments),
+        chunks=None if chunks is None else tuple(chunks[index] for index in kept),
     )
 
 
@@ -145,6 +166,15 @@ def _other_queries(root: Path, feature_name: str) -> str:
         f"features {feature_name!r} of {root.name} in {root.parent} were not prepared for the "
         "queries that are there, so that queries could be missing. Prepare them again with\n"
         f"{_command(root, feature_name)} --overwrite"
+    )
+
+
+def _without_chunks(root: Path, feature_name: str) -> str:
+    """Say which command computes the noun chunks of queries."""
+    return (
+        f"the noun chunks of {root.name} in {root.parent} are not prepared. Compute them with\n"
+        f"{_command(root, feature_name)} --noun-chunks spacy\n"
+        "(or --noun-chunks rules, an approximation without a parser)"
     )
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from vmr_jax.data.masking import MaskedQueries, mask_queries
 from vmr_jax.data.tables import Dataset, MomentTable
 from vmr_jax.data.tokens import encode_sentences
 
@@ -17,6 +18,13 @@ class Words(NamedTuple):
     vectors: np.ndarray | None  # (W, E) float32, of which the ids are rows
     cut: int  # queries longer than M, whose last words are left out
     unknown: int  # tokens for words that the text encoder's vocabulary lacks
+    static: MaskedQueries | None = None  # where the config masks queries
+    dynamic: MaskedQueries | None = None
+
+
+def masks_queries(text: ConfigDict | None) -> bool:
+    """Tell whether a config's `text` block asks for static and dynamic queries."""
+    return text is not None and bool(text.get("query_mask_mode", ""))
 
 
 def read_words(
@@ -24,13 +32,18 @@ def read_words(
 ) -> Words:
     """The words of a split of the dataset, as token ids where a config has a `text` block.
 
-    Raises ValueError without `text` where the dataset has no word vectors, and otherwise as
-    `tokens.make_tokenizer`.
+    With text.query_mask_mode also the static and dynamic queries, if the dataset was loaded with
+    its noun chunks. Raises ValueError without `text` where the dataset has no word vectors, and
+    otherwise as `masking.mask_queries`.
     """
     if text is not None:
         tokens = encode_sentences(text, table.sentence, max_words)
         count = tokens.mask.sum(axis=1).astype(np.int32)
-        return Words(tokens.ids, count, None, tokens.cut, tokens.unknown)
+        words = Words(tokens.ids, count, None, tokens.cut, tokens.unknown)
+        if table.chunks is None or not masks_queries(text):
+            return words
+        static, dynamic = mask_queries(text, table.sentence, table.chunks, max_words)
+        return words._replace(static=static, dynamic=dynamic)
     if not dataset.vectors.shape[1]:
         raise ValueError(
             f"dataset {dataset.name} was prepared without word vectors: prepare it again with "
