@@ -35,6 +35,14 @@ def prepare(
             "rules and word lists, which only approximate a parser.",
         ),
     ] = "",
+    patches: Annotated[
+        bool,
+        typer.Option(
+            "--patches",
+            help="The features are grids of patches, (frames, 49, width) a video; a class token "
+            "before them, (frames, 50, width), is left out.",
+        ),
+    ] = False,
 ) -> None:
     """Check a dataset and write it to disk for training."""
     from vmr_jax.data.prepare import prepare_dataset
@@ -50,6 +58,7 @@ def prepare(
         overwrite=overwrite,
         drop_missing=drop_missing,
         noun_chunks=noun_chunks,
+        patches=patches,
     )
 
 
@@ -61,6 +70,7 @@ def doctor(
     glove: Annotated[Path | None, typer.Option(help="... and these word vectors.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Check what is built here.")] = None,
     feature_name: Annotated[str, typer.Option(help="... with these features.")] = "",
+    patches: Annotated[bool, typer.Option("--patches", help="FEATURES are patches.")] = False,
 ) -> None:
     """Check raw files or a built dataset; the exit status is 1 when something must be mended."""
     from vmr_jax.data.prepare import diagnose_built, diagnose_files
@@ -70,7 +80,7 @@ def doctor(
     if data_dir is not None and not feature_name:
         raise ValueError("--data-dir needs --feature-name: which features to check")
     if annotations is not None:
-        healthy = diagnose_files(dataset, annotations, features, glove)
+        healthy = diagnose_files(dataset, annotations, features, glove, patches)
     else:
         healthy = diagnose_built(data_dir, dataset, feature_name)
     if not healthy:
@@ -85,6 +95,12 @@ def simulate(
     annotations_dir: Annotated[Path | None, typer.Option(help="Directory of its files.")] = None,
     glove: Annotated[Path | None, typer.Option(help="GloVe's text file, or a subset.")] = None,
     out: Annotated[Path | None, typer.Option(help="HDF5 file to write.")] = None,
+    patches: Annotated[
+        Path | None, typer.Option(help="HDF5 file to write patches to, in which things move.")
+    ] = None,
+    noun_chunks: Annotated[
+        str, typer.Option(metavar="spacy|rules", help="Finds what moves in a sentence, and how.")
+    ] = "rules",
     width: Annotated[int, typer.Option(help="Numbers a clip.")] = 1024,
     clip_seconds: Annotated[float, typer.Option(help="Length of a clip.")] = 1.0,
     name: Annotated[str, typer.Option(help="Draws the domain's transform; else the dataset.")] = "",
@@ -99,7 +115,7 @@ def simulate(
 
     files = {"--annotations-dir": annotations_dir, "--glove": glove, "--out": out}
     if not annotations:
-        if any(files.values()):
+        if patches or any(files.values()):
             raise ValueError("--annotations names the dataset whose files these are")
         for domain in simulation.EMBEDDED:
             simulation.build_simulated(data_dir, domain)
@@ -116,6 +132,8 @@ def simulate(
         out,
         name=name,
         clip_seconds=clip_seconds,
+        patches=patches,
+        noun_chunks=noun_chunks,
         overwrite=overwrite,
         progress=shown,
     )

@@ -213,11 +213,12 @@ def _placed(params, like):
 
 def _describe(config, domains, parameters: int, last_step: int, console: Console) -> None:
     for role, domain in domains.items():
-        size = len(domain.video_row) * domain.spec.max_clips * domain.spec.video_dim * 2 / 2**20
+        each = sum(part.nbytes for part in jax.tree.leaves(domain.blank(1)))
+        size = len(domain.video_row) * each / 2**20
         console.print(
             f"{role}: {domain.dataset.name}, {len(domain.pairs.video):,} pairs over "
             f"{len(domain.video_row):,} videos, {'with' if config[role].labels else 'without'} "
-            f"boundaries, {size:,.0f} MiB of clip features"
+            f"boundaries, {size:,.0f} MiB of features"
         )
         if domain.cut_queries:
             console.print(

@@ -46,7 +46,9 @@ class VideoBatch(NamedTuple):
 
     Queries are token ids of a text encoder. Where boundaries are hidden `moment` is NaN. The
     optional fields are there where the config asks for them: the queries' noun chunks alone
-    (static) and the rest alone (dynamic), see data/masking.py.
+    (static) and the rest alone (dynamic), see data/masking.py; and for L frames at the centres of
+    L equal parts of the video G patches, a square grid row by row, and the frame's own feature.
+    Neither patches nor patch_cls are normalised.
     """
 
     video: Array  # (B, N, F) float32 clip features
@@ -67,6 +69,8 @@ class VideoBatch(NamedTuple):
     dynamic_tokens: Array | None = None  # (T, M) int32
     dynamic_mask: Array | None = None  # (T, M) bool
     dynamic_ok: Array | None = None  # (T,) bool
+    patches: Array | None = None  # (B, L, G, F) float32
+    patch_cls: Array | None = None  # (B, L, F) float32
 
 
 class HybridBatch(NamedTuple):

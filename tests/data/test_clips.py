@@ -6,6 +6,7 @@ import pytest
 
 from vmr_jax.data.clips import (
     bin_frames,
+    centre_frames,
     moment_to_span,
     normalize_frames,
     num_sampled,
@@ -77,6 +78,13 @@ def test_binning_is_the_loop(count):
 def test_binning_needs_frames():
     with pytest.raises(ValueError, match="a video without frames cannot be put into 4 bins"):
         bin_frames(np.zeros((0, 3), np.float32), 4)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 16, 61])
+def test_centre_frames_hold_the_centres_of_equal_parts(length):
+    frames = centre_frames(length, 8)
+    assert frames.tolist() == [int((i + 0.5) * length / 8) for i in range(8)]
+    assert frames.max() < length
 
 
 def test_frames_are_brought_to_length_one():

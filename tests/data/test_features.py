@@ -116,12 +116,12 @@ def test_names_match_with_and_without_a_video_files_extension():
 )
 def test_as_float16_refuses_values(value, message):
     with pytest.raises(ValueError, match=message):
-        as_float16(np.array([[1, value]], np.float32), 2, "v")
+        as_float16(np.array([[1, value]], np.float32), (2,), "v")
 
 
 def test_as_float16_refuses_shapes():
     with pytest.raises(ValueError, match="features of v have no clips"):
-        as_float16(np.zeros((0, 2)), 2, "v")
+        as_float16(np.zeros((0, 2)), (2,), "v")
     with pytest.raises(ValueError, match="features of v are 3 wide, others 2"):
-        as_float16(np.zeros((1, 3)), 2, "v")
-    assert as_float16(np.full((1, 2), 65504.0), 2, "v").dtype == np.float16
+        as_float16(np.zeros((1, 3)), (2,), "v")
+    assert as_float16(np.full((1, 2), 65504.0), (2,), "v").dtype == np.float16

@@ -122,6 +122,26 @@ def test_prepare_stores_noun_chunks_also_later(monkeypatch, capsys, files, tmp_p
     assert not (tmp_path / "new").exists()
 
 
+def test_prepare_and_doctor_take_patches(monkeypatch, capsys, files, tmp_path):
+    assert prepare(monkeypatch, files, tmp_path / "out") in (0, None)
+    (tmp_path / "grids").mkdir()
+    for n in range(3):
+        np.save(tmp_path / f"grids/v{n}.npy", np.ones((5, 50, 4), np.float16))
+    options = flat(files | {"--features": tmp_path / "grids"})
+    assert run(monkeypatch, "doctor", "jsonl", *options) == 1
+    assert run(monkeypatch, "doctor", "jsonl", *options, "--patches") in (0, None)
+    there = ("--data-dir", tmp_path / "out", "--feature-name", "grids")
+    named = (*there, "--name", "mine", "--patches")
+    capsys.readouterr()
+    assert run(monkeypatch, "prepare", "jsonl", *options, *named) in (0, None)
+    out = capsys.readouterr().out
+    assert "3 videos, 15 clips of width 49 x 4" in out
+    assert re.search(r"class token among the patches │ +1 │", out)
+    dataset = load_dataset(tmp_path / "out", "mine", "i3d", patch_name="grids")
+    assert dataset.patch_shape == (49, 4)
+    assert run(monkeypatch, "doctor", "mine", *there) in (0, None)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

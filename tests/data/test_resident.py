@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vmr_jax.data import resident
+from vmr_jax.data.pairs import VideoFeatures
 from vmr_jax.runtime.mesh import make_mesh
 
 
@@ -16,12 +17,12 @@ def test_features_beyond_the_device_memory_are_refused(monkeypatch):
     monkeypatch.setattr(resident.jax, "local_devices", lambda: [device])
     domain = SimpleNamespace(
         video_row=np.zeros(2**14, np.int32),
-        spec=SimpleNamespace(max_clips=128, video_dim=1024),
+        blank=lambda count: VideoFeatures(np.zeros((count, 128, 1024), np.float16)),
         dataset=SimpleNamespace(name="toy"),
     )
     message = (
-        "the clip features of toy need 4.0 GiB on the device, which has 2.0 GiB free: use "
-        "--config.data.residency=host, or a smaller max_clips"
+        "the features of toy need 4.0 GiB on the device, which has 2.0 GiB free: use "
+        "--config.data.residency=host, or a smaller max_clips or patch_frames"
     )
     with pytest.raises(MemoryError, match=message):
         resident.load_tables(domain, mesh)

@@ -5,11 +5,13 @@ import sys
 import h5py
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from typer.testing import CliRunner
 
+from configs import common
 from configs.common import DATASETS
 from vmr_jax.cli import app
-from vmr_jax.data import grammar, planting, simulate
+from vmr_jax.data import domains, grammar, planting, simulate
 from vmr_jax.data.build import write_dataset
 from vmr_jax.data.datasets import read_annotations
 from vmr_jax.data.features import open_features
@@ -79,6 +81,32 @@ def test_queries_have_their_chunks(built):
         for table in dataset.splits.values():
             for sentence, chunks in zip(table.sentence, table.chunks, strict=True):
                 np.testing.assert_array_equal(chunks, grammar.noun_chunks(sentence))
+
+
+def test_patches_are_built_where_they_are_asked_for(tmp_path, monkeypatch):
+    name = "simulated_target"
+    small = grammar.DOMAINS[name]._replace(videos={"train": 3, "val": 1, "test": 1})
+    monkeypatch.setitem(grammar.DOMAINS, name, small)
+    simulate.build_simulated(tmp_path, name)
+    with pytest.raises(FileNotFoundError, match="'simulated_patches' is not prepared"):
+        load_dataset(tmp_path, name, "simulated", patch_name="simulated_patches")
+    config = common.run()
+    config.target = common.domain(name, labels=True)
+    config.target.update({"patches": "simulated_patches", "patch_frames": 6})
+    config.text = ConfigDict(
+        {"encoder": "clip", "size": "small", "tokenizer": "", "query_mask_mode": "drop"}
+    )
+    config.data_dir = str(tmp_path)
+    domain = domains.training_domains(config, ["target"])["target"]
+    assert domain.dataset.patch_shape == (49, 64) and domain.patch_frames == 6
+    assert domain.pairs.static.ok.all() and domain.pairs.dynamic.ok.all()
+    before = load_dataset(tmp_path, name, "simulated", patch_name="simulated_patches")
+    with monkeypatch.context() as patch:
+        patch.setattr(simulate, "write_dataset", lambda *a, **k: pytest.fail("built again"))
+        simulate.build_simulated(tmp_path, name, patches=True)
+    evaluated = domains.open_dataset(config.target, config.data_dir)
+    assert evaluated.patches is None  # prediction needs none
+    assert before.fingerprint != evaluated.fingerprint
 
 
 def test_features_are_the_same_everywhere(built):
@@ -170,6 +198,18 @@ def test_planted_annotations_are_read_back(own_data):
     assert not np.allclose(other.read("one"), source.read("one"), atol=0.1)
     plant_own(own_data, "long.h5", clip_seconds=4.0)
     assert open_features(own_data / "long.h5").read("one").shape == (5, 24)
+
+
+def test_patches_are_planted_beside_the_features(own_data):
+    plant_own(own_data, patches=own_data / "patches.h5")
+    plant_own(own_data, "alone.h5")
+    features, alone = (open_features(own_data / f) for f in ("features.h5", "alone.h5"))
+    np.testing.assert_array_equal(features.read("one"), alone.read("one"))
+    patches = open_features(own_data / "patches.h5", patches=True)
+    assert patches.simulated and patches.ids == ("one", "two")
+    assert patches.read("one").shape == (20, 49, 24) and patches.read("one").dtype == np.float16
+    with pytest.raises(ValueError, match="patches.h5 is there already; --overwrite replaces it"):
+        plant_own(own_data, "third.h5", patches=own_data / "patches.h5")
 
 
 def test_planted_features_prepare(own_data):

@@ -41,7 +41,8 @@ def write_dataset(
 
     Args:
         data_dir: receives <annotations.name>/.
-        features: native length, any float kind; float16 on disk.
+        features: native length, any float kind; float16 on disk. Patches (N, G, F) are one more
+            kind of features.
         feature_name: names this kind of features, such as "i3d".
         vectors: word -> (E,) vector. None: the vocabulary that is there is kept, or, in a first
             build, every word is unknown and E is 0.
@@ -207,13 +208,13 @@ def _write_videos(
     if not names:
         raise ValueError(f"no video of {annotations.name} has features")
     videos = sorted(names)
-    width = features.read(names[videos[0]]).shape[1]
+    shape = features.read(names[videos[0]]).shape[1:]
     digest, index, label = hashlib.sha256(), [], target.name
 
     def records() -> Iterator[dict]:
         """Yield the videos' records, and note and hash them."""
         for video in progress(videos, f"{annotations.name}: writing {label}", len(videos)):
-            clips = as_float16(features.read(names[video]), width, video)
+            clips = as_float16(features.read(names[video]), shape, video)
             duration = annotations.durations[video]
             index.append((video, duration, len(clips)))
             hash_video(digest, video, duration, clips)
@@ -242,7 +243,7 @@ def _write_videos(
     schema = {
         "video_id": tfds.features.Text(),
         "duration": tfds.features.Scalar(np.float32),
-        "features": tfds.features.Tensor(shape=(None, width), dtype=np.float16, encoding="bytes"),
+        "features": tfds.features.Tensor(shape=(None, *shape), dtype=np.float16, encoding="bytes"),
     }
     with put_in_place(target) as directory:
         write_table(directory, "videos", schema, {CORPUS: records()})
@@ -253,9 +254,10 @@ def _write_videos(
             "dataset": annotations.name,
             "fingerprint": digest.hexdigest(),
             "videos": len(ids),
-            "width": width,
+            "width": shape[-1],
+            "cells": shape[0] if len(shape) == 2 else 0,  # of the grid; 0: not patches
             "clips": sum(lengths),
-            "bytes": 2 * width * sum(lengths),
+            "bytes": 2 * int(np.prod(shape)) * sum(lengths),
             "unused": len(set(features.ids) - set(names.values())),
             "faults": summarise(list(features.faults)),
         } | of_queries

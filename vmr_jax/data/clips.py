@@ -51,6 +51,11 @@ def bin_frames(features: np.ndarray, bins: int) -> np.ndarray:
     return sums / np.maximum(np.diff(edges), 1).astype(np.float32)[:, None]
 
 
+def centre_frames(length: int, count: int) -> np.ndarray:
+    """The frames at the centres of `count` equal parts of `length` frames (spec VDI D4)."""
+    return (2 * np.arange(count) + 1) * length // (2 * count)
+
+
 def normalize_frames(features: np.ndarray) -> np.ndarray:
     """Each frame (n, F) at length 1 as float32; a zero frame stays zero (MMN, spec A1)."""
     frames = features.astype(np.float32)

@@ -167,7 +167,8 @@ def _check_features(
         if not len(clips):
             faults.append(Fault("features without a clip", video, ""))
             continue
-        widths[video], lengths[video] = clips.shape[1], len(clips)
+        widths[video] = " x ".join(map(str, clips.shape[1:]))
+        lengths[video] = len(clips)
         largest = float(np.abs(clips).max(initial=0))  # NaN and infinity survive the maximum
         if not np.isfinite(largest):
             faults.append(Fault("features with NaN or infinity", video, ""))

@@ -16,14 +16,25 @@ HOLDOUT = "holdout"  # the name of the part of a training split that chooses che
 _HOLDOUT_SHARE = 0.1
 
 
-def open_dataset(settings: ConfigDict, data_dir: str, *, with_chunks: bool = False) -> Dataset:
+def open_dataset(
+    settings: ConfigDict, data_dir: str, *, with_chunks: bool = False, patch_name: str = ""
+) -> Dataset:
     """Load a domain block's dataset; the simulated ones are made where they are missing.
 
-    Raises as `tables.load_dataset`.
+    Noun chunks and patches, which only training needs, come where they are asked for. Raises as
+    `tables.load_dataset`.
     """
     if settings.dataset in simulate.EMBEDDED:
-        _first_then_others(lambda: simulate.build_simulated(data_dir, settings.dataset))
-    return load_dataset(data_dir, settings.dataset, settings.features, with_chunks=with_chunks)
+        _first_then_others(
+            lambda: simulate.build_simulated(data_dir, settings.dataset, patches=bool(patch_name))
+        )
+    return load_dataset(
+        data_dir,
+        settings.dataset,
+        settings.features,
+        with_chunks=with_chunks,
+        patch_name=patch_name,
+    )
 
 
 def training_domains(config: ConfigDict, roles: Sequence[str]) -> dict[str, Domain]:
@@ -31,7 +42,12 @@ def training_domains(config: ConfigDict, roles: Sequence[str]) -> dict[str, Doma
     domains, text = {}, config.get("text")
     for role in roles:
         settings = config[role]
-        dataset = open_dataset(settings, config.data_dir, with_chunks=masks_queries(text))
+        dataset = open_dataset(
+            settings,
+            config.data_dir,
+            with_chunks=masks_queries(text),
+            patch_name=settings.get("patches", ""),
+        )
         rows = None
         if role == "target" and config.select == HOLDOUT:
             rows = np.flatnonzero(~_held_out(dataset, settings.train_split, config.seed))

@@ -28,6 +28,14 @@ class Pairs(NamedTuple):
     dynamic: MaskedQueries | None = None
 
 
+class VideoFeatures(NamedTuple):
+    """What is shown of B videos, as one array each: NumPy's, or on the device."""
+
+    video: Any  # (B, N, F) clips, zero padded
+    patches: Any = None  # (B, L, G, F); None where the config names none
+    patch_cls: Any = None  # (B, L, F) the features of the same L frames
+
+
 class PairIndex(NamedTuple):
     """Which pairs make a Batch; padding has weight 0."""
 
@@ -58,6 +66,7 @@ class Domain(NamedTuple):
     l2norm: bool  # each native frame at length 1 before the sampling
     cut_queries: int  # queries longer than max_words, whose last words are left out
     unknown_words: int  # tokens for words that the text encoder's vocabulary lacks
+    patch_frames: int  # L; 0 without patches
 
     def features(self, row: int) -> np.ndarray:
         """The sampled clips (num_clips, F) float16 of one video."""
@@ -66,6 +75,24 @@ class Domain(NamedTuple):
             frames = clips.normalize_frames(frames)
         sampled = clips.sample_clips(frames, self.spec.max_clips, self.sampling)
         return sampled.astype(np.float16)
+
+    def patches(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """The patches (L, G, F) of L frames of one video, and the frames' features (L, F)."""
+        row = int(self.video_row[row])
+        frames = clips.centre_frames(int(self.dataset.videos.num_clips[row]), self.patch_frames)
+        return self.dataset.patches(row)[frames], self.dataset.videos.features(row)[frames]
+
+    def blank(self, count: int) -> VideoFeatures:
+        """Room for what is shown of `count` videos, float16 zeros."""
+        zeros = lambda *shape: np.zeros((count, *shape), np.float16)  # noqa: E731
+        video = zeros(self.spec.max_clips, self.spec.video_dim)
+        if not self.patch_frames:
+            return VideoFeatures(video)
+        return VideoFeatures(
+            video,
+            zeros(self.patch_frames, *self.dataset.patch_shape),
+            zeros(self.patch_frames, self.spec.video_dim),
+        )
 
 
 def make_domain(
@@ -79,11 +106,12 @@ def make_domain(
 
     With a config's `text` block the words are its encoder's token ids, else rows of the prepared
     word vectors. Where a query has several annotators, its training moment is the one that agrees
-    most with the others.
+    most with the others. Patches are shown where the dataset was loaded with them.
 
     Raises:
         ValueError: the split is not known, is empty, or hides its videos; `settings.labels` is set
-            and a query has no moment; or there is no `text` and the dataset has no word vectors.
+            and a query has no moment; there is no `text` and the dataset has no word vectors; the
+            features are patches; or `settings.patch_frames` is not positive where there are some.
         FileNotFoundError, ValueError: as `tokens.make_tokenizer`.
     """
     if split not in dataset.splits:
@@ -100,6 +128,14 @@ def make_domain(
             f"split {split!r} of dataset {dataset.name} hides which video a query is about: "
             "moments cannot be retrieved from a given video"
         )
+    if dataset.videos.cells:
+        raise ValueError(
+            f"features {dataset.feature_name!r} of {dataset.name} are patches of frames: name them "
+            "as --config.target.patches, and one vector a frame as --config.target.features"
+        )
+    patch_frames = settings.patch_frames if dataset.patches else 0
+    if dataset.patches and patch_frames < 1:
+        raise ValueError(f"patch_frames is {patch_frames}; with patches it must be at least 1")
     words = read_words(dataset, table, settings.max_words, text)
     video_row, video = np.unique(table.video, return_inverse=True)
     duration = dataset.videos.duration[video_row]
@@ -139,6 +175,7 @@ def make_domain(
         l2norm=settings.get("l2norm", False),  # checkpoints of older versions have no such key
         cut_queries=words.cut,
         unknown_words=words.unknown,
+        patch_frames=patch_frames,
     )
 
 
@@ -154,14 +191,17 @@ def queries_of(index: PairIndex | VideoIndex) -> tuple[Any, Any]:
     return index.query, index.weight
 
 
-def make_batch(pairs: Pairs, video: Any, index: PairIndex | VideoIndex) -> Batch | VideoBatch:
-    """The batch of an index, given its clip features `video` (B, N, F).
+def make_batch(
+    pairs: Pairs, shown: VideoFeatures, index: PairIndex | VideoIndex
+) -> Batch | VideoBatch:
+    """The batch of an index, given what is shown of its videos.
 
     Works alike on NumPy arrays and, inside jit, on device arrays.
     """
     if isinstance(index, VideoIndex):
-        return _make_video_batch(pairs, video, index)
+        return _make_video_batch(pairs, shown, index)
     rows, weight = index
+    video = shown.video
     which = pairs.video[rows]
     num_clips = pairs.num_clips[which]
     num_words = pairs.num_words[rows]
@@ -180,12 +220,12 @@ def make_batch(pairs: Pairs, video: Any, index: PairIndex | VideoIndex) -> Batch
     )
 
 
-def _make_video_batch(pairs: Pairs, video: Any, index: VideoIndex) -> VideoBatch:
+def _make_video_batch(pairs: Pairs, shown: VideoFeatures, index: VideoIndex) -> VideoBatch:
     num_clips = pairs.num_clips[index.video]
     num_words = pairs.num_words[index.query]
     return VideoBatch(
-        video=video,
-        video_mask=np.arange(video.shape[1]) < num_clips[:, None],
+        video=shown.video,
+        video_mask=np.arange(shown.video.shape[1]) < num_clips[:, None],
         num_clips=num_clips,
         duration=pairs.duration[index.video],
         video_id=index.video,
@@ -196,6 +236,8 @@ def _make_video_batch(pairs: Pairs, video: Any, index: VideoIndex) -> VideoBatch
         query_id=index.query,
         moment=pairs.moment[index.query],
         query_weight=index.query_weight,
+        patches=shown.patches,
+        patch_cls=shown.patch_cls,
         **_masked("static", pairs.static, index.query),
         **_masked("dynamic", pairs.dynamic, index.query),
     )

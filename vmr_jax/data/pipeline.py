@@ -1,21 +1,33 @@
 """The streamed data path: grain reads the batch of each step from the videos table."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
-
-from vmr_jax.data.pairs import Domain, PairIndex, VideoIndex, make_batch, videos_of
+from vmr_jax.data.pairs import (
+    Domain,
+    PairIndex,
+    VideoFeatures,
+    VideoIndex,
+    make_batch,
+    videos_of,
+)
 from vmr_jax.types import Batch, VideoBatch
 
 
 def read_batch(domain: Domain, index: PairIndex | VideoIndex) -> Batch | VideoBatch:
-    """The batch of an index on the host. Clip features stay float16; the step casts them."""
-    videos = videos_of(domain.pairs, index)
-    video = np.zeros((len(videos), domain.spec.max_clips, domain.spec.video_dim), np.float16)
-    for item, row in enumerate(videos):
-        features = domain.features(row)
-        video[item, : len(features)] = features
-    return make_batch(domain.pairs, video, index)
+    """The batch of an index on the host. Features stay float16; the step casts them."""
+    shown = read_videos(domain, videos_of(domain.pairs, index))
+    return make_batch(domain.pairs, shown, index)
+
+
+def read_videos(domain: Domain, rows: Sequence[int], progress=iter) -> VideoFeatures:
+    """Read what is shown of some videos of a domain; `progress` wraps the loop over them."""
+    shown = domain.blank(len(rows))
+    for item in progress(range(len(rows))):
+        features = domain.features(rows[item])
+        shown.video[item, : len(features)] = features
+        if domain.patch_frames:
+            shown.patches[item], shown.patch_cls[item] = domain.patches(rows[item])
+    return shown
 
 
 def stream(

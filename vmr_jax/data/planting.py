@@ -75,6 +75,7 @@ class Sentences(NamedTuple):
     row: dict[str, int]  # sentence -> row
     words: list[list[str]]  # Q lists of words with a meaning
     weight: dict[str, float]  # word -> a / (a + p_w)
+    of_word: dict[str, np.ndarray]  # word -> u_w (K,)
     meaning: np.ndarray  # (Q, K) float64, unit rows; zero where no word has a vector
     containing: dict[str, np.ndarray]  # word -> rows
 
@@ -110,6 +111,7 @@ def read_sentences(
         {text: row for row, text in enumerate(tokens)},
         known,
         weight,
+        meanings,
         unit(np.stack(sums)),
         {word: np.array(rows) for word, rows in containing.items()},
     )

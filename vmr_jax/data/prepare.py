@@ -28,10 +28,12 @@ def prepare_dataset(
     overwrite: bool,
     drop_missing: bool,
     noun_chunks: str,
+    patches: bool,
 ) -> None:
     """Check a dataset's files, then write its tables to data_dir/name.
 
     `noun_chunks` names how to find the chunks of the queries, "" leaves those that are there.
+    With `patches` the features are grids of patches.
 
     Raises:
         ValueError: the check found errors, or as in `write_dataset`, `make_chunker` and
@@ -40,7 +42,7 @@ def prepare_dataset(
     """
     chunker = make_chunker(noun_chunks) if noun_chunks else None
     annotations = read_annotations(dataset, annotations_dir)._replace(name=name)
-    source = _open_features(dataset, features_path, annotations)
+    source = _open_features(dataset, features_path, annotations, patches)
     if source.simulated and "simulated" not in feature_name:
         raise ValueError(
             f"{features_path} was made by `vmr simulate`; its results must not pass for the real "
@@ -64,9 +66,10 @@ def prepare_dataset(
         progress=shown,
     )
     videos, words = report["videos"], report["moments"]["vocabulary"]
+    width = f"{videos['cells']} x {videos['width']}" if patches else videos["width"]
     print(
         f"{data_dir / name}: {videos['videos']:,} videos, {videos['clips']:,} clips of width "
-        f"{videos['width']} ({videos['bytes'] / 1e6:,.1f} MB), {words['words']:,} words of width "
+        f"{width} ({videos['bytes'] / 1e6:,.1f} MB), {words['words']:,} words of width "
         f"{words['width']}"
     )
     left_out = sum(videos["queries_without_video"].values())
@@ -97,11 +100,17 @@ def _write_chunks(
 
 
 def diagnose_files(
-    dataset: str, annotations_dir: Path, features_path: Path | None, glove: Path | None
+    dataset: str,
+    annotations_dir: Path,
+    features_path: Path | None,
+    glove: Path | None,
+    patches: bool,
 ) -> bool:
     """Check raw files and print what was found; true when there is no error."""
     annotations = read_annotations(dataset, annotations_dir)
-    source = _open_features(dataset, features_path, annotations) if features_path else None
+    source = None
+    if features_path:
+        source = _open_features(dataset, features_path, annotations, patches)
     vectors = _load_vectors(annotations, glove)
     faults = check(annotations, source, vectors, progress=shown)
     _print_annotations(annotations)
@@ -113,9 +122,11 @@ def diagnose_built(data_dir: Path, name: str, feature_name: str) -> bool:
     return _print_faults(check_built(data_dir, name, feature_name, progress=shown), name)
 
 
-def _open_features(dataset: str, path: Path, annotations: Annotations) -> FeatureSource:
+def _open_features(
+    dataset: str, path: Path, annotations: Annotations, patches: bool
+) -> FeatureSource:
     """Open a dataset's features; DiDeMo's are freed of their padding."""
-    source = open_features(path)
+    source = open_features(path, patches=patches)
     return didemo.without_padding(source, annotations.durations) if dataset == "didemo" else source
 
 

@@ -6,14 +6,23 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from vmr_jax.data.pairs import Domain, PairIndex, Pairs, VideoIndex, make_batch, videos_of
-from vmr_jax.types import Array, Batch, VideoBatch
+from vmr_jax.data.pairs import (
+    Domain,
+    PairIndex,
+    Pairs,
+    VideoFeatures,
+    VideoIndex,
+    make_batch,
+    videos_of,
+)
+from vmr_jax.data.pipeline import read_videos
+from vmr_jax.types import Batch, VideoBatch
 
 
 class ResidentTables(NamedTuple):
     """A domain on the device."""
 
-    video: Array  # (V, N, F) float16 sampled clips, zero padded
+    videos: VideoFeatures  # of all V videos, float16
     pairs: Pairs
 
 
@@ -23,21 +32,19 @@ def load_tables(domain: Domain, mesh: jax.sharding.Mesh, progress=iter) -> Resid
     `progress` wraps the loop over videos. Raises MemoryError with both sizes where the feature
     table would not fit the device.
     """
-    shape = (len(domain.video_row), domain.spec.max_clips, domain.spec.video_dim)
-    _check_memory(2 * int(np.prod(shape)), domain)
-    video = np.zeros(shape, np.float16)
-    for row in progress(range(len(video))):
-        features = domain.features(row)
-        video[row, : len(features)] = features
+    videos = len(domain.video_row)
+    _check_memory(videos * sum(part.nbytes for part in jax.tree.leaves(domain.blank(1))), domain)
+    shown = read_videos(domain, range(videos), progress)
     replicated = NamedSharding(mesh, PartitionSpec())
     put = lambda array: jax.make_array_from_process_local_data(replicated, array)  # noqa: E731
-    return jax.tree.map(put, ResidentTables(video, domain.pairs))
+    return jax.tree.map(put, ResidentTables(shown, domain.pairs))
 
 
 def gather_batch(tables: ResidentTables, index: PairIndex | VideoIndex) -> Batch | VideoBatch:
     """The batch of an index, inside jit."""
-    video = tables.video[videos_of(tables.pairs, index)].astype(np.float32)
-    return make_batch(tables.pairs, video, index)
+    rows = videos_of(tables.pairs, index)
+    shown = jax.tree.map(lambda part: part[rows].astype(np.float32), tables.videos)
+    return make_batch(tables.pairs, shown, index)
 
 
 def _check_memory(needed: int, domain: Domain) -> None:
@@ -45,7 +52,7 @@ def _check_memory(needed: int, domain: Domain) -> None:
     free = stats.get("bytes_limit", 0) - stats.get("bytes_in_use", 0)
     if stats and needed > free:
         raise MemoryError(
-            f"the clip features of {domain.dataset.name} need {needed / 2**30:.1f} GiB on the "
+            f"the features of {domain.dataset.name} need {needed / 2**30:.1f} GiB on the "
             f"device, which has {free / 2**30:.1f} GiB free: use --config.data.residency=host, "
-            "or a smaller max_clips"
+            "or a smaller max_clips or patch_frames"
         )

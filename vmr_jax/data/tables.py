@@ -34,6 +34,7 @@ class VideoTable(NamedTuple):
     num_clips: np.ndarray  # (V,) int32 native length
     features: Callable[[int], np.ndarray]  # row -> (num_clips, F) float16, read from disk
     feature_dim: int  # F
+    cells: int = 0  # G, where they are patches: `features` gives (num_clips, G, F)
 
 
 class Dataset(NamedTuple):
@@ -46,71 +47,127 @@ class Dataset(NamedTuple):
     vocabulary: tuple[str, ...]  # word 0 is padding, word 1 is unknown
     vectors: np.ndarray  # (W, E) float32; rows 0 and 1 are zero
     fingerprint: str  # changes when the prepared content changes
+    # Patches of the same frames: row of `videos` -> (num_clips, G, F) float16; None: not loaded
+    patches: Callable[[int], np.ndarray] | None = None
+    patch_shape: tuple[int, int] = (0, 0)  # G, F
 
 
 def load_dataset(
-    data_dir: str | Path, name: str, feature_name: str, *, with_chunks: bool = False
+    data_dir: str | Path,
+    name: str,
+    feature_name: str,
+    *,
+    with_chunks: bool = False,
+    patch_name: str = "",
 ) -> Dataset:
     """Load what `vmr prepare` wrote; features stay on disk until they are asked for.
 
     `videos.features` may be called from several threads. Queries of videos without features
     (`--drop-missing`) are left out; the report of the videos table counts them. The noun chunks
-    of the queries are loaded `with_chunks` only.
+    of the queries are loaded `with_chunks` only, and patches only where `patch_name` names them.
 
     Raises:
-        FileNotFoundError: the dataset, this kind of features, or the noun chunks are not prepared.
-        ValueError: the features, or the chunks, were prepared for other queries than those that
-            are there.
+        FileNotFoundError: the dataset, this kind of features, its patches or the noun chunks are
+            not prepared.
+        ValueError: the features, patches or chunks were prepared for other queries than those
+            that are there; or the patches are none, or not of the same frames as the features.
     """
     root = Path(data_dir) / name
-    moments, videos = root / "moments", root / f"videos-{feature_name}"
-    reports = read_report(moments), read_report(videos)
-    if None in reports:
+    moments = root / "moments"
+    report = read_report(moments)
+    if report is None:
         raise FileNotFoundError(_not_prepared(root, feature_name))
-    # Reports of older versions do not tell which queries the videos were prepared for.
-    if reports[1].get("queries_fingerprint") != reports[0]["queries_fingerprint"]:
-        raise ValueError(_other_queries(root, feature_name))
-    table = _load_videos(videos, reports[1]["width"])
+    queries = report["queries_fingerprint"]
+    table, of_videos = _load_videos(root, feature_name, queries)
     rows = {video: row for row, video in enumerate(table.video_id)} | {"": -1}
-    digests = "".join(report["fingerprint"] for report in reports)
-    chunks = {}
+    digests = report["fingerprint"] + of_videos
+    chunks, patches, patch_shape = {}, None, (0, 0)
     if with_chunks:
-        found = read_chunks(root, reports[0]["queries_fingerprint"])
+        found = read_chunks(root, queries)
         if found is None:
             raise FileNotFoundError(_without_chunks(root, feature_name))
         chunks, digest = found
+        digests += digest
+    if patch_name:
+        grids, digest = _load_videos(root, patch_name, queries)
+        patches, patch_shape = _patches_of(table, grids, name, feature_name, patch_name)
         digests += digest
     return Dataset(
         name=name,
         feature_name=feature_name,
         splits={
             split: _load_moments(moments, split, rows, chunks.get(split))
-            for split in reports[0]["splits"]
+            for split in report["splits"]
         },
         videos=table,
         vocabulary=tuple((moments / "vocabulary.txt").read_text("utf-8").splitlines()),
         vectors=np.load(moments / "vectors.npy"),
         fingerprint=hashlib.sha256(digests.encode()).hexdigest(),
+        patches=patches,
+        patch_shape=patch_shape,
     )
 
 
-def _load_videos(directory: Path, width: int) -> VideoTable:
-    """Open the videos table; its columns are in memory, its features on disk."""
+def _load_videos(root: Path, feature_name: str, queries: str) -> tuple[VideoTable, str]:
+    """Open a videos table, and its fingerprint; it must be of the queries that are there.
+
+    Its columns are in memory, its features on disk.
+    """
+    directory = root / f"videos-{feature_name}"
+    report = read_report(directory)
+    if report is None:
+        raise FileNotFoundError(_not_prepared(root, feature_name))
+    # Reports of older versions do not tell which queries the videos were prepared for.
+    if report.get("queries_fingerprint") != queries:
+        raise ValueError(_other_queries(root, feature_name))
+    width, cells = report["width"], report.get("cells", 0)
+    shape = (cells, width) if cells else (width,)
     columns = json.loads((directory / "videos.json").read_text("utf-8"))
     read = open_rows(directory, CORPUS)
 
     def features(row: int) -> np.ndarray:
-        """Read a video's features (num_clips, F) float16; the array is read-only."""
+        """Read a video's features float16; the array is read-only."""
         (value,) = read(row)["features"].bytes_list.value
-        return np.frombuffer(value, np.float16).reshape(-1, width)
+        return np.frombuffer(value, np.float16).reshape(-1, *shape)
 
-    return VideoTable(
+    table = VideoTable(
         video_id=tuple(columns["video_id"]),
         duration=np.array(columns["duration"], np.float32),
         num_clips=np.array(columns["num_clips"], np.int32),
         features=features,
         feature_dim=width,
+        cells=cells,
     )
+    return table, report["fingerprint"]
+
+
+def _patches_of(
+    videos: VideoTable, grids: VideoTable, name: str, feature_name: str, patch_name: str
+) -> tuple[Callable[[int], np.ndarray], tuple[int, int]]:
+    """Patches by the row of `videos`, and their shape; every video must have as many frames."""
+    if not grids.cells:
+        raise ValueError(
+            f"features {patch_name!r} of {name} are not patches (frames, cells, width): name a "
+            "kind of features that `vmr prepare --patches` wrote"
+        )
+    row = {video: index for index, video in enumerate(grids.video_id)}
+    missing = [video for video in videos.video_id if video not in row]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {len(videos.video_id)} videos of {name} have features "
+            f"{feature_name!r}, but no patches {patch_name!r}, e.g. {', '.join(missing[:3])}: "
+            "prepare patches of all videos, or both kinds with --drop-missing"
+        )
+    where = np.array([row[video] for video in videos.video_id])
+    wrong = np.flatnonzero(grids.num_clips[where] != videos.num_clips)
+    if len(wrong):
+        first = wrong[0]
+        raise ValueError(
+            f"{len(wrong)} videos of {name} have another number of frames in the patches, e.g. "
+            f"{videos.video_id[first]}: {grids.num_clips[where[first]]} of {patch_name!r}, "
+            f"{videos.num_clips[first]} of {feature_name!r}; extract both from the same frames"
+        )
+    return lambda index: grids.features(int(where[index])), (grids.cells, grids.feature_dim)
 
 
 def _load_moments(

@@ -128,7 +128,6 @@ def _streamed_advance(config, pace: Pace, domains, samplers: dict[str, Sampler],
 
 def _example(domain: Domain, index: PairIndex | VideoIndex):
     """The shapes of a batch."""
-    spec = domain.spec
-    shape = (len(videos_of(domain.pairs, index)), spec.max_clips, spec.video_dim)
-    video = jax.ShapeDtypeStruct(shape, jnp.float32)
-    return jax.eval_shape(make_batch, domain.pairs, video, index)
+    blank = domain.blank(len(videos_of(domain.pairs, index)))
+    shown = jax.tree.map(lambda part: jax.ShapeDtypeStruct(part.shape, jnp.float32), blank)
+    return jax.eval_shape(make_batch, domain.pairs, shown, index)
