@@ -15,7 +15,6 @@ from configs import common
 
 # Spec mmn_vdi.md, A1: what differs between the paper's datasets.
 _CHARADES = {
-    "target.features": "vgg",
     "target.max_clips": 32,  # N_pre
     "map.clips": 16,
     "map.pooling_counts": (15,),
@@ -37,7 +36,7 @@ _CHARADES = {
     "eval.batch_size": 48,
 }
 PAPER = {
-    "charades_sta": _CHARADES,
+    "charades_sta": _CHARADES | {"target.features": "vgg"},
     "activitynet_captions": _CHARADES
     | {
         "target.features": "c3d",
@@ -140,7 +139,7 @@ def get_config(dataset: str = "") -> ConfigDict:
     config.update_from_flattened_dict(PAPER.get(dataset, _CHARADES))
 
     if not dataset:  # sized for two CPU cores
-        config.target.update({"features": "simulated", "max_words": 16})
+        config.target.max_words = 16
         config.text.size = "small"
         config.dim, config.joint_dim = 64, 64
         config.map.update({"kernel": 3, "layers": 4})

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs import eva, vlanet
+from configs import eva, mmn, vlanet
 from vmr_jax.data.build import write_dataset
 from vmr_jax.data.features import from_arrays
 from vmr_jax.data.records import Annotations, MomentRecord
@@ -87,6 +87,17 @@ def small_vlanet(data_dir):
     settings = {k: v for k, v in settings.items() if k not in ("target.windows", "target.stride")}
     grid = {"proposals.widths": (2, 4), "proposals.stride": 2}
     config.update_from_flattened_dict(settings | grid)
+    return config
+
+
+def small_mmn(data_dir):
+    """A small MMN on the toy target, with the small text encoder."""
+    config = mmn.get_config("toy_target")
+    settings = {k: v for k, v in small_settings(data_dir).items() if not k.startswith("source.")}
+    settings = {k: v for k, v in settings.items() if k not in ("target.windows", "target.stride")}
+    sizes = {"map.clips": 6, "map.pooling_counts": (5,), "map.kernel": 3, "map.layers": 2}
+    text = {"text.size": "small", "target.max_words": 8, "joint_dim": 8}
+    config.update_from_flattened_dict(settings | sizes | text)
     return config
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs import eva, vlanet
+from configs import eva, mmn, vlanet
 
 
 @pytest.mark.parametrize("argument", ["tvr", "tvr,", ",tvr", "a,b,c"])
@@ -51,7 +51,24 @@ def test_vlanet_follows_its_specification_on_the_papers_datasets():
     assert vlanet.get_config("mine").target.dataset == "mine"
 
 
-@pytest.mark.parametrize("get_config", [eva.get_config, vlanet.get_config])
+def test_mmn_follows_its_specification_on_the_papers_datasets():
+    config = mmn.get_config("activitynet_captions")
+    assert config.target.labels and config.target.l2norm
+    assert (config.target.max_clips, config.map.clips) == (256, 64)
+    assert config.map.pooling_counts == (15, 8, 8)
+    assert (config.optimizer.learning_rate, config.optimizer.milestones) == (8e-4, (7, 15))
+    assert (config.contrastive.weight, config.contrastive.full_epochs) == (0.1, 6)
+    assert (config.contrastive.margin, config.optimizer.slow.freeze_epochs) == (0.3, 4)
+    tacos = mmn.get_config("tacos")
+    assert (tacos.iou.min, tacos.iou.max, tacos.contrastive.positives) == (0.3, 0.7, 3)
+    assert (tacos.eval.nms, tacos.score.power, tacos.batch_size) == (0.4, 0.3, 4)
+    mine, charades = (mmn.get_config(name) for name in ("mine", "charades_sta"))
+    assert mine.map == charades.map
+    assert (mine.target.features, charades.target.features) == ("features", "vgg")
+    assert (charades.batch_size, charades.epochs, charades.optimizer.grad_clip) == (48, 18, 5.0)
+
+
+@pytest.mark.parametrize("get_config", [eva.get_config, vlanet.get_config, mmn.get_config])
 @pytest.mark.parametrize("key", ["epoch", "optimizer.lr", "losses.alignn", "target.window"])
 def test_new_keys_are_refused(get_config, key):
     with pytest.raises(KeyError, match="the config is locked|was not found"):

@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 import pytest
 
-from tests.conftest import small_settings, small_vlanet
+from tests.conftest import small_mmn, small_settings, small_vlanet
 
 TIMEOUT = 240
 
@@ -32,12 +32,12 @@ def gradient_on(devices: int, system_name: str, data_dir: str):
         config = eva.get_config("toy_source,toy_target")
         config.update_from_flattened_dict(small_settings(data_dir))
     else:
-        config = small_vlanet(data_dir)
+        config = {"mmn": small_mmn, "vlanet": small_vlanet}[system_name](data_dir)
     mesh = make_mesh()
     assert mesh.size == devices
     domains = training_domains(config, models.domains(config))
     system = models.make(config, {role: domain.spec for role, domain in domains.items()})
-    feed = make_feed(config, "pairs", domains, mesh, Console(quiet=True))
+    feed = make_feed(config, models.form(config), domains, mesh, Console(quiet=True))
     optimizer = optax.sgd(1.0)
     maker = state_maker(system, optimizer, feed.example, config.seed)
     state = first_state(maker, abstract_state(maker, mesh))
@@ -52,6 +52,7 @@ def gradient_on(devices: int, system_name: str, data_dir: str):
     ("system_name", "terms"),
     [
         ("eva", {"loss", "weak", "full_match", "align", "domain"}),
+        ("mmn", {"loss", "iou", "moment_to_sentence", "sentence_to_moment"}),
         ("vlanet", {"loss", "contrastive", "similarity_positive", "similarity_negative"}),
     ],
 )

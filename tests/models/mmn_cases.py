@@ -3,10 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import safetensors.numpy
 
 from configs import mmn as mmn_config
 from vmr_jax import models
-from vmr_jax.models.mmn_network import MMN
+from vmr_jax.data.tokens import vocabulary_size
+from vmr_jax.encoders.distilbert import load_distilbert
+from vmr_jax.models.mmn_network import MMN, text_sizes
 from vmr_jax.types import STATISTICS, DataSpec, Progress, VideoBatch
 
 SPEC = DataSpec(video_dim=5, word_dim=0, max_clips=16, max_words=6)
@@ -86,11 +89,36 @@ def system(c, seed=0, scale=0.3):
 
 def network(c):
     """The Linen module, with as many token ids as the system has."""
-    from vmr_jax.data.tokens import vocabulary_size
-
     return MMN(c, SPEC.video_dim, vocabulary_size(c.text))
 
 
 def variables(params):
+    """Parameters as the network takes them."""
     trained = {name: leaf for name, leaf in params.items() if name != STATISTICS}
     return {"params": trained, "batch_stats": params[STATISTICS]}
+
+
+def write_distilbert(path, c, seed=3):
+    """A weight file for the small encoder of a config, under Hugging Face's names."""
+    rng = np.random.default_rng(seed)
+    sizes = text_sizes(c.text, vocabulary_size(c.text))
+    width, hidden = sizes.width, 4 * sizes.width
+    shapes = {
+        "embeddings.word_embeddings.weight": (sizes.vocabulary, width),
+        "embeddings.position_embeddings.weight": (sizes.context, width),
+        "embeddings.LayerNorm.weight": (width,),
+        "embeddings.LayerNorm.bias": (width,),
+    }
+    for layer in range(sizes.layers):
+        linear = {f"attention.{name}_lin": (width, width) for name in ("q", "k", "v", "out")}
+        linear |= {"ffn.lin1": (hidden, width), "ffn.lin2": (width, hidden)}
+        for name, shape in linear.items():
+            shapes[f"transformer.layer.{layer}.{name}.weight"] = shape
+            shapes[f"transformer.layer.{layer}.{name}.bias"] = shape[:1]
+        for name in ("sa_layer_norm", "output_layer_norm"):
+            shapes[f"transformer.layer.{layer}.{name}.weight"] = (width,)
+            shapes[f"transformer.layer.{layer}.{name}.bias"] = (width,)
+    draw = lambda shape: 0.1 * rng.standard_normal(shape, np.float32)  # noqa: E731
+    tensors = {f"distilbert.{name}": draw(shape) for name, shape in shapes.items()}
+    safetensors.numpy.save_file(tensors, path)
+    return load_distilbert(path, sizes)
