@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from types import SimpleNamespace
 
 import jax
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from configs import common
 from vmr_jax import evaluate, models, train
+from vmr_jax.data import grammar
 from vmr_jax.data.tokens import vocabulary_size
 from vmr_jax.types import Losses, Moments, System
 
@@ -52,6 +54,11 @@ def make(config, specs) -> System:
     def loss(params, batch, key, progress):
         seconds = shares(params, batch) * batch.duration[batch.owner][:, None]
         gap = jnp.square(seconds - batch.moment).sum(1)
+        if batch.patches is not None:  # everything that only training reads
+            rows = params["rows"][batch.dynamic_tokens] * batch.dynamic_mask[..., None]
+            moved = (batch.patches * batch.patch_cls[:, :, None]).mean((1, 2, 3))[batch.owner]
+            gap += batch.dynamic_ok * jnp.square(rows.sum((1, 2)) - moved)
+            gap += batch.static_ok * batch.static_mask.sum(1)
         return Losses({"gap": ((gap * batch.query_weight).sum(), batch.query_weight.sum())}, {})
 
     def predict(params, batch):
@@ -91,6 +98,26 @@ def test_both_paths_train_alike_and_the_checkpoint_is_evaluated(toy_data, tmp_pa
         get_config(toy_data), str(tmp_path / "device"), "", CONSOLE
     )
     assert alone["model"] == given["model"] == report["model"]
+
+
+def test_what_only_training_reads_is_the_same_on_both_paths(tmp_path, monkeypatch):
+    name = "simulated_target"
+    small = grammar.DOMAINS[name]._replace(videos={"train": 20, "val": 1, "test": 8})
+    monkeypatch.setitem(grammar.DOMAINS, name, small)
+    losses = {}
+    for residency in ("device", "host"):
+        config = get_config(tmp_path, **{"data.residency": residency}).copy_and_resolve_references()
+        with config.unlocked():
+            config.target = common.domain(name, labels=True)
+            config.target.update({"patches": "simulated_patches", "patch_frames": 4})
+            config.text.query_mask_mode = "drop"
+        report = train.train(config, tmp_path / residency, "", CONSOLE)
+        losses[residency] = losses_of(tmp_path / residency)
+    np.testing.assert_allclose(losses["device"], losses["host"], rtol=1e-6)
+    shutil.rmtree(tmp_path / name / "videos-simulated_patches")
+    shutil.rmtree(tmp_path / name / "chunks")
+    alone = evaluate.evaluate_checkpoint(None, str(tmp_path / "host"), "", CONSOLE)
+    assert alone["model"] == report["model"]  # prediction needs neither
 
 
 def test_the_config_says_where_the_tokeniser_is_now(toy_data, tmp_path):
