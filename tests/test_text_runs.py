@@ -15,6 +15,7 @@ from rich.console import Console
 from configs import common
 from vmr_jax import evaluate, models, train
 from vmr_jax.data import grammar
+from vmr_jax.data.domains import evaluation_dataset
 from vmr_jax.data.tokens import vocabulary_size
 from vmr_jax.types import Losses, Moments, System
 
@@ -118,6 +119,34 @@ def test_what_only_training_reads_is_the_same_on_both_paths(tmp_path, monkeypatc
     shutil.rmtree(tmp_path / name / "chunks")
     alone = evaluate.evaluate_checkpoint(None, str(tmp_path / "host"), "", CONSOLE)
     assert alone["model"] == report["model"]  # prediction needs neither
+
+
+def test_a_part_of_the_queries_is_evaluated(tmp_path, monkeypatch):
+    name = "simulated_target"
+    small = grammar.DOMAINS[name]._replace(videos={"train": 20, "val": 1, "test": 8})
+    monkeypatch.setitem(grammar.DOMAINS, name, small)
+    config = get_config(tmp_path).copy_and_resolve_references()
+    with config.unlocked():
+        config.target = common.domain(name, labels=True)
+        config.eval.query = "full"
+    train.train(config, tmp_path / "run", "", CONSOLE)
+    for part in ("static", "dynamic"):
+        config.eval.query = part
+        report = evaluate.evaluate_checkpoint(config, str(tmp_path / "run"), "", CONSOLE)
+        folder = tmp_path / "run" / "eval" / f"{name}_test_{part}"
+        assert report["query"] == part == json.loads((folder / "metrics.json").read_text())["query"]
+        lines = (folder / "predictions.jsonl").read_text().splitlines()
+        asked = [set(json.loads(line)["query"].split()) for line in lines]
+        assert len(asked) == report["queries"]
+        assert all(("the" in words) == (part == "static") for words in asked)
+    config.eval.query = "verbs"
+    with pytest.raises(ValueError, match=r"eval.query is 'verbs'; it must be one of \('full', 'st"):
+        evaluate.evaluate_checkpoint(config, str(tmp_path / "run"), "", CONSOLE)
+    with config.unlocked():
+        config.eval.query = "static"
+        del config.text
+    with pytest.raises(ValueError, match="'static', but words reads prepared word vectors"):
+        evaluation_dataset(config)
 
 
 def test_the_config_says_where_the_tokeniser_is_now(toy_data, tmp_path):

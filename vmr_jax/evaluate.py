@@ -13,7 +13,7 @@ from rich.console import Console
 
 from vmr_jax import models
 from vmr_jax.data import pipeline
-from vmr_jax.data.domains import evaluation_domain, open_dataset
+from vmr_jax.data.domains import asked_part, evaluation_dataset, evaluation_domain
 from vmr_jax.data.pairs import Domain, queries_of
 from vmr_jax.data.sampler import in_order
 from vmr_jax.data.tables import Dataset
@@ -75,7 +75,7 @@ def open_run(config: ConfigDict | None, directory: Path) -> Run:
         trained[name] = config[name]
     if config is not None and "text" in trained and "text" in config:
         trained.text.tokenizer = config.text.tokenizer or trained.text.tokenizer
-    dataset = open_dataset(trained.target, trained.data_dir)
+    dataset = evaluation_dataset(trained)
     domain = reported_domain(trained, dataset, meta["specs"][models.domains(trained)[-1]])
     system = models.make(trained, {role: domain.spec for role in models.domains(trained)})
     params = checkpoints.restore_params(step)
@@ -190,8 +190,11 @@ def write_report(
     train = dataset.splits.get(config.target.train_split)
     learnt_from = train and (train.moments, dataset.videos.duration[train.video])
     report |= baselines.baseline_metrics(truths, durations, learnt_from, **settings)
+    name, part = f"{dataset.name}_{config.target.eval_split}", asked_part(config)
+    if part != "full":
+        name, report = f"{name}_{part}", report | {"query": part}
     if jax.process_index() == 0:
-        folder = workdir / "eval" / f"{dataset.name}_{config.target.eval_split}"
+        folder = workdir / "eval" / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "metrics.json").write_text(json.dumps(report, indent=2) + "\n")
         table = domain.table

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from vmr_jax import models
 from vmr_jax.data.domains import (
+    evaluation_dataset,
     evaluation_domain,
-    open_dataset,
     selection_split,
     training_domains,
 )
@@ -53,7 +53,7 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     domains = training_domains(config, models.domains(config))
     specs = {role: domain.spec for role, domain in domains.items()}
     system = models.make(config, specs)
-    evaluated = open_dataset(config.target, config.data_dir)
+    evaluated = evaluation_dataset(config)
     reported = reported_domain(config, evaluated, list(specs.values())[-1]._asdict())
     if split:
         chooser = evaluation_domain(config, evaluated, split)

@@ -8,12 +8,14 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from vmr_jax.data import simulate
+from vmr_jax.data.masking import dynamic_text, static_text
 from vmr_jax.data.pairs import Domain, make_domain
 from vmr_jax.data.tables import Dataset, load_dataset
 from vmr_jax.data.words import masks_queries
 
 HOLDOUT = "holdout"  # the name of the part of a training split that chooses checkpoints
 _HOLDOUT_SHARE = 0.1
+_PARTS = {"static": static_text, "dynamic": dynamic_text}
 
 
 def open_dataset(
@@ -55,16 +57,43 @@ def training_domains(config: ConfigDict, roles: Sequence[str]) -> dict[str, Doma
     return domains
 
 
+def asked_part(config: ConfigDict) -> str:
+    """The part of each query that evaluation asks: full, or static or dynamic (VDI, Fig. 3).
+
+    Raises ValueError for another eval.query, and for a part where the system reads no tokens.
+    """
+    part = config.eval.get("query", "full")
+    if part not in ("full", *_PARTS):
+        raise ValueError(f"eval.query is {part!r}; it must be one of {('full', *_PARTS)}")
+    if part != "full" and "text" not in config:
+        raise ValueError(f"eval.query is {part!r}, but {config.system} reads prepared word vectors")
+    return part
+
+
+def evaluation_dataset(config: ConfigDict) -> Dataset:
+    """The target's dataset for `evaluation_domain`. Raises as it and `open_dataset` do."""
+    with_chunks = asked_part(config) != "full"
+    return open_dataset(config.target, config.data_dir, with_chunks=with_chunks)
+
+
 def evaluation_domain(config: ConfigDict, dataset: Dataset, split: str) -> Domain:
     """A split of the target for prediction: boundaries hidden from the batch.
 
-    `holdout` is a part of the training split.
+    `holdout` is a part of the training split. With eval.query static or dynamic the sentences are
+    those parts of the queries alone, the dataset being loaded with its noun chunks.
     """
     settings = ConfigDict(config.target.to_dict() | {"labels": False})
     rows = None
     if split == HOLDOUT:
         split = settings.train_split
         rows = np.flatnonzero(_held_out(dataset, split, config.seed))
+    part = asked_part(config)
+    if part != "full" and split in dataset.splits:
+        table = dataset.splits[split]
+        parts = map(_PARTS[part], table.sentence, table.chunks)
+        dataset = dataset._replace(
+            splits=dataset.splits | {split: table._replace(sentence=tuple(parts))}
+        )
     return make_domain(dataset, split, settings, rows, config.get("text"))
 
 
