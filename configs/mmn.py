@@ -7,6 +7,8 @@
 The argument is any prepared dataset; one that the paper does not have takes Charades-STA's
 numbers. The text encoder of the paper's size is DistilBERT base uncased, whose files you name:
 --config.text.tokenizer=FOLDER --config.text.weights=FOLDER/model.safetensors.
+Without an argument training takes about 2 minutes on two CPU cores; expected result:
+R@1,IoU=0.5 66.0 on simulated_target / test, location_prior 15.6.
 """
 
 from ml_collections import ConfigDict
@@ -143,9 +145,9 @@ def get_config(dataset: str = "") -> ConfigDict:
         config.text.size = "small"
         config.dim, config.joint_dim = 64, 64
         config.map.update({"kernel": 3, "layers": 4})
-        config.batch_size, config.epochs = 16, 20
-        config.optimizer.update({"learning_rate": 1e-3, "milestones": (10, 15)})
+        config.batch_size, config.epochs = 16, 30
+        config.optimizer.update({"learning_rate": 1e-3, "milestones": (15, 23)})
         config.optimizer.slow.update({"factor": 1.0, "freeze_epochs": 0})
-        config.contrastive.full_epochs = 10
+        config.contrastive.full_epochs = 15
     common.evaluate_as(config, dataset)
     return config.lock()
