@@ -80,19 +80,19 @@ def domain(dataset: str, labels: bool) -> ConfigDict:
         "windows": (8, 16, 32, 64),
         "stride": 8,
     }
-    preset = DATASETS.get("didemo" if _is_didemo(dataset) else dataset, {"features": "features"})
+    preset = DATASETS.get("didemo" if is_didemo(dataset) else dataset, {"features": "features"})
     return ConfigDict(settings | preset)
 
 
 def evaluate_as(config: ConfigDict, dataset: str) -> None:
     """Set `metric` and `eval` to what a dataset's own evaluation asks for."""
     config.metric.discounted = dataset in DISCOUNTED_DATASETS
-    if _is_didemo(dataset):
+    if is_didemo(dataset):
         config.metric.didemo = "official"
         config.eval.update({"top_k": 21, "nms": 1.0, "clip_to_duration": False})
 
 
-def _is_didemo(dataset: str) -> bool:
+def is_didemo(dataset: str) -> bool:
     """Tell DiDeMo, under its own name or one that starts with it (didemo_simulated)."""
     return dataset.startswith("didemo")
 

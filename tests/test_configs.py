@@ -48,7 +48,10 @@ def test_vlanet_follows_its_specification_on_the_papers_datasets():
     didemo = vlanet.get_config("didemo")
     assert (didemo.proposals.stride, didemo.proposals.cut) == (1, False)
     assert (didemo.metric.didemo, didemo.eval.top_k, didemo.eval.nms) == ("official", 21, 1.0)
-    assert vlanet.get_config("mine").target.dataset == "mine"
+    assert vlanet.get_config("charades_cd").target.max_clips == 96
+    mine = vlanet.get_config("mine")
+    assert mine.target.dataset == "mine" and mine.attn.rescale_n and mine.vla.reduce == "mean"
+    assert vlanet.get_config("simulated_target").dim == vlanet.get_config().dim == 64
 
 
 def test_mmn_follows_its_specification_on_the_papers_datasets():

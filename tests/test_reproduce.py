@@ -159,6 +159,12 @@ def test_simulated_data_take_settings_of_their_own(pretended, tmp_path, data, st
     assert (config.proposals.stride, config.target.dataset) == (stride, target)
 
 
+def test_a_table_that_simulated_data_cannot_have_is_refused(pretended, tmp_path):
+    with pytest.raises(ValueError, match="table 2 of vlanet has a metric that simulated data do"):
+        reproduce("vlanet", "2", "simulated", 1, tmp_path, {}, CONSOLE)
+    assert not pretended
+
+
 def test_settings_from_the_command_line():
     parsed = parse_settings(["epochs=3", "share=('self1',)", "select=val"])
     assert parsed == {"epochs": 3, "share": ("self1",), "select": "val"}

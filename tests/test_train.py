@@ -113,6 +113,16 @@ def test_vlanet_trains_and_is_evaluated_by_the_same_code(toy_data, tmp_path):
     again = evaluate.evaluate_checkpoint(None, str(tmp_path / "again"), str(tmp_path), CONSOLE)
     assert again == report
     assert train.train(config, tmp_path, "", CONSOLE) == report
+    config.infer.fill = False  # no parameter depends on it: an evaluation may change it
+    evaluate.evaluate_checkpoint(config, str(tmp_path / "less"), str(tmp_path), CONSOLE)
+    name = "eval/toy_target_test/predictions.jsonl"
+    windows = [
+        sum(
+            len(json.loads(line)["pred_relevant_windows"]) for line in file.read_text().splitlines()
+        )
+        for file in (tmp_path / name, tmp_path / "less" / name)
+    ]
+    assert windows[0] > windows[1]
 
 
 def test_selection_on_a_validation_split(toy_data, tmp_path):

@@ -38,7 +38,8 @@ def evaluate_checkpoint(
 
     The system comes from the checkpoint. The data are the target of `config`, so that a
     checkpoint can be evaluated on a third dataset (EVA, Table 7), or without `config` the
-    target it was trained for. Writes under `workdir`, or beside the checkpoints if it is "".
+    target it was trained for; with them come the settings that no parameter depends on
+    (models.readout). Writes under `workdir`, or beside the checkpoints if it is "".
     """
     directory = checkpoint_directory(restore or workdir)
     run = open_run(config, directory)
@@ -71,8 +72,10 @@ def open_run(config: ConfigDict | None, directory: Path) -> Run:
     step = checkpoints.best_step()
     meta = checkpoints.meta(step)
     trained = ConfigDict(meta["config"])
-    for name in _OF_THE_DATA if config is not None else ():
-        trained[name] = config[name]
+    if config is not None:
+        same_system = config.system == trained.system
+        for name in (*_OF_THE_DATA, *(models.readout(config) if same_system else ())):
+            trained[name] = config[name]
     if config is not None and "text" in trained and "text" in config:
         trained.text.tokenizer = config.text.tokenizer or trained.text.tokenizer
     dataset = evaluation_dataset(trained)

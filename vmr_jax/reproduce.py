@@ -32,11 +32,17 @@ def reproduce(
     `data` is "simulated" or a directory that `vmr prepare` filled with the paper's datasets.
     `settings` are dotted config keys that apply to all rows. A run that finished before is not
     repeated; one that was interrupted goes on. Raises ValueError for an unknown paper, table or
-    key, and where a finished run read other data than is prepared now.
+    key, for a table that simulated data cannot have, and where a finished run read other data than
+    is prepared now.
     """
     module = _tables(paper)
     if table not in module.TABLES:
         raise ValueError(f"{paper} has no table {table!r} here; it has {sorted(module.TABLES)}")
+    if data == SIMULATED and not all(part.on_simulated for part in module.TABLES[table]):
+        raise ValueError(
+            f"table {table} of {paper} has a metric that simulated data do not have: give the "
+            "directory of the prepared dataset, --data DIR"
+        )
     reports = []
     for part, paper_table in enumerate(module.TABLES[table]):
         name = f"{paper}_table{table}" + ("ab"[part] if len(module.TABLES[table]) > 1 else "")

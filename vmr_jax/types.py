@@ -8,6 +8,8 @@ Shape legend, used in every docstring:
     M  words of a query (padded)     T  queries of a batch of videos
     E  width of a word feature       A  annotators of a query
     P  proposals of a video          W  words of a vocabulary
+    G  segment groups of a video     L  windows of a group
+    R  rows of an attention map
 
 Times are float32 seconds at every public border. Clip indices are half-open [start, end)
 inside the library, except `Batch.span`, which is inclusive as in EVA, section 1.
@@ -125,7 +127,10 @@ class Progress(NamedTuple):
 
 
 class AttentionMap(NamedTuple):
-    """What a system looks at in B pairs, for figures: R proposals or clips by M words."""
+    """What a system looks at in B pairs, for figures: R proposals or clips by M words.
+
+    What `words` holds is told by System.words_show.
+    """
 
     start: Array  # (B, R) float32 seconds
     end: Array  # (B, R) float32 seconds
@@ -150,6 +155,7 @@ class System(NamedTuple):
     # (params, parameters of another run) -> params to start from; see runtime/state.py.
     adopt: Callable[[Params, Params], Params] | None = None
     attention: Callable[[Params, Batch], AttentionMap] | None = None
+    words_show: str = "attention weight"
     # Fresh params -> the same with what weight files hold. It reads them, so it runs once on the
     # host, where a run starts from scratch, and is never traced.
     pretrained: Callable[[Params], Params] | None = None

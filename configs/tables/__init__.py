@@ -28,3 +28,4 @@ class PaperTable(NamedTuple):
     published_on: str
     metrics: tuple[str, ...]
     rows: tuple[Row, ...]
+    on_simulated: bool = True  # simulated data have what the metrics need

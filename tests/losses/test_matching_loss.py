@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.test_util import check_grads
 
-from vmr_jax.losses.matching import matching_loss, other_video
+from vmr_jax.losses.matching import matching_loss
 
 YES = jnp.ones(3, bool)
 
@@ -41,32 +41,3 @@ def test_gradients_and_large_logits():
         lambda x: matching_loss(x, far, far, YES, YES, jnp.zeros(3))[0]
     )(far)
     assert value == 0 and (gradient == 0).all()
-
-
-def test_negatives_show_another_video_and_are_real():
-    video = jnp.array([4, 4, 7, 9, 7, 1])
-    weight = jnp.array([1.0, 1, 1, 1, 1, 0])
-    seen = set()
-    for seed in range(60):
-        index, found = other_video(jax.random.key(seed), video, weight)
-        assert found.all()
-        for item, other in enumerate(np.asarray(index)):
-            assert video[item] != video[other] and weight[other] > 0
-            seen.add((item, int(other)))
-    expected = {(i, j) for i in range(6) for j in range(5) if video[i] != video[j]}
-    assert seen == expected
-
-
-def test_negatives_are_uniform():
-    video, weight = jnp.array([0, 0, 1, 2, 3]), jnp.ones(5)
-    keys = jax.random.split(jax.random.key(0), 3000)
-    index, _ = jax.vmap(other_video, (0, None, None))(keys, video, weight)
-    share = np.bincount(np.asarray(index)[:, 0], minlength=5) / 3000
-    np.testing.assert_allclose(share, [0, 0, 1 / 3, 1 / 3, 1 / 3], atol=0.04)
-
-
-def test_a_batch_of_one_video_has_no_negatives():
-    _, found = other_video(jax.random.key(0), jnp.array([3, 3]), jnp.ones(2))
-    assert not found.any()
-    _, found = other_video(jax.random.key(0), jnp.array([3, 5]), jnp.array([1.0, 0.0]))
-    assert found.tolist() == [False, True]

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from configs import eva
-from tests.conftest import small_settings
+from tests.conftest import small_settings, small_vlanet
 from tests.plots.figure_cases import SENTENCE
 from vmr_jax import train
 from vmr_jax.data.build import write_dataset
@@ -20,6 +20,14 @@ def workdir(tmp_path_factory, toy_data):
     config = eva.get_config("toy_target,toy_target")
     config.update_from_flattened_dict(small_settings(toy_data) | {"branches.full": False})
     train.train(config, workdir, "", Console(quiet=True))
+    return workdir
+
+
+@pytest.fixture(scope="session")
+def vlanet_workdir(tmp_path_factory, toy_data):
+    """A small VLANet after its training."""
+    workdir = tmp_path_factory.mktemp("vlanet")
+    train.train(small_vlanet(toy_data), workdir, "", Console(quiet=True))
     return workdir
 
 

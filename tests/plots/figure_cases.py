@@ -58,6 +58,7 @@ def made_up(words, rows, truth):
         "truth": truth,
         "words": [{"word": token, "known": token != "walks"} for token in tokens],
         "words_left_out": 3,
+        "quantity": "alignment",
         "cells": {
             "edges": edges.tolist(),
             "words": [[None if np.isnan(x) else x for x in line] for line in cells],

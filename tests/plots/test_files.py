@@ -43,6 +43,24 @@ def test_files_and_figures_of_queries(figure, workdir, other_data, tmp_path):
         assert f"strongest proposals: {shown['shown']} of {count}" in texts
 
 
+@pytest.mark.parametrize("figure", ["attention", "timeline"])
+def test_figures_of_surrogates_and_signed_words(figure, vlanet_workdir, tmp_path):
+    (picture,) = files.write_query_figures(figure, vlanet_workdir, ["test0#0"], out=tmp_path)
+    shown = json.loads(picture.with_suffix(".json").read_text())
+    drawn = DRAW[figure](shown)
+    texts = " ".join(assert_readable(drawn)).replace("\n", " ")
+    assert shown["system"] == "vlanet" and "query test0#0" in texts
+    if figure == "timeline":
+        starts = shown["proposals"]["start"]
+        assert len(starts) == len(set(starts))  # one surrogate a group
+        return
+    assert "alignment of word and proposal" in texts
+    mesh = drawn.axes[0].collections[0]
+    low, high = mesh.get_clim()
+    if np.min(shown["rows"]["words"]) < 0:
+        assert low == -high < 0
+
+
 def test_similarities_of_a_run(workdir):
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     picture = files.write_similarity_figure(workdir / "checkpoints")

@@ -9,8 +9,6 @@ import jax.numpy as jnp
 from vmr_jax.layers.attention import masked_softmax
 from vmr_jax.types import Array
 
-REDUCTIONS = ("sum", "mean")
-
 
 class Alignment(nn.Module):
     """E(x_n, Y) = sum_m tanh((W_1 x_n) . (W_2 y_m)), or the mean over m (spec V2).

@@ -38,10 +38,10 @@ def proposal_grid(
     `tail` adds, for each size, a window that ends at the last clip; `add_full` the whole video.
     Raises ValueError for an empty list of windows and for sizes or strides below 1.
     """
-    if not windows or min(windows) < 1 or stride < 1:
+    if not windows or min(windows) < 1 or stride < 1 or any(w != int(w) for w in windows):
         raise ValueError(
             f"windows={tuple(windows)} and stride={stride} make no proposals: give at least one "
-            "window, and sizes and a stride of at least 1 clip."
+            "window, and whole sizes and a stride of at least 1 clip."
         )
     sizes = sorted(set(windows))
     slots = [(0, sizes[0], False, False)]
@@ -86,9 +86,9 @@ def proposal_spans(grid: Grid, num_clips: Array, xp=jnp) -> tuple[Array, Array, 
 
 
 class Groups(NamedTuple):
-    """K segment groups of L windows over N padded clips; a group's windows start at one clip."""
+    """G segment groups of L windows over N padded clips; a group's windows start at one clip."""
 
-    start: np.ndarray  # (K,) int32 first clip
+    start: np.ndarray  # (G,) int32 first clip
     width: np.ndarray  # (L,) int32 clips, ascending
     cut: bool  # a window may reach over the video's last clip, where it is cut
 
@@ -98,12 +98,13 @@ def segment_groups(
 ) -> Groups:
     """List the groups at clips 0, stride, 2 stride, ... (rounded half up) of `max_clips` clips.
 
-    Raises ValueError for an empty list of widths and for widths or strides that are too small.
+    Groups that no video of `max_clips` clips can fill are left out. Raises ValueError for an empty
+    list of widths and for widths or strides that are too small or, of widths, not whole.
     """
-    if not widths or min(widths) < 1 or stride <= 0:
+    if not widths or min(widths) < 1 or stride <= 0 or any(w != int(w) for w in widths):
         raise ValueError(
             f"widths={tuple(widths)} and stride={stride} make no proposals: give at least one "
-            "width, widths of at least 1 clip and a stride above 0."
+            "width, widths of whole clips, at least 1, and a stride above 0."
         )
     width = np.array(sorted(set(widths)), np.int32)
     start = np.floor(np.arange(int(max_clips / stride) + 1) * stride + 0.5).astype(np.int32)
@@ -114,9 +115,9 @@ def segment_groups(
 
 
 def group_spans(groups: Groups, num_clips: Array, xp=jnp) -> tuple[Array, Array, Array]:
-    """Start, end (half-open clips) and validity of each window: (B,) -> three (B, K L).
+    """Start, end (half-open clips) and validity of each window: (B,) -> three (B, G L).
 
-    Window l of group k is at k L + l. With `cut` a window is valid where it holds at least half
+    Window l of group g is at g L + l. With `cut` a window is valid where it holds at least half
     as many real clips as the smallest is wide, else where it lies inside the video. The smallest
     window of group 0 is valid in every video with a clip. Invalid windows are empty, [0, 0).
     """

@@ -33,6 +33,11 @@ def form(config: ConfigDict) -> str:
     return getattr(_module(config), "FORM", "pairs")
 
 
+def readout(config: ConfigDict) -> tuple[str, ...]:
+    """The blocks of a config that no parameter depends on: an evaluation may change them."""
+    return getattr(_module(config), "READOUT", ())
+
+
 def pretraining(config: ConfigDict) -> ConfigDict | None:
     """The run whose parameters this one starts from, or None."""
     before = getattr(_module(config), "pretraining", lambda _: None)

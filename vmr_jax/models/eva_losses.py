@@ -11,8 +11,9 @@ from vmr_jax.layers.gradient_reversal import gradient_reversal
 from vmr_jax.layers.pooling import masked_max, masked_mean
 from vmr_jax.losses.boundary import boundary_loss
 from vmr_jax.losses.domain import domain_loss
-from vmr_jax.losses.matching import matching_loss, other_video, similarities
+from vmr_jax.losses.matching import matching_loss
 from vmr_jax.losses.mmd import mmd, subsample
+from vmr_jax.losses.negatives import other_video, similarities
 from vmr_jax.models import eva_network as network
 from vmr_jax.models.eva_network import Branch, Pair, Views, of_branch
 from vmr_jax.types import Array, Batch, HybridBatch, Losses, LossTerms, Params

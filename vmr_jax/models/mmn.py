@@ -19,7 +19,6 @@ from vmr_jax.layers.map_convolution import FORMS
 from vmr_jax.layers.map_reach import map_weights
 from vmr_jax.layers.moment_map import cell_iou, cell_seconds
 from vmr_jax.layers.ranking import rank_seconds
-from vmr_jax.losses.matching import similarities
 from vmr_jax.losses.mutual_matching import (
     NEGATIVE_MASKS,
     Matches,
@@ -29,6 +28,7 @@ from vmr_jax.losses.mutual_matching import (
     scale_iou,
     sentence_to_moment,
 )
+from vmr_jax.losses.negatives import similarities
 from vmr_jax.models.mmn_network import MMN, Joint, make_cells, text_sizes
 from vmr_jax.models.switches import check_choices
 from vmr_jax.types import (

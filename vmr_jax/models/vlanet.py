@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from vmr_jax.layers.proposals import group_spans, spans_to_seconds
+from vmr_jax.layers.proposals import Groups, group_spans, spans_to_seconds
 from vmr_jax.layers.ranking import rank_moments
 from vmr_jax.losses.contrastive import hinge_loss
-from vmr_jax.losses.matching import other_video, similarities
+from vmr_jax.losses.negatives import other_video, similarities
+from vmr_jax.metrics.didemo import MOMENTS, SEGMENTS
 from vmr_jax.models.switches import check_choices
 from vmr_jax.models.vlanet_network import Aligned, VLANet, make_groups
 from vmr_jax.types import Array, AttentionMap, Batch, DataSpec, Losses, Moments, Params, System
@@ -30,15 +31,19 @@ _CHOICES = {
     "infer.score": ("last_q2v", "vla", "product"),
 }
 _DIRECTIONS = ("q2v", "v2q")
+READOUT = ("proposals", "infer")  # blocks of a config that no parameter depends on
 
 
 def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
     """Build VLANet for batches of the sizes in `specs["target"]`.
 
-    Raises ValueError for a switch with an unknown value.
+    Raises ValueError for a switch with an unknown value, and for windows or a readout with which
+    DiDeMo cannot be scored.
     """
     trained_on = domains(config)
-    make_groups(config, specs["target"].max_clips)
+    groups = make_groups(config, specs["target"].max_clips)
+    if config.metric.didemo:
+        _check_didemo(config, groups)
     network = VLANet(config)
     return System(
         domains=trained_on,
@@ -46,6 +51,7 @@ def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
         loss=functools.partial(_loss, network, config),
         predict=functools.partial(_predict, network, config),
         attention=functools.partial(_attention, network, config),
+        words_show="alignment of word and proposal (terms of Eq. 7)",
     )
 
 
@@ -60,9 +66,26 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
         )
     if config.cascade_repeat < 1:
         raise ValueError(f"config.cascade_repeat={config.cascade_repeat}: use at least 1.")
+    if config.proposals.frames_per_clip <= 0:
+        raise ValueError(
+            f"config.proposals.frames_per_clip={config.proposals.frames_per_clip}: use at least 1."
+        )
     if config.margin <= 0:
         raise ValueError(f"config.margin={config.margin}: a hinge needs a margin above 0.")
     return ("target",)
+
+
+def _check_didemo(config: ConfigDict, groups: Groups) -> None:
+    """Refuse windows that are not DiDeMo's 21 moments, and a readout that leaves some out."""
+    start, end, valid = group_spans(groups, np.array([SEGMENTS]), np)
+    moments = set(zip(start[valid].tolist(), end[valid].tolist(), strict=True))
+    if len(moments) < len(MOMENTS) or groups.cut or not config.infer.fill:
+        raise ValueError(
+            f"config.metric.didemo={config.metric.didemo!r} needs a ranking of all {len(MOMENTS)} "
+            f"moments; config.proposals makes {len(moments)}: use proposals.stride=1, "
+            f"proposals.widths={tuple(range(1, SEGMENTS + 1))}, proposals.cut=False and "
+            "infer.fill=True."
+        )
 
 
 def _loss(
@@ -107,31 +130,34 @@ def _pair_outputs(apply, aligned: Aligned, video: Array, query: Array) -> Array:
 
 
 def _predict(network: VLANet, config: ConfigDict, params: Params, batch: Batch) -> Moments:
-    """The surrogates by attention, then the other windows by cosine (spec 4, V9, V11)."""
+    """The surrogates by attention, then the other windows by cosine (spec 4, V9, V11).
+
+    On DiDeMo the moments beyond a shorter video's end follow in order, so that all 21 are ranked.
+    """
     aligned = network.apply({"params": params}, batch)
     groups = make_groups(config, batch.video.shape[1])
     start, end, valid = group_spans(groups, batch.num_clips)
-    score = _window_scores(config, aligned, valid, batch.query_mask.shape[1])
-    if config.infer.fill and not groups.cut:
-        inside = group_spans(groups, np.array([batch.video.shape[1]]), np)
-        last = jnp.min(score, where=jnp.isfinite(score), initial=0.0, axis=-1, keepdims=True)
-        beyond = inside[2] & ~valid
-        start, end = jnp.where(beyond, inside[0], start), jnp.where(beyond, inside[1], end)
+    score = _window_scores(aligned, valid, config.infer.fill)
+    if config.metric.didemo:
+        full = group_spans(groups, np.array([batch.video.shape[1]]), np)
+        last = jnp.min(score, where=valid, initial=jnp.inf, axis=-1, keepdims=True)
+        beyond = full[2] & ~valid
+        start, end = jnp.where(beyond, full[0], start), jnp.where(beyond, full[1], end)
         score = jnp.where(beyond, last - 1 - jnp.arange(score.shape[1]), score)
     return rank_moments(start, end, score, batch, config.eval)
 
 
-def _window_scores(config: ConfigDict, aligned: Aligned, valid: Array, max_words: int) -> Array:
-    """What ranks the windows, (B, K L): -inf on those that are not listed.
+def _window_scores(aligned: Aligned, valid: Array, fill: bool) -> Array:
+    """What ranks the windows, (B, G L): -inf on those that are not listed.
 
-    A window that went through the cascade has its attention; the others stand below all of them
-    by their cosine, or are not listed without `infer.fill`.
+    A window that went through the cascade has its rank; with `fill` the others stand below all of
+    them, by their cosine.
     """
     shape = aligned.cosine.shape
-    attention = jnp.reshape(aligned.strength, (*shape[:2], -1))
-    lowest = -float(max_words)  # of the alignment function; weights are positive
-    others = aligned.cosine - 2 + lowest if config.infer.fill else -jnp.inf
-    score = jnp.where(aligned.chosen, attention, others).reshape(valid.shape)
+    rank = jnp.reshape(aligned.rank, (*shape[:2], -1))
+    worst = jnp.min(rank, where=jnp.isfinite(rank), initial=jnp.inf, axis=(1, 2), keepdims=True)
+    others = worst - 2 + aligned.cosine if fill else -jnp.inf
+    score = jnp.where(aligned.chosen, rank, others).reshape(valid.shape)
     return jnp.where(valid, score, -jnp.inf)
 
 
@@ -150,4 +176,4 @@ def _attention(network: VLANet, config: ConfigDict, params: Params, batch: Batch
         )
     start, end = spans_to_seconds(start, end, batch.num_clips, batch.duration)
     words = network.apply({"params": params}, aligned, method="word_terms")
-    return AttentionMap(start, end, jnp.isfinite(aligned.strength), aligned.strength, words)
+    return AttentionMap(start, end, jnp.isfinite(aligned.rank), aligned.strength, words)

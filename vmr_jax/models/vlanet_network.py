@@ -17,8 +17,8 @@ from vmr_jax.types import Array, Batch
 class Videos(NamedTuple):
     """Videos before they meet a query."""
 
-    proposals: Array  # (B, K, L, D) p_lk of Eq. 2, unit vectors
-    valid: Array  # (B, K, L)
+    proposals: Array  # (B, G, L, D) p_lk of Eq. 2, unit vectors
+    valid: Array  # (B, G, L)
 
 
 class Queries(NamedTuple):
@@ -30,14 +30,15 @@ class Queries(NamedTuple):
 
 
 class Aligned(NamedTuple):
-    """Videos and queries that went through the cascade; R is K, or K L without surrogates."""
+    """Videos and queries that went through the cascade; R is G, or G L without surrogates."""
 
-    cosine: Array  # (B, K, L) c_lk of Eq. 3, float32
-    chosen: Array  # (B, K, L) bool, the cells whose rows go through the cascade
+    cosine: Array  # (B, G, L) c_lk of Eq. 3, float32
+    chosen: Array  # (B, G, L) bool, the cells whose rows go through the cascade
     video: Array  # (B, R, D) final rows
     query: Array  # (B, M, D) final rows
     query_mask: Array  # (B, M)
-    strength: Array  # (B, R) float32, what ranks the rows (spec V9)
+    rank: Array  # (B, R) float32, what ranks the rows (spec V9); -inf on invalid ones
+    strength: Array  # (B, R) float32, the same as attention weights; 0 on invalid rows
     similarity: Array  # (B,) float32, c of Eq. 13
 
 
@@ -67,10 +68,10 @@ class VLANet(nn.Module):
         self.attentions = [] if share else [alignment() for _ in self.steps]
 
     def _attend(self, step: int, x: Array, x_mask: Array, y: Array, y_mask: Array):
-        """Rows and weights of A(X, Y), with the kernels of one step of the cascade."""
+        """Rows, weights and energies E of A(X, Y), with the kernels of one step of the cascade."""
         shared = self.config.attn.share_weights
         energy = (self.final if shared else self.attentions[step])(x, y, y_mask)
-        return dense_attention(x, energy, x_mask, self.config.attn.rescale_n)
+        return *dense_attention(x, energy, x_mask, self.config.attn.rescale_n), energy
 
     def queries(self, query: Array, mask: Array) -> Queries:
         """Section 2.1 and Eq. 10: (B, M, E), (B, M) -> Queries."""
@@ -85,7 +86,7 @@ class VLANet(nn.Module):
         end = jax.nn.one_hot(mask.sum(axis=-1) - 1, mask.shape[1], dtype=words.dtype)
         last = l2_normalize(jnp.einsum("bm,bmd->bd", end, words))
         if self.config.self_attn:
-            words, _ = self._attend(1, words, mask, words, mask)
+            words, *_ = self._attend(1, words, mask, words, mask)
         return Queries(words, mask, last)
 
     def videos(self, video: Array, num_clips: Array) -> Videos:
@@ -109,7 +110,7 @@ class VLANet(nn.Module):
         """Sections 2.3 to 2.6 on paired videos and queries."""
         config = self.config
         cosine = jnp.einsum(
-            "bkld,bd->bkl", videos.proposals, queries.last, preferred_element_type=jnp.float32
+            "bgld,bd->bgl", videos.proposals, queries.last, preferred_element_type=jnp.float32
         )
         if config.surrogate:
             chosen, rows, mask = select_surrogates(videos, cosine)
@@ -118,29 +119,29 @@ class VLANet(nn.Module):
             rows = videos.proposals.reshape(len(chosen), -1, config.dim)
             mask = chosen.reshape(len(chosen), -1)
         words, query_mask = queries.words, queries.mask
-        weights = []
+        weights, energies = [], []
         for step, direction in enumerate(self.steps):
-            if direction == "v2v":
-                rows, weight = self._attend(step, rows, mask, rows, mask)
+            if direction == "v2q":
+                words, *_ = self._attend(step, words, query_mask, rows, mask)
+            elif direction != "q2q":
+                other = (rows, mask) if direction == "v2v" else (words, query_mask)
+                rows, weight, energy = self._attend(step, rows, mask, *other)
                 weights.append(weight)
-            elif direction == "q2v":
-                rows, weight = self._attend(step, rows, mask, words, query_mask)
-                weights.append(weight)
-            elif direction == "v2q":
-                words, _ = self._attend(step, words, query_mask, rows, mask)
+                energies.append(energy)
         if config.infer.score == "product" and weights:
-            strength = jnp.prod(jnp.stack(weights), axis=0)
+            rank, strength = sum(energies), jnp.prod(jnp.stack(weights), axis=0)
         elif config.infer.score == "last_q2v" and "q2v" in self.steps:
-            strength = weights[-1]
+            rank, strength = energies[-1], weights[-1]
         else:
-            strength = self.final(rows, words, query_mask)
+            rank = strength = self.final(rows, words, query_mask)
         return Aligned(
             cosine=cosine,
             chosen=chosen,
             video=rows,
             query=words,
             query_mask=query_mask,
-            strength=jnp.where(mask, strength, -jnp.inf),
+            rank=jnp.where(mask, rank, -jnp.inf),
+            strength=jnp.where(mask, strength, 0),
             similarity=self.similarity(rows.sum(axis=1), words, query_mask),
         )
 
@@ -170,11 +171,11 @@ def make_groups(config: ConfigDict, max_clips: int):
 def select_surrogates(videos: Videos, cosine: Array) -> tuple[Array, Array, Array]:
     """The proposal of each group that is nearest to the query (Eq. 4 to 6; ties: the smaller).
 
-    Returns the chosen cells (B, K, L), their rows (B, K, D) and which groups are valid (B, K). No
+    Returns the chosen cells (B, G, L), their rows (B, G, D) and which groups are valid (B, G). No
     gradient passes through the choice.
     """
     best = jnp.argmax(jnp.where(videos.valid, cosine, -jnp.inf), axis=-1)
     mask = videos.valid.any(axis=-1)
     chosen = jax.nn.one_hot(best, cosine.shape[-1], dtype=bool) & mask[..., None]
-    rows = jnp.einsum("bkld,bkl->bkd", videos.proposals, chosen.astype(videos.proposals.dtype))
+    rows = jnp.einsum("bgld,bgl->bgd", videos.proposals, chosen.astype(videos.proposals.dtype))
     return chosen, rows, mask

@@ -70,6 +70,7 @@ def attention_content(run: Run, qids: Sequence[str]) -> list[dict]:
             | {
                 "words": words,
                 "words_left_out": cut,
+                "quantity": run.system.words_show,
                 "rows": {name: values.tolist() for name, values in _named(seen).items()},
                 "cells": {
                     "each": "mean of the rows that cover it",

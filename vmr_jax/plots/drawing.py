@@ -20,12 +20,12 @@ def draw_attention(content: Mapping):
     inches = max(4.5, _WORD * len(words)), _BRACKET * brackets
     figure = _figure(sum(inches) + 1.8, 4.4, _title(content))
     axes, side = figure.subplots(1, 2, sharey=True, width_ratios=inches)
-    mesh = axes.pcolormesh(
-        np.arange(len(words) + 1) - 0.5,
-        cells["edges"],
-        np.ma.masked_invalid(np.array(cells["words"], np.float64)),
-        cmap="viridis",
-    )
+    values = np.ma.masked_invalid(np.array(cells["words"], np.float64))
+    colours = {"cmap": "viridis"}
+    if values.min() < 0:  # a signed quantity: white is 0
+        far = np.abs(values).max()
+        colours = {"cmap": "PuOr_r", "vmin": -far, "vmax": far}
+    mesh = axes.pcolormesh(np.arange(len(words) + 1) - 0.5, cells["edges"], values, **colours)
     axes.set_facecolor(_NOTHING)
     axes.set_ylim(0, _last_second(content, cells["edges"]))
     axes.set_ylabel("time (s)")
@@ -42,7 +42,9 @@ def draw_attention(content: Mapping):
     side.set_xlim(0, brackets)
     side.tick_params(left=False, labelleft=False, bottom=False)
     side.set_frame_on(False)
-    figure.colorbar(mesh, ax=(axes, side), label="attention", aspect=25, fraction=0.05, pad=0.01)
+    figure.colorbar(
+        mesh, ax=(axes, side), label=content["quantity"], aspect=25, fraction=0.05, pad=0.01
+    )
     notes = ["Colour: mean of the proposals that cover a time; grey: there is none."]
     if not all(word["known"] for word in words):
         notes.append("[word]: unknown, it has no vector.")
