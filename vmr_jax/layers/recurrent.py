@@ -1,4 +1,4 @@
-"""Recurrent encoders of a query's words."""
+"""Recurrent encoders: of a query's words, and of a video's frames."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,3 +22,16 @@ class GRU(nn.Module):
         cell = nn.GRUCell(self.dim, kernel_init=self.kernel_init, dtype=self.dtype)
         states = nn.RNN(cell)(x.astype(self.dtype))
         return jnp.where(mask[..., None], states, 0)
+
+
+class LSTM(nn.Module):
+    """One layer, first row to last."""
+
+    dim: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """The last hidden state: (B, L, E), all rows valid -> (B, D)."""
+        cell = nn.OptimizedLSTMCell(self.dim, dtype=self.dtype)
+        return nn.RNN(cell)(x.astype(self.dtype))[:, -1]

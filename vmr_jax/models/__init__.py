@@ -11,6 +11,7 @@ from vmr_jax.types import DataSpec, System
 _MODULES = {
     "eva": "vmr_jax.models.eva",
     "mmn": "vmr_jax.models.mmn",
+    "vdi": "vmr_jax.models.vdi",
     "vlanet": "vmr_jax.models.vlanet",
 }
 

@@ -36,6 +36,7 @@ from vmr_jax.types import (
     Array,
     DataSpec,
     Losses,
+    LossTerms,
     Moments,
     Params,
     Progress,
@@ -65,10 +66,10 @@ def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
     network = MMN(config, specs["target"].video_dim, vocabulary_size(config.text))
     return System(
         domains=trained_on,
-        init=functools.partial(_init, network),
+        init=functools.partial(init, network),
         loss=functools.partial(_loss, network, config),
-        predict=functools.partial(_predict, network, config),
-        pretrained=functools.partial(_read_text_encoder, network) if config.text.weights else None,
+        predict=functools.partial(predict, network, config),
+        pretrained=functools.partial(read_text_encoder, network) if config.text.weights else None,
     )
 
 
@@ -108,19 +109,19 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
     return ("target",)
 
 
-def _init(network: MMN, key: Array, batch: VideoBatch) -> Params:
+def init(network: MMN, key: Array, batch: VideoBatch) -> Params:
     """Fresh parameters, and the running statistics of the map's batch normalisations."""
-    variables = network.init(key, batch, train=True)
-    return {**variables["params"], STATISTICS: variables["batch_stats"]}
+    made = network.init(key, batch, train=True)
+    return {**made["params"], STATISTICS: made["batch_stats"]}
 
 
-def _variables(params: Params) -> dict:
+def variables(params: Params) -> dict:
     """Parameters as the network takes them."""
     trained = {name: leaf for name, leaf in params.items() if name != STATISTICS}
     return {"params": trained, "batch_stats": params[STATISTICS]}
 
 
-def _read_text_encoder(network: MMN, params: Params) -> Params:
+def read_text_encoder(network: MMN, params: Params) -> Params:
     """The parameters with the text encoder of the file `text.weights`."""
     text = network.config.text
     load = load_clip_text if text.encoder == "clip" else load_distilbert
@@ -138,8 +139,16 @@ def _loss(
 ) -> Losses:
     """L_iou + lambda(epoch) (L_v + L_s) of A3; `statistics` are the new running statistics."""
     (cells, queries), new = network.apply(
-        _variables(params), batch, train=True, key=key, mutable=["batch_stats"]
+        variables(params), batch, train=True, key=key, mutable=["batch_stats"]
     )
+    terms, watched = objective(config, batch, cells, queries, progress.epoch)
+    return Losses(terms, watched, new["batch_stats"])
+
+
+def objective(
+    config: ConfigDict, batch: VideoBatch, cells: Joint, queries: Joint, epoch: Array
+) -> tuple[LossTerms, LossTerms]:
+    """The terms of L_iou + lambda(epoch) (L_v + L_s), and what to watch; `epoch` counts from 0."""
     moments = matches(config, batch, cells, queries)
     logit = IOU_SCALE * _of_own_video(cells.iou, queries.iou, batch.owner)
     label = scale_iou(moments.iou, config.iou.min, config.iou.max)
@@ -153,13 +162,13 @@ def _loss(
         config.neg_mask,
         settings.group_size,
     )
-    weight = contrastive_weight(settings, progress.epoch)
+    weight = contrastive_weight(settings, epoch)
     terms = {
         "iou": iou_loss(logit, label, batch.query_weight),
         "moment_to_sentence": (weight * of_sentences[0], of_sentences[1]),
         "sentence_to_moment": (weight * of_moments[0], of_moments[1]),
     }
-    return Losses(terms, _watch(moments), new["batch_stats"])
+    return terms, _watch(moments)
 
 
 def contrastive_weight(settings: ConfigDict, epoch: Array) -> Array:
@@ -212,9 +221,9 @@ def fuse_scores(iou: Array, contrastive: Array, fusion: str, power: float) -> Ar
     return iou * jnp.maximum(0.5 * contrastive + 0.5, 0) ** power
 
 
-def _predict(network: MMN, config: ConfigDict, params: Params, batch: VideoBatch) -> Moments:
+def predict(network: MMN, config: ConfigDict, params: Params, batch: VideoBatch) -> Moments:
     """The cells of each query's video by their fused scores, after NMS; the first is Eq. 10's."""
-    cells, queries = network.apply(_variables(params), batch, train=False)
+    cells, queries = network.apply(variables(params), batch, train=False)
     iou, contrastive = (
         _of_own_video(of_cells, of_queries, batch.owner)
         for of_cells, of_queries in zip(cells, queries, strict=True)

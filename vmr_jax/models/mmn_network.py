@@ -40,7 +40,7 @@ class MMN(nn.Module):
         self.text_encoder = encoder(sizes, config.text.remat, dtype)
         if config.text.encoder == "distilbert" or config.text.extra_ln:
             self.text_norm = layer_norm(1e-5)
-        width = sizes.projection if config.text.encoder == "clip" else sizes.width
+        width = sentence_width(sizes)
         self.query_iou = _linear(width, config.joint_dim, dtype)
         self.query_contrastive = _linear(width, config.joint_dim, dtype)
         if config.video.conv:
@@ -58,14 +58,21 @@ class MMN(nn.Module):
         self.cell_iou = _linear(config.dim, config.joint_dim, dtype)
         self.cell_contrastive = _linear(config.dim, config.joint_dim, dtype)
 
-    def sentences(self, tokens: Array, mask: Array, key: Array | None = None) -> Array:
+    def sentences(
+        self,
+        tokens: Array,
+        mask: Array,
+        key: Array | None = None,
+        replacement: tuple[Array, Array] | None = None,
+    ) -> Array:
         """The text encoder's feature of each query: (T, M), (T, M) -> (T, D) float32.
 
-        DistilBERT's is the mean over all real tokens, CLIP's stands at the end of text. Without a
-        key there is no dropout.
+        DistilBERT's is the mean over all real tokens, CLIP's stands at the end of text. Tokens off
+        the mask are not attended. Without a key there is no dropout. `replacement` is that of
+        ClipText; DistilBERT takes none.
         """
         if self.config.text.encoder == "clip":
-            return self.text_encoder(tokens)
+            return self.text_encoder(tokens, mask, replacement)
         return masked_mean(self.text_encoder(tokens, mask, key), mask)
 
     def queries(self, sentences: Array) -> Joint:
@@ -106,6 +113,11 @@ def text_sizes(text: ConfigDict, vocabulary: int) -> ClipTextConfig | DistilBert
     else:
         sizes, small = DistilBertConfig(vocabulary=vocabulary), _SMALL
     return sizes._replace(**small) if text.size == "small" else sizes
+
+
+def sentence_width(sizes: ClipTextConfig | DistilBertConfig) -> int:
+    """D of a text encoder's sentence features."""
+    return sizes.projection if isinstance(sizes, ClipTextConfig) else sizes.width
 
 
 def _linear(inputs: int, features: int, dtype: Any) -> nn.Dense:

@@ -1,0 +1,78 @@
+"""VDI: visual-dynamic injection into MMN's text encoder (Luo et al., CVPR 2023).
+
+    python -m vmr_jax.main --config=configs/vdi.py                       # simulated data
+    python -m vmr_jax.main --config=configs/vdi.py:charades_sta          # Table 2
+    python -m vmr_jax.main --config=configs/vdi.py:activitynet_captions
+    python -m vmr_jax.main --config=configs/vdi.py:charades_cg           # Tables 1 and 3
+    python -m vmr_jax.main --config=configs/vdi.py:activitynet_cg
+
+The argument is any prepared dataset with CLIP ViT-B/32 features `clip` of its frames, their patches
+`clip_patches` and the queries' noun chunks (`vmr prepare --noun-chunks spacy`); it takes MMN's
+numbers. The text encoder is CLIP's, whose files you name: --config.text.tokenizer=FOLDER
+--config.text.weights=FOLDER/model.safetensors. Set --config.select=holdout to stop by a tenth of
+the training videos (D15), --config.target.eval_split=novel_composition or test_trivial for the
+other splits of a CG dataset, --config.eval.query=static or dynamic for the paper's Figure 3.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import mmn
+
+_CLIP = {
+    "system": "vdi",
+    "text.encoder": "clip",
+    "target.max_words": 77,
+    "optimizer.slow.freeze_epochs": 0,  # the text encoder is trained from the first epoch (D12)
+}
+
+
+def get_config(dataset: str = "") -> ConfigDict:
+    """VDI's settings for a dataset, locked: later only these keys can be set."""
+    config = mmn.get_config(dataset)
+    config.unlock()
+    if dataset == "activitynet_cg":
+        config.update_from_flattened_dict(mmn.PAPER["activitynet_captions"])
+    config.update_from_flattened_dict(_CLIP)
+    del config.video  # its convolution, which `backbone` decides on
+    # clip | vgg | c3d: the kind of features that target.features names. CLIP's go to the map as
+    # they are, the others through MMN's 1 x 1 convolution.
+    config.backbone = "clip"
+    config.target.features = "clip"
+    config.target.patches = "clip_patches"  # "" = none, for vdi.sd=False
+    config.target.patch_frames = config.map.clips  # frames whose patches are read (D4)
+    # clip: patches after the projection of the frame's feature | raw: before it (D3)
+    config.patch_proj = "clip"
+    config.text.query_mask_mode = "drop"  # drop | token | attention | learned (D1); "" = none
+    config.eval.query = "full"  # full | static | dynamic (Fig. 3)
+    config.vdi = ConfigDict(
+        {
+            "vc": True,  # visual context injection
+            "sd": True,  # spatial dynamic injection
+            "schedule": "joint",  # joint | alternate: MMN's losses leave the text encoder (D10)
+            "dropout": 0.1,  # of the two Transformer blocks
+        }
+    )
+    config.vc = ConfigDict(
+        {
+            "weight": 0.5,
+            "probe": "static",  # static | full | none (D7)
+            "reduction": "mean",  # mean | sum of the squares over channels (D5)
+            "stop_grad": "none",  # none | target: the context is not trained (D6)
+        }
+    )
+    config.sd = ConfigDict(
+        {
+            "weight": 0.01,
+            "seq": "transformer",  # transformer | lstm (D8)
+            "train_visual": True,  # False: only the side of the queries learns (D9)
+            "same_video": "exclude",  # exclude | keep pairs of queries of one video (D18)
+            "l2norm": False,  # frames and patches at length 1 (D19)
+        }
+    )
+    if dataset.endswith("_cg"):
+        config.target.eval_split = "novel_word"
+    if config.target.dataset.startswith("simulated"):
+        config.target.update({"features": "simulated", "patches": "simulated_patches"})
+    if not dataset:
+        config.target.max_words = 16
+    return config.lock()
