@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs import eva, mmn, vlanet
+from configs import eva, mmn, vdi, vlanet
 
 
 @pytest.mark.parametrize("argument", ["tvr", "tvr,", ",tvr", "a,b,c"])
@@ -71,7 +71,30 @@ def test_mmn_follows_its_specification_on_the_papers_datasets():
     assert (charades.batch_size, charades.epochs, charades.optimizer.grad_clip) == (48, 18, 5.0)
 
 
-@pytest.mark.parametrize("get_config", [eva.get_config, vlanet.get_config, mmn.get_config])
+def test_vdi_follows_its_specification_on_the_papers_datasets():
+    config = vdi.get_config("charades_sta")
+    assert (config.backbone, config.target.features, config.target.eval_split) == (
+        "clip",
+        "clip",
+        "test",
+    )
+    assert (config.target.patch_frames, config.target.max_words) == (16, 77)
+    assert (config.optimizer.slow.factor, config.optimizer.slow.freeze_epochs) == (0.1, 0)
+    assert (config.vc.weight, config.sd.weight, config.optimizer.learning_rate) == (0.5, 0.01, 1e-4)
+    assert "video" not in config and config.text.encoder == "clip"
+    novel = vdi.get_config("activitynet_cg")
+    assert (novel.target.eval_split, novel.target.max_clips) == ("novel_word", 256)
+    assert (novel.target.patch_frames, novel.optimizer.learning_rate) == (64, 8e-4)
+    for name in ("charades_sta", "activitynet_captions"):
+        ours, base = vdi.get_config(name), mmn.get_config(name)
+        for block in ("map", "iou", "contrastive", "score", "joint_dim"):
+            assert ours[block] == base[block]
+    assert vdi.get_config().target.patches == "simulated_patches"
+
+
+@pytest.mark.parametrize(
+    "get_config", [eva.get_config, vlanet.get_config, mmn.get_config, vdi.get_config]
+)
 @pytest.mark.parametrize("key", ["epoch", "optimizer.lr", "losses.alignn", "target.window"])
 def test_new_keys_are_refused(get_config, key):
     with pytest.raises(KeyError, match="the config is locked|was not found"):

@@ -129,7 +129,7 @@ def test_real_data_take_the_papers_set_up(pretended, tmp_path):
     assert all(config.metric.discounted for _, config in pretended)
 
 
-@pytest.mark.parametrize("paper", ["eva", "vlanet"])
+@pytest.mark.parametrize("paper", ["eva", "vdi", "vlanet"])
 def test_rows_are_settings_that_the_config_has(paper):
     get_config = importlib.import_module(f"configs.{paper}").get_config
     tables = importlib.import_module(f"configs.tables.{paper}").TABLES
@@ -157,6 +157,19 @@ def test_simulated_data_take_settings_of_their_own(pretended, tmp_path, data, st
     assert len(pretended) == 8  # the full model is the row of stride 8
     config = pretended[0][1]
     assert (config.proposals.stride, config.target.dataset) == (stride, target)
+
+
+def test_vdi_is_measured_on_novel_words(pretended, tmp_path):
+    reports = reproduce("vdi", "1", "some/dir", 1, tmp_path, {}, CONSOLE)
+    rows = [{row["name"]: row["published"] for row in report["rows"]} for report in reports]
+    assert [of["VDI"]["mIoU"] for of in rows] == [41.60, 34.32]
+    kinds = [(c.target.dataset, c.target.eval_split, c.vdi.sd) for _, c in pretended]
+    expected = [
+        (name, "novel_word", sd) for name in ("charades_cg", "activitynet_cg") for sd in (0, 1)
+    ]
+    assert kinds == expected
+    reproduce("vdi", "3", "simulated", 1, tmp_path, {}, CONSOLE)
+    assert len(pretended) == 4 + 7
 
 
 def test_a_table_that_simulated_data_cannot_have_is_refused(pretended, tmp_path):
