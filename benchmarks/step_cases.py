@@ -1,14 +1,17 @@
-"""The train steps that benchmarks/train_step.py times: each system's shapes, and random pairs."""
+"""The train steps that benchmarks/train_step.py times: each system's shapes, and random batches."""
 
+import functools
+import tempfile
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from configs import eva, vlanet
+from configs import eva, mmn, vlanet
 from vmr_jax.runtime.steps import as_batch
-from vmr_jax.types import Array, Batch, DataSpec, HybridBatch
+from vmr_jax.types import Array, Batch, DataSpec, HybridBatch, VideoBatch
 
 
 class Pairs(NamedTuple):
@@ -18,14 +21,26 @@ class Pairs(NamedTuple):
     clips: tuple[int, int]  # fewest and most of a video
 
 
+class Videos(NamedTuple):
+    """Sizes of a domain's random videos, each with all its queries."""
+
+    spec: DataSpec  # padded
+    queries: float  # a video, on average
+    vocabulary: int  # token ids are below it
+
+
 class Case(NamedTuple):
-    """A train step at the shapes of a paper or of the simulated data."""
+    """A train step at the shapes of a paper or of the simulated data.
+
+    An ablation, and a form, which has the same results, is a name and what it sets in the config.
+    """
 
     name: str
     config: ConfigDict
-    domains: dict[str, Pairs]
-    pairs: int  # a domain
-    ablations: dict[str, dict]  # a name -> what it sets in the config
+    domains: dict[str, Pairs | Videos]
+    items: int  # pairs or videos of a domain
+    ablations: dict[str, dict]
+    forms: dict[str, dict]
 
     def specs(self) -> dict[str, DataSpec]:
         """What the system is made for."""
@@ -45,7 +60,7 @@ def _eva() -> list[Case]:
         for role, (clips, width) in zip(("target", "source"), sizes, strict=True):
             domains[role] = Pairs(DataSpec(width, 300, clips, 20), (clips // 2, clips))
             config[role].max_clips = clips
-        cases.append(Case(name, config, domains, 64, {}))
+        cases.append(Case(name, config, domains, 64, {}, {}))
     return cases
 
 
@@ -63,19 +78,53 @@ def _vlanet() -> list[Case]:
         config.proposals.stride = stride
         domains = {"target": Pairs(DataSpec(*widths, config.target.max_clips, 20), clips)}
         ablations = {"w/o surrogates": {"surrogate": False}}
-        cases.append(Case(name, config, domains, pairs, ablations))
+        cases.append(Case(name, config, domains, pairs, ablations, {}))
     return cases
 
 
-SYSTEMS = {"eva": _eva, "vlanet": _vlanet}
+def _mmn() -> list[Case]:
+    """DistilBERT base on 16 tokens; queries a video as in the datasets, a few videos of the 48.
+
+    The text encoder learns from the first step on.
+    """
+    shapes = {
+        "charades_sta 32x4096": ("charades_sta", (4096, 32), 2.4, 4),
+        "activitynet 256x500": ("activitynet_captions", (500, 256), 3.7, 1),
+    }
+    cases = []
+    for name, (dataset, (width, clips), queries, videos) in shapes.items():
+        config = mmn.get_config(dataset)
+        config.text.tokenizer = _placeholder_vocabulary().name
+        config.optimizer.slow.freeze_epochs = 0
+        domains = {"target": Videos(DataSpec(width, 0, clips, 16), queries, _DISTILBERT_IDS)}
+        cases.append(Case(name, config, domains, videos, {}, {"dense map": {"map.form": "dense"}}))
+    return cases
 
 
-def random_batch(case: Case, pairs: int, seed: int = 0) -> Batch | HybridBatch:
-    """Pairs of different videos on the device; lengths are uniform, of queries from 4 words."""
+@functools.cache
+def _placeholder_vocabulary() -> tempfile.TemporaryDirectory:
+    """A folder with a vocab.txt as long as DistilBERT's: it tells the number of token ids."""
+    folder = tempfile.TemporaryDirectory()
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    words += [f"word{row}" for row in range(len(words), _DISTILBERT_IDS)]
+    Path(folder.name, "vocab.txt").write_text("\n".join(words) + "\n")
+    return folder
+
+
+_DISTILBERT_IDS = 30522
+SYSTEMS = {"eva": _eva, "mmn": _mmn, "vlanet": _vlanet}
+
+
+def random_batch(case: Case, items: int, seed: int = 0) -> Batch | VideoBatch | HybridBatch:
+    """Pairs of different videos, or videos, on the device.
+
+    Lengths are uniform, of queries from 4 words, or 6 tokens, to the most.
+    """
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
+    make = {Pairs: _random_pairs, Videos: _random_videos}
     return as_batch(
         {
-            role: _random_pairs(domain, pairs, rng, jax.random.fold_in(key, at))
+            role: make[type(domain)](domain, items, rng, jax.random.fold_in(key, at))
             for at, (role, domain) in enumerate(case.domains.items())
         }
     )
@@ -103,6 +152,33 @@ def _random_pairs(domain: Pairs, pairs: int, rng: np.random.Generator, key: Arra
             moment=np.stack([first, last + 1], -1).astype(np.float32) / 3,
             span=np.stack([first, last], -1).astype(np.int32),
             weight=np.ones(pairs, np.float32),
+        )
+    )
+
+
+def _random_videos(domain: Videos, videos: int, rng: np.random.Generator, key: Array) -> VideoBatch:
+    spec = domain.spec
+    queries = round(domain.queries * videos)
+    owner = np.arange(queries, dtype=np.int32) * videos // queries
+    token_mask = np.arange(spec.max_words) < rng.integers(6, spec.max_words + 1, queries)[:, None]
+    tokens = rng.integers(4, domain.vocabulary, token_mask.shape) * token_mask
+    duration = rng.uniform(20, 40, videos).astype(np.float32)
+    moment = np.sort(rng.uniform(0, duration[owner][:, None], (queries, 2)), axis=1)
+    video_mask = np.ones((videos, spec.max_clips), bool)
+    return jax.device_put(
+        VideoBatch(
+            video=_random_rows(key, video_mask, spec.video_dim),
+            video_mask=video_mask,
+            num_clips=np.full(videos, spec.max_clips, np.int32),
+            duration=duration,
+            video_id=np.arange(videos, dtype=np.int32),
+            weight=np.ones(videos, np.float32),
+            tokens=tokens.astype(np.int32),
+            token_mask=token_mask,
+            owner=owner,
+            query_id=np.arange(queries, dtype=np.int32),
+            moment=moment.astype(np.float32),
+            query_weight=np.ones(queries, np.float32),
         )
     )
 

@@ -30,7 +30,7 @@ from benchmarks.report import show
 from benchmarks.step_cases import SYSTEMS, Case, random_batch
 from vmr_jax import models
 from vmr_jax.runtime.optim import make_optimizer
-from vmr_jax.runtime.state import TrainState
+from vmr_jax.runtime.state import TrainState, split_statistics
 from vmr_jax.runtime.steps import Pace, train_step
 
 _WITH_TORCH = importlib.util.find_spec("torch") is not None
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--system", default="", choices=("", *SYSTEMS), help="default: all")
     parser.add_argument("--setups", default="", help="only set-ups with this in their name")
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
-    parser.add_argument("--pairs", type=int, default=0, help="a domain; 0: as the paper has")
+    parser.add_argument("--items", type=int, default=0, help="pairs or videos of a domain")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--compile", action="store_true", help="also torch.compile")
     parser.add_argument("--json", default="")
@@ -68,12 +68,12 @@ def main() -> None:
 
 def _measure(case: Case, args, peak: float) -> list[dict]:
     """One row for each ablation and implementation."""
-    pairs = args.pairs or case.pairs
-    batch = random_batch(case, pairs)
+    items = args.items or case.items
+    batch = random_batch(case, items)
     steps = {}
     for ablation, switches in {"": {}, **case.ablations}.items():
         config = case.config.copy_and_resolve_references()
-        config.update({"precision": args.precision, **switches})
+        config.update_from_flattened_dict({"precision": args.precision, **switches})
         name = ", ".join(filter(None, (case.name, ablation)))
         for label, made in _implementations(name, case, config, batch, args.compile):
             steps[name, label] = made
@@ -91,7 +91,7 @@ def _measure(case: Case, args, peak: float) -> list[dict]:
         rows.append(
             {
                 "set-up": name,
-                "pairs": pairs,
+                "items": items,
                 "implementation": label,
                 "median ms": 1e3 * seconds,
                 "best ms": 1e3 * min(times[name, label]),
@@ -108,13 +108,18 @@ def _measure(case: Case, args, peak: float) -> list[dict]:
 
 def _implementations(name: str, case: Case, config, batch, compiled: bool):
     """Each label with what runs a step, its GFLOP, its memory and the device's peak."""
-    *made, params = _jax_step(case, config, batch)
-    yield "vmr_jax", made
+    for form, switches in {"": {}, **case.forms}.items():
+        ours = config.copy_and_resolve_references()
+        ours.update_from_flattened_dict(switches)
+        label = ", ".join(filter(None, ("vmr_jax", form)))
+        *made, params = _jax_step(case, ours, batch)
+        yield label, made
+        if _WITH_TORCH:
+            from benchmarks import torch_step
+
+            print(f"{name}: {label}: {torch_step.compare(case, ours, params)}")
     if not _WITH_TORCH:
         return
-    from benchmarks import torch_step
-
-    print(f"{name}: {torch_step.compare(case, config, params)}")
     forms = torch_step.forms(config.system)
     variants = {f"PyTorch eager, {form}": (form, False) for form in forms}
     if compiled:
@@ -128,7 +133,8 @@ def _jax_step(case: Case, config, batch):
     system, optimizer = models.make(config, case.specs()), make_optimizer(config.optimizer, PACE)
     params = jax.jit(lambda key: system.init(key, batch))(jax.random.key(0))
     first = jax.tree.map(np.asarray, params)
-    state = TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+    opt_state = jax.jit(optimizer.init)(split_statistics(params)[0])
+    state = TrainState(jnp.zeros((), jnp.int32), params, opt_state)
     step = functools.partial(train_step, system=system, optimizer=optimizer, pace=PACE)
     seed = jnp.uint32(1)
     traced = jax.jit(step, donate_argnums=0).trace(state, batch, seed)
