@@ -1,7 +1,7 @@
 import jax
 import numpy as np
 
-from vmr_jax.layers.recurrent import GRU
+from vmr_jax.layers.recurrent import GRU, LSTM
 
 
 def _reference(params, x):
@@ -49,3 +49,24 @@ def test_recurrent_kernels_start_orthogonal():
     for gate in "rzn":
         kernel = np.asarray(first["GRUCell_0"][f"h{gate}"]["kernel"])
         np.testing.assert_allclose(kernel @ kernel.T, np.eye(4), atol=1e-5)
+
+
+def test_the_last_state_of_an_lstm_equals_the_recurrence():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 5, 3)).astype(np.float32)
+    params = LSTM(4).init(jax.random.key(0), x)["params"]
+    params = jax.tree.map(lambda p: rng.standard_normal(p.shape).astype(np.float32), params)
+    (cell,) = params.values()
+    sigmoid = lambda v: 1 / (1 + np.exp(-v))  # noqa: E731
+    for found, rows in zip(LSTM(4).apply({"params": params}, x), x.astype(np.float64), strict=True):
+        h, c = np.zeros(4), np.zeros(4)
+        for row in rows:
+            gate = {
+                g: row @ cell[f"i{g}"]["kernel"]
+                + h @ cell[f"h{g}"]["kernel"]
+                + cell[f"h{g}"]["bias"]
+                for g in "ifgo"
+            }
+            c = sigmoid(gate["f"]) * c + sigmoid(gate["i"]) * np.tanh(gate["g"])
+            h = sigmoid(gate["o"]) * np.tanh(c)
+        np.testing.assert_allclose(found, h, rtol=1e-4, atol=1e-6)

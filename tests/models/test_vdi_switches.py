@@ -1,0 +1,219 @@
+"""VDI's switches, its training step, and what each of them stops."""
+
+import functools
+
+import eva_cases
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import vdi_cases as cases
+
+from vmr_jax import models
+from vmr_jax.models import vdi
+from vmr_jax.runtime.optim import make_optimizer
+from vmr_jax.runtime.state import TrainState, split_statistics
+from vmr_jax.runtime.steps import Pace, term_means, train_step
+from vmr_jax.types import STATISTICS
+
+jit = eva_cases.jit
+
+
+def _moved(before, after):
+    """The largest change of any parameter under each name."""
+    return {
+        name: max(
+            float(jnp.abs(a - b).max())
+            for a, b in zip(jax.tree.leaves(tree), jax.tree.leaves(after[name]), strict=True)
+        )
+        for name, tree in split_statistics(before)[0].items()
+    }
+
+
+def _train(c, optimizer, pace=None, **of_batch):
+    """The parameters before and after a step, and its metrics."""
+    b = cases.batch(c, **of_batch)
+    made, params = cases.system(c, b)
+    state = TrainState(jnp.int32(0), params, optimizer.init(split_statistics(params)[0]))
+    step = functools.partial(
+        train_step, system=made, optimizer=optimizer, pace=pace or Pace(2, c.epochs)
+    )
+    after, metrics = jit(step)(state, b, jnp.uint32(0))
+    assert all(np.isfinite(value) for value in metrics.values())
+    return params, after.params, metrics
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"vc__probe": "full", "vc__reduction": "sum", "sd__same_video": "keep"},
+        {"vc__probe": "none", "sd__seq": "lstm", "text__query_mask_mode": "learned"},
+        {"vdi__vc": False, "text__query_mask_mode": "attention", "sd__l2norm": True},
+        {"vdi__sd": False, "vc__stop_grad": "target", "text__extra_ln": True},
+        {
+            "precision": "bfloat16",
+            "text__remat": True,
+            "vdi__dropout": 0.1,
+            "neg_mask": "legacy_one",
+            "contrastive__group_size": 2,
+        },
+        {"precision": "bfloat16", "sd__seq": "lstm", "vc__probe": "none", "backbone": "c3d"},
+        {"vdi__schedule": "alternate", "backbone": "vgg", "text__encoder": "distilbert"},
+    ],
+    ids=str,
+)
+def test_every_switch_trains_a_step(switches):
+    c = cases.config(**switches)
+    before, after, metrics = _train(c, optax.sgd(0.1))
+    terms = {"visual_context": c.vdi.vc, "spatial_dynamic": c.vdi.sd}
+    assert {name for name in terms if name in metrics} == {n for n, on in terms.items() if on}
+    assert ("video_fc" in before) == (c.backbone != "clip")
+    assert ("hidden_word" in before) == (c.text.query_mask_mode == "learned")
+    assert all(change > 0 for change in _moved(before, after).values())
+
+
+def test_patches_of_another_width_are_raw():
+    c = cases.config(patch_proj="raw")
+    before, _, _ = _train(c, optax.sgd(0.1), patch_width=11)
+    assert before["spatial_dynamics"]["patch"].shape == (11, 64)
+    narrow = cases.config()
+    with pytest.raises(ValueError, match="patches have width 11, frames 8: config.patch_proj="):
+        cases.system(narrow, cases.batch(narrow, patch_width=11))
+
+
+@functools.cache
+def _gradients(**switches):
+    """The gradient of each loss term under some switches: term -> parameter name -> tree."""
+    c = cases.config(**switches)
+    b = cases.batch(c)
+    made, params = cases.system(c, b)
+    statistics = {STATISTICS: params[STATISTICS]}
+    trained = {name: leaf for name, leaf in params.items() if name != STATISTICS}
+
+    def losses(trained):
+        found = made.loss(trained | statistics, b, jax.random.key(0), cases.FIRST_EPOCH)
+        return term_means(found.terms)
+
+    return jit(jax.jacrev(losses))(trained)
+
+
+def _any(tree):
+    return any(bool(jnp.any(leaf != 0)) for leaf in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize("stop", ["none", "target"])
+def test_stop_grad_keeps_the_context_fixed(stop):
+    switches = {"vc__stop_grad": "target"} if stop == "target" else {}
+    found = _gradients(**switches)["visual_context"]
+    assert _any(found["text_encoder"]) and _any(found["visual_context"]["query"])
+    assert _any(found["visual_context"]["decoder"]) == (stop == "none")
+    assert not any(_any(found[name]) for name in ("map", "query_iou", "spatial_dynamics"))
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_train_visual_trains_the_side_of_the_videos(trained):
+    found = _gradients(**({} if trained else {"sd__train_visual": False}))["spatial_dynamic"]
+    dynamics = found["spatial_dynamics"]
+    assert _any(found["text_encoder"]) and _any(dynamics["query"])
+    for name in ("frame", "patch", "heatmap", "encoder"):
+        assert _any(dynamics[name]) == trained, name
+    assert not any(_any(found[name]) for name in ("map", "query_iou", "visual_context"))
+
+
+def test_the_alternating_schedule_keeps_mmns_losses_off_the_text_encoder():
+    joint, found = _gradients(), _gradients(vdi__schedule="alternate")
+    for term in joint:
+        of_mmn = term not in ("visual_context", "spatial_dynamic")
+        assert _any(joint[term]["text_encoder"])
+        assert _any(found[term]["text_encoder"]) != of_mmn, term
+        for name in set(joint[term]) - {"text_encoder"}:
+            one, two = (jax.tree.leaves(of[term][name]) for of in (joint, found))
+            for left, right in zip(one, two, strict=True):
+                np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-6)
+
+
+def test_words_hidden_by_attention_or_by_an_embedding_are_not_read():
+    terms = {}
+    for mode in ("attention", "learned"):
+        c = cases.config(text__query_mask_mode=mode)
+        b = cases.batch(c)
+        made, params = cases.system(c, b)
+        loss = jit(lambda p, b, m=made: m.loss(p, b, jax.random.key(0), cases.FIRST_EPOCH).terms)
+        terms[mode] = loss(params, b)["visual_context"][0]
+        if mode == "attention":
+            real = b.token_mask & ~b.dynamic_mask
+            other = b._replace(dynamic_tokens=jnp.where(real, 7, b.dynamic_tokens))
+            assert real.any()
+        else:
+            other, used = b, params["text_encoder"]["tokens"]
+            assert used.shape[0] == vdi.vocabulary_size(c.text) < int(b.dynamic_tokens.max()) + 1
+            moved = loss(params | {"hidden_word": -params["hidden_word"]}, b)
+            assert not np.allclose(moved["visual_context"][0], terms[mode])
+        np.testing.assert_allclose(loss(params, other)["visual_context"][0], terms[mode], rtol=1e-5)
+    assert not np.allclose(terms["attention"], terms["learned"])
+
+
+def test_dropout_of_the_blocks_is_active_in_training():
+    keys = jax.random.split(jax.random.key(0))
+    for rate in (0.0, 0.1):
+        c = cases.config(vdi__dropout=rate)
+        b = cases.batch(c)
+        made, params = cases.system(c, b)
+        loss = jit(lambda key, m=made, p=params, b=b: m.loss(p, b, key, cases.FIRST_EPOCH).terms)
+        one, two = (loss(key) for key in keys)
+        for name in ("visual_context", "spatial_dynamic"):
+            assert (one[name][0] != two[name][0]) == (rate > 0)
+        assert one["iou"][0] == two["iou"][0]
+
+
+def test_the_text_encoder_learns_at_a_tenth_of_the_rate_from_the_first_step():
+    c = cases.config(optimizer__slow__factor=0.1)
+    pace = Pace(1, 4)
+    before, after, _ = _train(c, make_optimizer(c.optimizer, pace), pace)
+    change, rate = _moved(before, after), c.optimizer.learning_rate
+    assert change["text_encoder"] == pytest.approx(0.1 * rate, rel=0.05)
+    for name in ("query_iou", "map", "visual_context", "spatial_dynamics"):
+        assert change[name] == pytest.approx(rate, rel=0.05)
+
+
+def test_batches_without_what_the_losses_read_are_refused():
+    c = cases.config()
+    b = cases.batch(c)
+    bare = cases.without_parts(b)
+    with pytest.raises(ValueError, match="set config.text.query_mask_mode=drop, or both to False"):
+        cases.system(c, bare)
+    with pytest.raises(ValueError, match="reads patches of frames: name them as config.target.pat"):
+        cases.system(c, b._replace(patches=None, patch_cls=None))
+    cases.system(cases.config(vdi__sd=False), b._replace(patches=None, patch_cls=None))
+    cases.system(cases.config(**cases.BASELINE), bare)
+
+
+@pytest.mark.parametrize(
+    ("switches", "message"),
+    [
+        ({"backbone": "i3d"}, "config.backbone='i3d': use one of clip, vgg, c3d"),
+        ({"patch_proj": "none"}, "config.patch_proj='none': use one of clip, raw"),
+        ({"vdi__schedule": "both"}, "config.vdi.schedule='both': use one of joint, alternate"),
+        ({"vc__probe": "dynamic"}, "config.vc.probe='dynamic': use one of static, full, none"),
+        ({"vc__reduction": "max"}, "config.vc.reduction='max': use one of mean, sum"),
+        ({"vc__stop_grad": "text"}, "config.vc.stop_grad='text': use one of none, target"),
+        ({"sd__seq": "gru"}, "config.sd.seq='gru': use one of transformer, lstm"),
+        ({"sd__same_video": "drop"}, "config.sd.same_video='drop': use one of exclude, keep"),
+        ({"score__fusion": "sum"}, "config.score.fusion='sum': use one of mmn_pow, product"),
+        (
+            {"text__encoder": "distilbert", "text__query_mask_mode": "learned"},
+            "encoder='distilbert': only clip's embeddings can be replaced",
+        ),
+    ],
+)
+def test_wrong_switches_are_refused(switches, message):
+    with pytest.raises(ValueError, match=message):
+        vdi.make(cases.config(**switches), cases.SPECS)
+
+
+def test_frames_that_the_heads_do_not_divide_are_refused():
+    specs = {"target": cases.SPEC._replace(video_dim=500)}
+    with pytest.raises(ValueError, match="attends frames with 8 heads, which do not divide their"):
+        models.make(cases.config(vc__probe="none"), specs)
+    models.make(cases.config(vc__probe="full"), specs)
