@@ -88,7 +88,7 @@ def _mmn() -> list[Case]:
     The text encoder learns from the first step on.
     """
     shapes = {
-        "charades_sta 32x4096": ("charades_sta", (4096, 32), 2.4, 4),
+        "charades_sta 32x4096": ("charades_sta", (4096, 32), 2.4, 2),
         "activitynet 256x500": ("activitynet_captions", (500, 256), 3.7, 1),
     }
     cases = []

@@ -12,7 +12,7 @@ compared on the same weights without dropout. FLOPs are counted by XLA on the co
 large matrix product in either library, the faster one. Memory is what the program needs with its
 batch and state: XLA's figure, and what PyTorch allocates on a GPU. Device peak is the most that
 JAX's process has held on a GPU so far, so it is a set-up's own only in the first one. Without
-PyTorch its rows are left out.
+PyTorch its rows are left out; MMN's need `transformers` too.
 """
 
 import argparse
@@ -114,12 +114,11 @@ def _implementations(name: str, case: Case, config, batch, compiled: bool):
         label = ", ".join(filter(None, ("vmr_jax", form)))
         *made, params = _jax_step(case, ours, batch)
         yield label, made
-        if _WITH_TORCH:
-            from benchmarks import torch_step
-
-            print(f"{name}: {label}: {torch_step.compare(case, ours, params)}")
     if not _WITH_TORCH:
         return
+    from benchmarks import torch_step
+
+    print(f"{name}: {torch_step.compare(case, config, params)}")
     forms = torch_step.forms(config.system)
     variants = {f"PyTorch eager, {form}": (form, False) for form in forms}
     if compiled:
