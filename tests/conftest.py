@@ -6,8 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from configs import eva, mmn, vlanet
+from configs import eva, mmn, vdi, vlanet
 from vmr_jax.data.build import write_dataset
+from vmr_jax.data.chunk_table import write_chunks
 from vmr_jax.data.features import from_arrays
 from vmr_jax.data.records import Annotations, MomentRecord
 
@@ -17,7 +18,10 @@ _WORDS = ["a", "person", "opens", "closes", "the", "door", "window", "box", "red
 def write_toy(
     data_dir, name: str, videos: int = 24, width: int = 8, seed: int = 0, labels: bool = True
 ) -> None:
-    """Prepare a dataset of random features with splits train, val and test."""
+    """Prepare a dataset of random features and patches with splits train, val and test.
+
+    The first word of a query is its noun chunk.
+    """
     rng = np.random.default_rng([seed, len(name)])
     splits, durations, features = {}, {}, {}
     for split, count in (("train", videos), ("val", 4), ("test", 5)):
@@ -35,6 +39,13 @@ def write_toy(
     vectors = {word: rng.normal(size=6).astype(np.float32) for word in _WORDS}
     annotations = Annotations(name, splits, durations, [], {})
     write_dataset(data_dir, annotations, from_arrays(features), "features", vectors)
+    grids = {video: rng.normal(size=(len(rows), 4, width)) for video, rows in features.items()}
+    write_dataset(data_dir, annotations, from_arrays(grids, patches=True), "patches", None)
+    chunks = {
+        split: [np.array([[0, record.sentence.index(" ")]]) for record in records]
+        for split, records in splits.items()
+    }
+    write_chunks(data_dir, annotations, chunks, "first word")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -90,14 +101,22 @@ def small_vlanet(data_dir):
     return config
 
 
-def small_mmn(data_dir):
+def small_mmn(data_dir, get_config=mmn.get_config):
     """A small MMN on the toy target, with the small text encoder."""
-    config = mmn.get_config("toy_target")
+    config = get_config("toy_target")
     settings = {k: v for k, v in small_settings(data_dir).items() if not k.startswith("source.")}
     settings = {k: v for k, v in settings.items() if k not in ("target.windows", "target.stride")}
     sizes = {"map.clips": 6, "map.pooling_counts": (5,), "map.kernel": 3, "map.layers": 2}
     text = {"text.size": "small", "target.max_words": 8, "joint_dim": 8}
     config.update_from_flattened_dict(settings | sizes | text)
+    return config
+
+
+def small_vdi(data_dir):
+    """A small VDI on the toy target."""
+    config = small_mmn(data_dir, vdi.get_config)
+    config.target.update({"features": "features", "patches": "patches", "patch_frames": 3})
+    config.vdi.dropout = 0.0
     return config
 
 

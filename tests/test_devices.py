@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 import pytest
 
-from tests.conftest import small_mmn, small_settings, small_vlanet
+from tests.conftest import small_mmn, small_settings, small_vdi, small_vlanet
 
 TIMEOUT = 240
 
@@ -32,7 +32,8 @@ def gradient_on(devices: int, system_name: str, data_dir: str):
         config = eva.get_config("toy_source,toy_target")
         config.update_from_flattened_dict(small_settings(data_dir))
     else:
-        config = {"mmn": small_mmn, "vlanet": small_vlanet}[system_name](data_dir)
+        small = {"mmn": small_mmn, "vdi": small_vdi, "vlanet": small_vlanet}
+        config = small[system_name](data_dir)
     mesh = make_mesh()
     assert mesh.size == devices
     domains = training_domains(config, models.domains(config))
@@ -53,6 +54,7 @@ def gradient_on(devices: int, system_name: str, data_dir: str):
     [
         ("eva", {"loss", "weak", "full_match", "align", "domain"}),
         ("mmn", {"loss", "iou", "moment_to_sentence", "sentence_to_moment"}),
+        ("vdi", {"loss", "iou", "visual_context", "spatial_dynamic"}),
         ("vlanet", {"loss", "contrastive", "similarity_positive", "similarity_negative"}),
     ],
 )

@@ -178,7 +178,7 @@ def score(
 
 @app.command()
 def reproduce(
-    paper: Annotated[str, typer.Argument(help="eva or vlanet")],
+    paper: Annotated[str, typer.Argument(help="eva, vdi or vlanet")],
     table: Annotated[str, typer.Option(help="The table's number in the paper.")],
     data: Annotated[
         str, typer.Option(help="'simulated', or the directory with the prepared datasets.")

@@ -9,8 +9,10 @@ import numpy as np
 import optax
 import pytest
 import vdi_cases as cases
+from rich.console import Console
 
-from vmr_jax import models
+from tests.conftest import small_vdi
+from vmr_jax import evaluate, models, train
 from vmr_jax.models import vdi
 from vmr_jax.runtime.optim import make_optimizer
 from vmr_jax.runtime.state import TrainState, split_statistics
@@ -152,6 +154,25 @@ def test_words_hidden_by_attention_or_by_an_embedding_are_not_read():
             assert not np.allclose(moved["visual_context"][0], terms[mode])
         np.testing.assert_allclose(loss(params, other)["visual_context"][0], terms[mode], rtol=1e-5)
     assert not np.allclose(terms["attention"], terms["learned"])
+
+
+def test_a_run_is_evaluated_on_parts_of_the_queries_and_with_another_fusion(toy_data, tmp_path):
+    c = small_vdi(toy_data)
+    c.epochs, console = 1, Console(quiet=True)
+    report = train.train(c, tmp_path, "", console)
+    assert report["queries"] == 10
+    c.score.fusion = "iou_only"
+    reports = {}
+    for part in ("full", "static", "dynamic"):
+        c.eval.query = part
+        reports[part] = evaluate.evaluate_checkpoint(c, str(tmp_path), "", console)
+    folders = {path.name for path in (tmp_path / "eval").iterdir()}
+    assert folders == {f"toy_target_test{end}" for end in ("", "_static", "_dynamic")}
+    assert {part: of.get("query") for part, of in reports.items()} == {
+        "full": None,
+        "static": "static",
+        "dynamic": "dynamic",
+    }
 
 
 def test_dropout_of_the_blocks_is_active_in_training():

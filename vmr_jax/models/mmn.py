@@ -45,6 +45,7 @@ from vmr_jax.types import (
 )
 
 FORM = "videos"
+READOUT = ("score",)  # blocks of a config that no parameter depends on
 IOU_SCALE = 10.0  # logit of the IoU score over the cosine
 LATER = 0.01  # of the contrastive weight, after its full epochs
 _CHOICES = {

@@ -26,7 +26,7 @@ from vmr_jax.models.switches import check_choices
 from vmr_jax.models.vdi_network import HEADS, SpatialDynamics, VisualContext
 from vmr_jax.types import Array, DataSpec, Losses, LossTerms, Params, Progress, System, VideoBatch
 
-FORM = "videos"
+FORM, READOUT = mmn.FORM, mmn.READOUT
 _CHOICES = {
     "backbone": ("clip", "vgg", "c3d"),
     "patch_proj": ("clip", "raw"),
