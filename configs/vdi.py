@@ -12,6 +12,8 @@ numbers. The text encoder is CLIP's, whose files you name: --config.text.tokeniz
 --config.text.weights=FOLDER/model.safetensors. Set --config.select=holdout to stop by a tenth of
 the training videos (D15), --config.target.eval_split=novel_composition or test_trivial for the
 other splits of a CG dataset, --config.eval.query=static or dynamic for the paper's Figure 3.
+Without an argument training takes about 2.5 minutes on two CPU cores; expected result:
+R@1,IoU=0.5 65.7 on simulated_target / test, location_prior 15.6.
 """
 
 from ml_collections import ConfigDict
@@ -64,7 +66,9 @@ def get_config(dataset: str = "") -> ConfigDict:
         {
             "weight": 0.01,
             "seq": "transformer",  # transformer | lstm (D8)
-            "train_visual": True,  # False: only the side of the queries learns (D9)
+            # False: only the side of the queries learns (D9). Where both sides learn, nothing keeps
+            # all cosines from going to 1, as they do on the simulated data.
+            "train_visual": True,
             "same_video": "exclude",  # exclude | keep pairs of queries of one video (D18)
             "l2norm": False,  # frames and patches at length 1 (D19)
         }
