@@ -6,13 +6,14 @@
 A set-up's implementations and ablations run in one process on the same threads and take turns, so
 that a busy machine slows all of them; the figures are medians. Where other programs run, pin it to
 one core (`taskset -c 0 python -m ...`): PyTorch's threads wait for each other at every operation,
-so on two busy cores it loses up to ten times more than XLA. First the losses and gradients are
-compared on the same weights without dropout. FLOPs are counted by XLA on the compiled program
-(with each turn of a loop) and by PyTorch's FlopCounterMode (matrix products only); the peak is a
-large matrix product in either library, the faster one. Memory is what the program needs with its
-batch and state: XLA's figure, and what PyTorch allocates on a GPU. Device peak is the most that
-JAX's process has held on a GPU so far, so it is a set-up's own only in the first one. Without
-PyTorch its rows are left out; MMN's need `transformers` too.
+so on two busy cores it loses up to ten times more than XLA. The CPU time leaves out the turns of
+other programs on that core. First the losses and gradients are compared on the same weights without
+dropout. FLOPs are counted by XLA on the compiled program (with each turn of a loop) and by
+PyTorch's FlopCounterMode (matrix products only); the peak is a large matrix product in either
+library, the faster one. Memory is what the program needs with its batch and state: XLA's figure,
+and what PyTorch allocates on a GPU. Device peak is the most that JAX's process has held on a GPU so
+far, so it is a set-up's own only in the first one. Without PyTorch its rows are left out; MMN's
+need `transformers` too.
 """
 
 import argparse
@@ -80,13 +81,13 @@ def _measure(case: Case, args, peak: float) -> list[dict]:
     times = {key: [] for key in steps}
     for _ in range(args.repeats):
         for key, (run, *_) in steps.items():
-            started = time.perf_counter()
+            started, worked = time.perf_counter(), time.process_time()
             run()
-            times[key].append(time.perf_counter() - started)
-    median = {key: float(np.median(values)) for key, values in times.items()}
+            times[key].append((time.perf_counter() - started, time.process_time() - worked))
+    median = {key: np.median(values, axis=0).tolist() for key, values in times.items()}
     rows = []
     for (name, label), (_, gflop, memory, device_peak) in steps.items():
-        seconds = median[name, label]
+        seconds, worked = median[name, label]
         eager = [median[key] for key in steps if key[0] == name and "eager" in key[1]]
         rows.append(
             {
@@ -94,11 +95,13 @@ def _measure(case: Case, args, peak: float) -> list[dict]:
                 "items": items,
                 "implementation": label,
                 "median ms": 1e3 * seconds,
-                "best ms": 1e3 * min(times[name, label]),
+                "best ms": 1e3 * min(times[name, label])[0],
+                "CPU ms": 1e3 * worked,
                 "GFLOP": gflop,
                 "GFLOP/s": gflop / seconds,
                 "share of peak %": 100 * gflop / seconds / peak,
-                "time / eager": seconds / eager[0] if eager else "-",
+                "time / eager": seconds / eager[0][0] if eager else "-",
+                "CPU / eager": worked / eager[0][1] if eager else "-",
                 "memory MB": memory,
                 "device peak MB": device_peak,
             }
