@@ -9,7 +9,8 @@ Shape legend, used in every docstring:
     E  width of a word feature       A  annotators of a query
     P  proposals of a video          W  words of a vocabulary
     G  segment groups of a video     L  windows of a group
-    R  rows of an attention map
+    R  rows of an attention map         J  modalities of a video: image, subtitles
+    S  width of a subtitle feature      C  candidate videos of a query
 
 Times are float32 seconds at every public border. Clip indices are half-open [start, end)
 inside the library, except `Batch.span`, which is inclusive as in EVA, section 1.
@@ -41,6 +42,23 @@ class Batch(NamedTuple):
     moment: Array  # (B, 2) float32 seconds
     span: Array  # (B, 2) int32 inclusive clip indices (first, last)
     weight: Array  # (B,) float32, 1 on real pairs, 0 on the padding of a last batch
+    sub: Array | None = None  # (B, N, S) subtitles of the same clips, where the config names them
+
+
+class CandidateBatch(NamedTuple):
+    """B queries with C videos each, of which the first is the one that the query is about."""
+
+    video: Array  # (B, C, N, F) float32 clip features
+    video_mask: Array  # (B, C, N) bool
+    num_clips: Array  # (B, C) int32
+    duration: Array  # (B, C) float32 seconds
+    video_id: Array  # (B, C) int32 row of the videos table
+    query: Array  # (B, M, E) float32
+    query_mask: Array  # (B, M) bool
+    query_id: Array  # (B,) int32
+    moment: Array  # (B, 2) float32 seconds, in the first video; NaN where hidden
+    weight: Array  # (B,) float32
+    sub: Array | None = None  # (B, C, N, S)
 
 
 class VideoBatch(NamedTuple):
@@ -83,11 +101,15 @@ class HybridBatch(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """K ranked predictions a query, best first; padding has score -inf."""
+    """K ranked predictions a query, best first; padding has score -inf.
+
+    Where a corpus was searched `video` tells the rows of the videos; padding is -1.
+    """
 
     start: Array  # (B, K) float32 seconds
     end: Array  # (B, K) float32 seconds
     score: Array  # (B, K) float32
+    video: Array | None = None  # (B, K) int32
 
 
 class DataSpec(NamedTuple):
@@ -97,6 +119,22 @@ class DataSpec(NamedTuple):
     word_dim: int  # E
     max_clips: int  # N
     max_words: int  # M
+    sub_dim: int = 0  # S; 0 without subtitles
+
+
+class Videos(NamedTuple):
+    """B videos without their queries."""
+
+    video: Array  # (B, N, F) float32 clip features
+    video_mask: Array  # (B, N) bool
+    sub: Array | None = None  # (B, N, S)
+
+
+class Queries(NamedTuple):
+    """B queries without their videos."""
+
+    query: Array  # (B, M, E) float32 word features
+    query_mask: Array  # (B, M) bool
 
 
 # A term's name -> (weighted sum, count): means are right over padding and over devices.
@@ -139,19 +177,44 @@ class AttentionMap(NamedTuple):
     words: Array  # (B, R, M) float32, how strongly each row and word meet
 
 
+class Retriever(NamedTuple):
+    """How a corpus is searched for videos: by the largest cosine of a query with a clip.
+
+    The score of a video is the mean over the modalities of the largest product over its valid
+    clips (PREM, Eq. 6). All vectors have length 1, or are zero.
+    """
+
+    encode_videos: Callable[[Params, Videos], Array]  # -> (B, N, J, D) float32; padding is zero
+    encode_queries: Callable[[Params, Queries], Array]  # -> (B, J, D) float32
+
+
+class Localizer(NamedTuple):
+    """How the moments of a query are found in videos that are encoded once.
+
+    A code is a tree of arrays: (B, N, ...) float32 of B videos, (B, ...) of B queries.
+    """
+
+    encode_videos: Callable[[Params, Videos], Any]
+    encode_queries: Callable[[Params, Queries], Any]
+    # (params, codes of B queries, codes (B, C, N, ...) of C videos a query, mask (B, C, N))
+    # -> logits of start and end clips, each (B, C, N), -1e10 on padding
+    locate: Callable[[Params, Any, Any, Array], tuple[Array, Array]]
+
+
 class System(NamedTuple):
     """A method as pure functions.
 
     `domains` names what it trains on. With one domain, `init` and `loss` take that domain's
     Batch; with ("source", "target") they take a HybridBatch. `predict` and `attention` take a
     Batch of the target, and are deterministic. A system of videos (models.form) takes a
-    VideoBatch in the place of a Batch, and predicts for its T queries.
+    VideoBatch in the place of a Batch, and predicts for its T queries. A system that searches a
+    corpus has `retriever` or `localizer` in the place of `predict`.
     """
 
     domains: tuple[str, ...]
     init: Callable[[Array, Any], Params]  # (key, batch) -> params
     loss: Callable[[Params, Any, Array, Progress], Losses]  # (params, batch, key, progress)
-    predict: Callable[[Params, Batch], Moments]
+    predict: Callable[[Params, Batch], Moments] | None
     # (params, parameters of another run) -> params to start from; see runtime/state.py.
     adopt: Callable[[Params, Params], Params] | None = None
     attention: Callable[[Params, Batch], AttentionMap] | None = None
@@ -159,3 +222,5 @@ class System(NamedTuple):
     # Fresh params -> the same with what weight files hold. It reads them, so it runs once on the
     # host, where a run starts from scratch, and is never traced.
     pretrained: Callable[[Params], Params] | None = None
+    retriever: Retriever | None = None
+    localizer: Localizer | None = None
