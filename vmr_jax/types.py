@@ -9,8 +9,8 @@ Shape legend, used in every docstring:
     E  width of a word feature       A  annotators of a query
     P  proposals of a video          W  words of a vocabulary
     G  segment groups of a video     L  windows of a group
-    R  rows of an attention map         J  modalities of a video: image, subtitles
-    S  width of a subtitle feature      C  candidate videos of a query
+    R  rows of an attention map      J  modalities of a video: image, subtitles
+    S  width of a subtitle feature   C  candidate videos of a query
 
 Times are float32 seconds at every public border. Clip indices are half-open [start, end)
 inside the library, except `Batch.span`, which is inclusive as in EVA, section 1.
