@@ -144,7 +144,7 @@ def predict_split(
             lambda leaf: jax.make_array_from_process_local_data(sharding, leaf), next(stream)
         )
         found.append(predict(params, batch))
-    tables = [np.stack(moments, axis=-1) for moments in jax.device_get(found)]
+    tables = [np.stack((m.start, m.end, m.score), axis=-1) for m in jax.device_get(found)]
     table = np.concatenate(tables).astype(np.float64)
     rows, weight = (np.concatenate(part) for part in zip(*map(queries_of, batches), strict=True))
     predicted = np.empty((len(video), *table.shape[1:]))
