@@ -7,9 +7,12 @@ import pytest
 from rich.console import Console
 
 from configs.tables import PaperTable, Row, Run, eva
+from tests.conftest import small_vdi, write_toy
 from vmr_jax import evaluate, train
 from vmr_jax import reproduce as reproduction
+from vmr_jax.data.domains import training_dataset
 from vmr_jax.reproduce import as_markdown, parse_settings, reproduce
+from vmr_jax.runtime.workdir import claim_workdir
 
 CONSOLE = Console(quiet=True)
 
@@ -36,14 +39,14 @@ def pretended(monkeypatch):
         (workdir / "config.json").write_text(json.dumps({"data": data}))
         return write(config, workdir)
 
-    def fake_open(settings, data_dir):
-        return SimpleNamespace(name=settings.dataset, fingerprint="old")
+    def fake_open(config, role):
+        return SimpleNamespace(name=config[role].dataset, fingerprint="old")
 
     def fake_evaluate(config, workdir, restore, console):
         calls.append(("evaluate", config))
         return write(config, Path(restore))
 
-    monkeypatch.setattr(reproduction, "open_dataset", fake_open)
+    monkeypatch.setattr(reproduction, "training_dataset", fake_open)
     monkeypatch.setattr(train, "train", fake_train)
     monkeypatch.setattr(evaluate, "evaluate_checkpoint", fake_evaluate)
     return calls
@@ -76,13 +79,23 @@ def test_what_is_there_is_not_run_again(pretended, tmp_path):
 def test_finished_runs_of_other_data_are_refused(pretended, tmp_path, monkeypatch):
     reproduce("eva", "5", "some/dir", 1, tmp_path, {}, CONSOLE)
 
-    def open_new(settings, data_dir):
-        return SimpleNamespace(name=settings.dataset, fingerprint="new")
+    def open_new(config, role):
+        return SimpleNamespace(name=config[role].dataset, fingerprint="new")
 
-    monkeypatch.setattr(reproduction, "open_dataset", open_new)
+    monkeypatch.setattr(reproduction, "training_dataset", open_new)
     message = f"tvr in some/dir was prepared anew since the run in {tmp_path}/runs/.*-seed0 read it"
     with pytest.raises(ValueError, match=message):
         reproduce("eva", "5", "some/dir", 1, tmp_path, {}, CONSOLE)
+
+
+def test_finished_runs_that_read_noun_chunks_and_patches_are_known_again(tmp_path):
+    write_toy(tmp_path, "toy_target", videos=8)
+    config, run = small_vdi(tmp_path), tmp_path / "run"
+    claim_workdir(run, config, {"target": training_dataset(config, "target")})
+    reproduction._check_same_data(config, run)
+    config.text.query_mask_mode = ""  # reads no noun chunks
+    with pytest.raises(ValueError, match=f"toy_target in {tmp_path} was prepared anew since"):
+        reproduction._check_same_data(config, run)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from configs.tables import PaperTable, Row
 from vmr_jax import evaluate, train
-from vmr_jax.data.domains import open_dataset
+from vmr_jax.data.domains import training_dataset
 
 SIMULATED = "simulated"
 
@@ -180,7 +180,7 @@ def _config(config_name, table, row: Row, data, seed, settings, evaluate_on="") 
 def _check_same_data(config: ConfigDict, workdir: Path) -> None:
     """Raise ValueError if the finished run in `workdir` read other data than is prepared now."""
     for role, read in json.loads((workdir / "config.json").read_text())["data"].items():
-        dataset = open_dataset(config[role], config.data_dir)
+        dataset = training_dataset(config, role)
         if dataset.fingerprint != read["fingerprint"]:
             raise ValueError(
                 f"{dataset.name} in {config.data_dir} was prepared anew since the run in {workdir} "

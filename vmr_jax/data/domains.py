@@ -39,18 +39,22 @@ def open_dataset(
     )
 
 
+def training_dataset(config: ConfigDict, role: str) -> Dataset:
+    """The dataset of a role with all that training reads. Raises as `open_dataset`."""
+    settings = config[role]
+    return open_dataset(
+        settings,
+        config.data_dir,
+        with_chunks=masks_queries(config.get("text")),
+        patch_name=settings.get("patches", ""),
+    )
+
+
 def training_domains(config: ConfigDict, roles: Sequence[str]) -> dict[str, Domain]:
     """The training split of each role; of the target without what `select="holdout"` keeps."""
     domains, text = {}, config.get("text")
     for role in roles:
-        settings = config[role]
-        dataset = open_dataset(
-            settings,
-            config.data_dir,
-            with_chunks=masks_queries(text),
-            patch_name=settings.get("patches", ""),
-        )
-        rows = None
+        settings, dataset, rows = config[role], training_dataset(config, role), None
         if role == "target" and config.select == HOLDOUT:
             rows = np.flatnonzero(~_held_out(dataset, settings.train_split, config.seed))
         domains[role] = make_domain(dataset, settings.train_split, settings, rows, text)
