@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from configs import common
-from vmr_jax import evaluate, models, train
+from vmr_jax import evaluate, evaluate_moments, models, train
 from vmr_jax.data import grammar
 from vmr_jax.data.domains import evaluation_dataset
 from vmr_jax.data.tokens import vocabulary_size
@@ -133,6 +133,8 @@ def test_a_part_of_the_queries_is_evaluated(tmp_path, monkeypatch):
     for part in ("static", "dynamic"):
         config.eval.query = part
         report = evaluate.evaluate_checkpoint(config, str(tmp_path / "run"), "", CONSOLE)
+        given = evaluate.evaluate_checkpoint(None, str(tmp_path / "run"), "", CONSOLE, part)
+        assert given["model"] == report["model"] and given["query"] == part
         folder = tmp_path / "run" / "eval" / f"{name}_test_{part}"
         assert report["query"] == part == json.loads((folder / "metrics.json").read_text())["query"]
         lines = (folder / "predictions.jsonl").read_text().splitlines()
@@ -152,5 +154,5 @@ def test_a_part_of_the_queries_is_evaluated(tmp_path, monkeypatch):
 def test_the_config_says_where_the_tokeniser_is_now(toy_data, tmp_path):
     train.train(get_config(toy_data), tmp_path / "run", "", CONSOLE)
     moved = get_config(toy_data, **{"text.tokenizer": "elsewhere"})
-    run = evaluate.open_run(moved, tmp_path / "run" / "checkpoints")
+    run = evaluate_moments.open_run(moved, tmp_path / "run" / "checkpoints")
     assert run.config.text.tokenizer == "elsewhere" and run.config.text.size == "small"

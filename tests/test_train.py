@@ -130,8 +130,8 @@ def test_selection_on_a_validation_split(toy_data, tmp_path):
     report = train.train(_config(toy_data, **changes), tmp_path, "", CONSOLE)
     scores = {x["step"]: x for x in lines_of(tmp_path) if "val/mIoU" in x}
     assert list(scores) == [6, 12, 18]
-    best = max(score[evaluate.SELECTION_METRIC] for score in scores.values())
-    assert scores[report["checkpoint"]["step"]][evaluate.SELECTION_METRIC] == best
+    best = max(score["val/R@1,IoU=0.5"] for score in scores.values())
+    assert scores[report["checkpoint"]["step"]]["val/R@1,IoU=0.5"] == best
     assert report["checkpoint"]["selected_by"] == "val"
 
 

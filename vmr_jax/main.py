@@ -20,6 +20,12 @@ _MODE = flags.DEFINE_enum("mode", "train", ("train", "eval"), "train, or evaluat
 _RESTORE = flags.DEFINE_string(
     "restore", "", "a workdir or checkpoints directory whose parameters to start from or evaluate"
 )
+_PART = flags.DEFINE_enum(
+    "eval-query",
+    "",
+    ("", "full", "static", "dynamic"),
+    "the part of each query that an evaluation asks; the same as --config.eval.query",
+)
 _COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0, for many processes")
 _PROCESSES = flags.DEFINE_integer(
     "num_processes", 1, "processes of this run; 0 = ask the cluster (Cloud TPU pod)"
@@ -83,7 +89,7 @@ def _run(console) -> None:
 
         if not (_RESTORE.value or _WORKDIR.value):
             raise ValueError("--mode=eval needs --restore or --workdir: which checkpoint?")
-        evaluate_checkpoint(_CONFIG.value, _WORKDIR.value, _RESTORE.value, console)
+        evaluate_checkpoint(_CONFIG.value, _WORKDIR.value, _RESTORE.value, console, _PART.value)
         return
     import jax
 
@@ -93,6 +99,9 @@ def _run(console) -> None:
         raise ValueError("--config is missing: try --config=configs/eva.py")
     if jax.process_count() > 1 and not _WORKDIR.value:
         raise ValueError("--workdir is missing: a run of several processes needs one they share")
+    if _PART.value:
+        with _CONFIG.value.unlocked():
+            _CONFIG.value.eval.query = _PART.value
     workdir = Path(_WORKDIR.value or _default_workdir())
     console.print(f"workdir {workdir}")
     if train(_CONFIG.value, workdir, _RESTORE.value, console) is None:

@@ -11,13 +11,8 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from vmr_jax import models
-from vmr_jax.data.domains import (
-    evaluation_dataset,
-    evaluation_domain,
-    selection_split,
-    training_domains,
-)
-from vmr_jax.evaluate import SELECTION_METRIC, reported_domain, score_split, write_report
+from vmr_jax.data.domains import selection_split, training_domains
+from vmr_jax.evaluate import make_evaluation
 from vmr_jax.runtime import adopt
 from vmr_jax.runtime import mesh as meshes
 from vmr_jax.runtime.checkpoint import Checkpoints, checkpoint_directory
@@ -25,7 +20,6 @@ from vmr_jax.runtime.feed import make_feed
 from vmr_jax.runtime.logs import RunLog
 from vmr_jax.runtime.optim import make_optimizer
 from vmr_jax.runtime.state import abstract_state, first_state, num_parameters, state_maker
-from vmr_jax.runtime.steps import make_predict
 from vmr_jax.runtime.workdir import claim_workdir
 
 
@@ -53,13 +47,13 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     domains = training_domains(config, models.domains(config))
     specs = {role: domain.spec for role, domain in domains.items()}
     system = models.make(config, specs)
-    evaluated = evaluation_dataset(config)
-    reported = reported_domain(config, evaluated, list(specs.values())[-1]._asdict())
-    if split:
-        chooser = evaluation_domain(config, evaluated, split)
+    trained = list(specs.values())[-1]._asdict()
+    evaluation = make_evaluation(config, trained, split, mesh, console)
     meta = claim_workdir(workdir, config, {role: d.dataset for role, d in domains.items()})
+    chosen_by = f"val/{models.selected_by(config)}" if split else ""
     meta |= {
         "selected_by": split or "last epoch",
+        "chosen_by": chosen_by,
         "specs": {role: spec._asdict() for role, spec in specs.items()},
     }
     feed = make_feed(config, models.form(config), domains, mesh, console)
@@ -68,9 +62,7 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     last_step = config.epochs * steps_per_epoch
     maker = state_maker(system, optimizer, feed.example, config.seed)
     abstract = abstract_state(maker, mesh, config.parameter_rules)
-    checkpoints = Checkpoints(
-        workdir / "checkpoints", config.keep_checkpoints, SELECTION_METRIC if split else ""
-    )
+    checkpoints = Checkpoints(workdir / "checkpoints", config.keep_checkpoints, chosen_by)
     state = checkpoints.restore_newest(abstract, console.print)
     if state is None:
         state = first_state(maker, abstract)
@@ -85,7 +77,6 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
         console.print(f"resuming {workdir} at step {first}")
     _describe(config, domains, num_parameters(state.params), last_step, console)
 
-    predict = make_predict(system, mesh)
     advance = feed.make_advance(system, optimizer, state) if first < last_step else None
     if first < last_step:
         console.print("compiling the train step; a second start reads it from the cache")
@@ -106,7 +97,7 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
             pending = None
             scores = None
             if scored:
-                _, scores = score_split(predict, state.params, chooser, config, mesh, console)
+                scores = evaluation.select(state.params)
                 scores = {f"val/{name}": value for name, value in scores.items()}
                 log.write(end, scores)
             checkpoints.save(state, meta, scores)
@@ -119,10 +110,9 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     params = state.params
     if step != last_step:
         params = checkpoints.restore_params(step)
-    found = score_split(predict, params, reported, config, mesh, console)
-    chosen = {"step": step, "selected_by": split or "last epoch"}
     checkpoints.close()
-    return write_report(found, evaluated, reported, config, chosen, workdir, console)
+    chosen = {"step": step, "selected_by": split or "last epoch"}
+    return evaluation.report(params, chosen, workdir)
 
 
 def _check_numbers(config: ConfigDict) -> None:
@@ -199,7 +189,7 @@ def record(log: RunLog, pending: tuple[int, dict] | None) -> None:
 
 def _adopt(system, params, restore: str):
     directory = checkpoint_directory(restore)
-    checkpoints = Checkpoints(directory, best=SELECTION_METRIC, read_only=True)
+    checkpoints = Checkpoints(directory, read_only=True)
     restored = checkpoints.restore_params(checkpoints.best_step())
     checkpoints.close()
     merge = system.adopt or adopt.adopt_matching

@@ -17,6 +17,7 @@ inside the library, except `Batch.span`, which is inclusive as in EVA, section 1
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -224,3 +225,12 @@ class System(NamedTuple):
     pretrained: Callable[[Params], Params] | None = None
     retriever: Retriever | None = None
     localizer: Localizer | None = None
+
+
+class Evaluation(NamedTuple):
+    """How a system is scored on its target. Both are called by every process."""
+
+    # params -> metrics in percent on the split that chooses checkpoints, where there is one
+    select: Callable[[Params], dict[str, float]]
+    # (params, {"step", "selected_by"}, folder) -> the report, written under the folder
+    report: Callable[[Params, Mapping[str, Any], Path], dict]

@@ -26,7 +26,8 @@ def abstract():
 def saved(path, steps, metrics=None, **options):
     checkpoints = Checkpoints(path / "checkpoints", **options)
     for step in steps:
-        checkpoints.save(state_at(step), {"config": {"seed": 3}}, (metrics or {}).get(step))
+        meta = {"config": {"seed": 3}, "chosen_by": options.get("best", "")}
+        checkpoints.save(state_at(step), meta, (metrics or {}).get(step))
         checkpoints.wait()
     return checkpoints
 

@@ -39,6 +39,11 @@ def readout(config: ConfigDict) -> tuple[str, ...]:
     return getattr(_module(config), "READOUT", ())
 
 
+def selected_by(config: ConfigDict) -> str:
+    """The metric of the selection split that chooses a checkpoint."""
+    return getattr(_module(config), "SELECTED_BY", "R@1,IoU=0.5")
+
+
 def pretraining(config: ConfigDict) -> ConfigDict | None:
     """The run whose parameters this one starts from, or None."""
     before = getattr(_module(config), "pretraining", lambda _: None)

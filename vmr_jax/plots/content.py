@@ -12,7 +12,7 @@ from vmr_jax.data.domains import evaluation_domain
 from vmr_jax.data.pairs import Domain, PairIndex
 from vmr_jax.data.pipeline import read_batch
 from vmr_jax.data.text import UNKNOWN, tokenize
-from vmr_jax.evaluate import Run, open_run
+from vmr_jax.evaluate_moments import Run, open_run
 from vmr_jax.runtime.checkpoint import Checkpoints, checkpoint_directory
 from vmr_jax.runtime.mesh import make_mesh
 from vmr_jax.runtime.steps import make_predict

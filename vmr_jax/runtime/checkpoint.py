@@ -49,7 +49,6 @@ class Checkpoints:
                     keep_checkpoints_without_metrics=False,
                 )
             )
-        self._best = best
         self._manager = ocp.CheckpointManager(
             self.directory,
             options=ocp.CheckpointManagerOptions(
@@ -105,12 +104,12 @@ class Checkpoints:
             return self._manager.restore(step, args=args)[_META]
 
     def best_step(self) -> int:
-        """The step with the highest `best` metric, or the newest where nothing was selected."""
+        """The step with the highest metric of those that meta["chosen_by"] names, or the newest."""
         scored = {}
-        for step in self.steps() if self._best else ():
-            metrics = self.meta(step)["metrics"]
-            if self._best in metrics:
-                scored[step] = metrics[self._best]
+        for step in self.steps():
+            meta = self.meta(step)
+            if meta.get("chosen_by") in meta["metrics"]:
+                scored[step] = meta["metrics"][meta["chosen_by"]]
         return max(scored, key=scored.get) if scored else self.steps()[-1]
 
     def restore_newest(self, abstract: TrainState, say: Callable[[str], None]) -> TrainState | None:
