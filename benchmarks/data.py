@@ -24,9 +24,10 @@ from vmr_jax.data import pipeline, resident
 from vmr_jax.data.build import write_dataset
 from vmr_jax.data.clips import sample_clips
 from vmr_jax.data.features import FeatureSource
-from vmr_jax.data.pairs import Domain, make_domain
+from vmr_jax.data.pairs import Domain
 from vmr_jax.data.records import Annotations, MomentRecord
 from vmr_jax.data.sampler import make_sampler
+from vmr_jax.data.splits import make_domain
 from vmr_jax.data.tables import load_dataset
 from vmr_jax.runtime.mesh import make_mesh
 

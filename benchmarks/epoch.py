@@ -22,7 +22,8 @@ from rich.console import Console
 from benchmarks.report import show
 from configs import eva
 from vmr_jax import models, train
-from vmr_jax.data.pairs import Domain, make_domain
+from vmr_jax.data.pairs import Domain
+from vmr_jax.data.splits import make_domain
 from vmr_jax.data.tables import Dataset, MomentTable, VideoTable
 from vmr_jax.runtime.feed import make_feed
 from vmr_jax.runtime.logs import RunLog

@@ -68,11 +68,17 @@ def domain(dataset: str, labels: bool) -> ConfigDict:
     settings = {
         "dataset": dataset,
         "features": "",
+        "subtitles": "",  # features of what is said in the same clips; "" = none
+        "query_features": "",  # features of the queries' tokens; "" = the word vectors
         "labels": labels,
+        # Of several annotators' moments: agreed (the largest mean IoU with all) | most_frequent
+        # (PREM P21)
+        "training_moment": "agreed",
         "train_split": "train",
         "select_split": "",  # the split that may choose a checkpoint; "" = there is none
         "eval_split": "test",
-        # native_capped | uniform (EVA A17) | rounded_bins (MMN's: max_clips bins a video)
+        # native_capped | uniform (EVA A17) | rounded_bins (MMN's: max_clips bins a video) |
+        # cut (the first max_clips clips)
         "clip_sampling": "native_capped",
         "l2norm": False,  # each native frame is brought to length 1 before the sampling
         "max_clips": 128,

@@ -6,8 +6,9 @@ from ml_collections import ConfigDict
 from configs.common import domain as domain_block
 from vmr_jax.data import pipeline, resident
 from vmr_jax.data.masking import mask_queries
-from vmr_jax.data.pairs import PairIndex, VideoIndex, make_domain
+from vmr_jax.data.pairs import PairIndex, VideoIndex
 from vmr_jax.data.sampler import in_order
+from vmr_jax.data.splits import make_domain
 from vmr_jax.data.tables import Dataset, MomentTable, VideoTable
 from vmr_jax.data.tokens import encode_sentences
 from vmr_jax.runtime.mesh import make_mesh

@@ -9,9 +9,9 @@ from configs.common import domain as domain_block
 from vmr_jax.data import pipeline, resident
 from vmr_jax.data.build import write_dataset
 from vmr_jax.data.features import from_arrays, open_features
-from vmr_jax.data.pairs import make_domain
 from vmr_jax.data.records import Annotations, Fault, MomentRecord
 from vmr_jax.data.sampler import in_order
+from vmr_jax.data.splits import make_domain
 from vmr_jax.data.tables import load_dataset
 from vmr_jax.runtime.mesh import make_mesh
 

@@ -18,10 +18,11 @@ def test_features_beyond_the_device_memory_are_refused(monkeypatch):
     domain = SimpleNamespace(
         video_row=np.zeros(2**14, np.int32),
         blank=lambda count: VideoFeatures(np.zeros((count, 128, 1024), np.float16)),
+        pairs=(np.zeros(2**28, np.float32),),
         dataset=SimpleNamespace(name="toy"),
     )
     message = (
-        "the features of toy need 4.0 GiB on the device, which has 2.0 GiB free: use "
+        "the features of toy need 5.0 GiB on the device, which has 2.0 GiB free: use "
         "--config.data.residency=host, or a smaller max_clips or patch_frames"
     )
     with pytest.raises(MemoryError, match=message):

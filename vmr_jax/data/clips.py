@@ -2,14 +2,14 @@
 
 import numpy as np
 
-SAMPLINGS = ("native_capped", "uniform", "rounded_bins")
+SAMPLINGS = ("native_capped", "uniform", "rounded_bins", "cut")
 
 
 def num_sampled(native: np.ndarray, max_clips: int, sampling: str) -> np.ndarray:
     """Number of clips that videos of `native` length (V,) keep, int32 (V,)."""
     _check(sampling)
     native = np.asarray(native, np.int32)
-    if sampling == "native_capped":
+    if sampling in ("native_capped", "cut"):
         return np.minimum(native, max_clips)
     return np.full_like(native, max_clips)
 
@@ -20,10 +20,13 @@ def sample_clips(features: np.ndarray, max_clips: int, sampling: str) -> np.ndar
     Clip i is the mean of steps floor(i n / N) ... floor((i + 1) n / N) - 1 (EVA A17). With
     `uniform` a shorter video is stretched by the same bins, an empty one taking step
     floor(i n / N). With `rounded_bins` the bins are those of `bin_frames`, for every length.
-    The result has the dtype of `features`.
+    With `cut` nothing is pooled, a longer video keeps its first N clips. The result has the dtype
+    of `features`.
     """
     _check(sampling)
     length = len(features)
+    if sampling == "cut":
+        return features[:max_clips]
     if sampling == "rounded_bins":
         return bin_frames(features, max_clips).astype(features.dtype)
     if length == max_clips or (length < max_clips and sampling == "native_capped"):

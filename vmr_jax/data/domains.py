@@ -8,8 +8,10 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from vmr_jax.data import simulate
+from vmr_jax.data.corpus import make_corpus
 from vmr_jax.data.masking import dynamic_text, static_text
-from vmr_jax.data.pairs import Domain, make_domain
+from vmr_jax.data.pairs import Domain
+from vmr_jax.data.splits import find_split, make_domain
 from vmr_jax.data.tables import Dataset, load_dataset
 from vmr_jax.data.words import masks_queries
 
@@ -23,8 +25,8 @@ def open_dataset(
 ) -> Dataset:
     """Load a domain block's dataset; the simulated ones are made where they are missing.
 
-    Noun chunks and patches, which only training needs, come where they are asked for. Raises as
-    `tables.load_dataset`.
+    Subtitles and query features come where the block names them; noun chunks and patches, which
+    only training needs, where they are asked for. Raises as `tables.load_dataset`.
     """
     if settings.dataset in simulate.EMBEDDED:
         _first_then_others(
@@ -36,6 +38,8 @@ def open_dataset(
         settings.features,
         with_chunks=with_chunks,
         patch_name=patch_name,
+        subtitle_name=settings.get("subtitles", ""),  # checkpoints of older versions name none
+        query_feature_name=settings.get("query_features", ""),
     )
 
 
@@ -87,10 +91,7 @@ def evaluation_domain(config: ConfigDict, dataset: Dataset, split: str) -> Domai
     those parts of the queries alone, the dataset being loaded with its noun chunks.
     """
     settings = ConfigDict(config.target.to_dict() | {"labels": False})
-    rows = None
-    if split == HOLDOUT:
-        split = settings.train_split
-        rows = np.flatnonzero(_held_out(dataset, split, config.seed))
+    split, rows = _evaluated_rows(config, dataset, split)
     part = asked_part(config)
     if part != "full" and split in dataset.splits:
         table = dataset.splits[split]
@@ -99,6 +100,25 @@ def evaluation_domain(config: ConfigDict, dataset: Dataset, split: str) -> Domai
             splits=dataset.splits | {split: table._replace(sentence=tuple(parts))}
         )
     return make_domain(dataset, split, settings, rows, config.get("text"))
+
+
+def evaluation_corpus(config: ConfigDict, dataset: Dataset, split: str) -> Domain:
+    """A split of the target for a search in its corpus, see `corpus.make_corpus`.
+
+    `holdout` is a part of the training split, searched in the videos of that part.
+    """
+    split, rows = _evaluated_rows(config, dataset, split)
+    return make_corpus(dataset, split, config.target, rows, config.get("text"))
+
+
+def _evaluated_rows(
+    config: ConfigDict, dataset: Dataset, split: str
+) -> tuple[str, np.ndarray | None]:
+    """The dataset's split that `split` stands for, and which of its queries; None: all."""
+    if split != HOLDOUT:
+        return split, None
+    split = config.target.train_split
+    return split, np.flatnonzero(_held_out(dataset, split, config.seed))
 
 
 def selection_split(config: ConfigDict) -> str:
@@ -128,9 +148,7 @@ def selection_split(config: ConfigDict) -> str:
 
 def _held_out(dataset: Dataset, split: str, seed: int) -> np.ndarray:
     """(Q,) bool: queries of the tenth of the split's videos that training does not see."""
-    if split not in dataset.splits:
-        raise ValueError(f"dataset {dataset.name} has no split {split!r}")
-    video = dataset.splits[split].video
+    video = find_split(dataset, split).video
     videos = np.unique(video)
     count = max(1, round(_HOLDOUT_SHARE * len(videos)))
     return np.isin(video, np.random.default_rng([seed, 10]).permutation(videos)[:count])

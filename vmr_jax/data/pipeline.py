@@ -1,32 +1,33 @@
 """The streamed data path: grain reads the batch of each step from the videos table."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
-from vmr_jax.data.pairs import (
-    Domain,
-    PairIndex,
-    VideoFeatures,
-    VideoIndex,
-    make_batch,
-    videos_of,
-)
-from vmr_jax.types import Batch, VideoBatch
+import numpy as np
+
+from vmr_jax.data.pairs import Domain, Index, VideoFeatures, make_batch, videos_of
+from vmr_jax.types import Batch, CandidateBatch, VideoBatch
 
 
-def read_batch(domain: Domain, index: PairIndex | VideoIndex) -> Batch | VideoBatch:
+def read_batch(domain: Domain, index: Index) -> Batch | VideoBatch | CandidateBatch:
     """The batch of an index on the host. Features stay float16; the step casts them."""
     shown = read_videos(domain, videos_of(domain.pairs, index))
     return make_batch(domain.pairs, shown, index)
 
 
-def read_videos(domain: Domain, rows: Sequence[int], progress=iter) -> VideoFeatures:
-    """Read what is shown of some videos of a domain; `progress` wraps the loop over them."""
-    shown = domain.blank(len(rows))
-    for item in progress(range(len(rows))):
-        features = domain.features(rows[item])
-        shown.video[item, : len(features)] = features
+def read_videos(domain: Domain, rows: np.ndarray, progress=iter) -> VideoFeatures:
+    """Read what is shown of some videos of a domain, rows (B,) or (B, C).
+
+    `progress` wraps the loop over them.
+    """
+    shown = domain.blank(*rows.shape)
+    for item in progress(list(np.ndindex(rows.shape))):
+        row = int(rows[item])
+        features = domain.features(row)
+        shown.video[item][: len(features)] = features
+        if domain.spec.sub_dim:
+            shown.sub[item][: len(features)] = domain.subtitles(row)
         if domain.patch_frames:
-            shown.patches[item], shown.patch_cls[item] = domain.patches(rows[item])
+            shown.patches[item], shown.patch_cls[item] = domain.patches(row)
     return shown
 
 

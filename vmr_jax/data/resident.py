@@ -6,17 +6,9 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from vmr_jax.data.pairs import (
-    Domain,
-    PairIndex,
-    Pairs,
-    VideoFeatures,
-    VideoIndex,
-    make_batch,
-    videos_of,
-)
+from vmr_jax.data.pairs import Domain, Index, Pairs, VideoFeatures, make_batch, videos_of
 from vmr_jax.data.pipeline import read_videos
-from vmr_jax.types import Batch, VideoBatch
+from vmr_jax.types import Batch, CandidateBatch, VideoBatch
 
 
 class ResidentTables(NamedTuple):
@@ -29,22 +21,26 @@ class ResidentTables(NamedTuple):
 def load_tables(domain: Domain, mesh: jax.sharding.Mesh, progress=iter) -> ResidentTables:
     """Read the domain's V videos once and put everything on each device of the mesh.
 
-    `progress` wraps the loop over videos. Raises MemoryError with both sizes where the feature
-    table would not fit the device.
+    `progress` wraps the loop over videos. Raises MemoryError with both sizes where the tables
+    would not fit the device.
     """
     videos = len(domain.video_row)
-    _check_memory(videos * sum(part.nbytes for part in jax.tree.leaves(domain.blank(1))), domain)
-    shown = read_videos(domain, range(videos), progress)
+    _check_memory(videos * _bytes(domain.blank(1)) + _bytes(domain.pairs), domain)
+    shown = read_videos(domain, np.arange(videos), progress)
     replicated = NamedSharding(mesh, PartitionSpec())
     put = lambda array: jax.make_array_from_process_local_data(replicated, array)  # noqa: E731
     return jax.tree.map(put, ResidentTables(shown, domain.pairs))
 
 
-def gather_batch(tables: ResidentTables, index: PairIndex | VideoIndex) -> Batch | VideoBatch:
+def gather_batch(tables: ResidentTables, index: Index) -> Batch | VideoBatch | CandidateBatch:
     """The batch of an index, inside jit."""
     rows = videos_of(tables.pairs, index)
     shown = jax.tree.map(lambda part: part[rows].astype(np.float32), tables.videos)
     return make_batch(tables.pairs, shown, index)
+
+
+def _bytes(tables: VideoFeatures | Pairs) -> int:
+    return sum(part.nbytes for part in jax.tree.leaves(tables))
 
 
 def _check_memory(needed: int, domain: Domain) -> None:

@@ -7,16 +7,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vmr_jax.data.pairs import PairIndex, VideoIndex
+from vmr_jax.data.pairs import CandidateIndex, Index, PairIndex, VideoIndex
 
-FORMS = ("pairs", "videos")  # a batch is of pairs, or of videos with all their queries
+# A batch is of pairs, of videos with all their queries, or of pairs with further videos.
+FORMS = ("pairs", "videos", "candidates")
 
 
 class Sampler(NamedTuple):
     """The batches of a domain; each epoch visits it once, in a new order."""
 
     steps_per_epoch: int
-    index: Callable[[int], PairIndex | VideoIndex]  # step -> what the batch holds
+    index: Callable[[int], Index]  # step -> what the batch holds
 
 
 def make_sampler(
@@ -82,6 +83,55 @@ def make_video_sampler(
         return _video_index(videos(step), queries, batch_size, room)
 
     return Sampler(steps, index)
+
+
+def make_candidate_sampler(
+    video: np.ndarray,
+    candidates: np.ndarray,
+    negatives: int,
+    batch_size: int,
+    seed: int,
+    domain: str,
+) -> Sampler:
+    """Sampler of pairs, whose videos are `video` (Q,), with `negatives` other videos each.
+
+    The pairs come as from `make_sampler`. The others are different ones drawn uniformly from the
+    query's row of `candidates` (Q, R), which are rows of the videos, -1 padded at the end; where
+    those do not suffice, all of them and further videos drawn uniformly from the rest (PREM,
+    section 3.8). The query's own video is never among them. Raises ValueError where the videos or
+    the candidates do not allow that.
+    """
+    pairs = make_sampler(video, batch_size, seed, domain)
+    count = int(video.max()) + 1
+    if not 1 <= negatives < count:
+        raise ValueError(
+            f"negatives is {negatives}, but the {domain} has {count} training videos: it must be "
+            "at least 1, and leave the video that the query is about"
+        )
+    highest = candidates.max(initial=-1)
+    if len(candidates) != len(video) or highest >= count:
+        raise ValueError(
+            f"the candidates are videos up to row {highest} for {len(candidates)} queries, but the "
+            f"{domain} has {len(video)} queries over {count} videos: rank its own videos again"
+        )
+    if (candidates == video[:, None]).any():
+        raise ValueError(f"candidates of the {domain} hold the video that the query is about")
+
+    def index(step: int) -> CandidateIndex:
+        query, weight = pairs.index(step)
+        rng = _generator(seed, f"{domain} candidates", step)
+        known = candidates[query]
+        order = np.where(known < 0, 1.0, rng.random(known.shape)).argsort(axis=1, kind="stable")
+        drawn = np.full((len(query), negatives), -1, np.int32)
+        first = np.take_along_axis(known, order[:, :negatives], axis=1)
+        drawn[:, : first.shape[1]] = first
+        for row in np.flatnonzero((drawn < 0).any(axis=1)):
+            taken = drawn[row] >= 0
+            rest = np.setdiff1d(np.arange(count), [video[query[row]], *drawn[row, taken]])
+            drawn[row, ~taken] = rng.choice(rest, (~taken).sum(), replace=False)
+        return CandidateIndex(query, weight, drawn)
+
+    return Sampler(pairs.steps_per_epoch, index)
 
 
 def in_order(

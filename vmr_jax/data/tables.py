@@ -1,16 +1,17 @@
 """A prepared dataset: the moments table in memory, the videos table by random access."""
 
 import hashlib
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from vmr_jax.data.chunk_table import read_chunks
+from vmr_jax.data.query_features import open_query_features
 from vmr_jax.data.report import read_report
-from vmr_jax.data.store import CORPUS, open_rows, read_rows
+from vmr_jax.data.store import read_rows
+from vmr_jax.data.unprepared import not_prepared, without_chunks, without_query_features
+from vmr_jax.data.video_table import Read, VideoTable, load_videos, patches_of, subtitles_of
 
 
 class MomentTable(NamedTuple):
@@ -24,17 +25,8 @@ class MomentTable(NamedTuple):
     moments: tuple[np.ndarray, ...]  # Q arrays (A, 2) float32 seconds
     # Q arrays (C, 2) int32, the characters [start, end) of noun chunks; None: not loaded
     chunks: tuple[np.ndarray, ...] | None = None
-
-
-class VideoTable(NamedTuple):
-    """The corpus of V videos."""
-
-    video_id: tuple[str, ...]
-    duration: np.ndarray  # (V,) float32 seconds
-    num_clips: np.ndarray  # (V,) int32 native length
-    features: Callable[[int], np.ndarray]  # row -> (num_clips, F) float16, read from disk
-    feature_dim: int  # F
-    cells: int = 0  # G, where they are patches: `features` gives (num_clips, G, F)
+    # (Q, 2) int32, first row of `Dataset.query_vectors` and number of tokens; None: not loaded
+    tokens: np.ndarray | None = None
 
 
 class Dataset(NamedTuple):
@@ -48,8 +40,13 @@ class Dataset(NamedTuple):
     vectors: np.ndarray  # (W, E) float32; rows 0 and 1 are zero
     fingerprint: str  # changes when the prepared content changes
     # Patches of the same frames: row of `videos` -> (num_clips, G, F) float16; None: not loaded
-    patches: Callable[[int], np.ndarray] | None = None
+    patches: Read | None = None
     patch_shape: tuple[int, int] = (0, 0)  # G, F
+    # Subtitles of the same clips: row of `videos` -> (num_clips, S) float16; None: not loaded
+    subtitles: Read | None = None
+    sub_dim: int = 0  # S
+    fitted_subtitles: int = 0  # videos whose subtitles had a row more or less than the features
+    query_vectors: np.ndarray | None = None  # (W, E) float16 on disk, row 0 is zero
 
 
 def load_dataset(
@@ -59,119 +56,74 @@ def load_dataset(
     *,
     with_chunks: bool = False,
     patch_name: str = "",
+    subtitle_name: str = "",
+    query_feature_name: str = "",
 ) -> Dataset:
     """Load what `vmr prepare` wrote; features stay on disk until they are asked for.
 
     `videos.features` may be called from several threads. Queries of videos without features
     (`--drop-missing`) are left out; the report of the videos table counts them. The noun chunks
-    of the queries are loaded `with_chunks` only, and patches only where `patch_name` names them.
+    of the queries are loaded `with_chunks` only; patches, subtitles and the token features of the
+    queries only where they are named.
 
     Raises:
-        FileNotFoundError: the dataset, this kind of features, its patches or the noun chunks are
-            not prepared.
-        ValueError: the features, patches or chunks were prepared for other queries than those
-            that are there; or the patches are none, or not of the same frames as the features.
+        FileNotFoundError: something that is asked for is not prepared.
+        ValueError: something was prepared for other queries than those that are there; or patches
+            or subtitles are none, or not of the same clips as the features.
     """
     root = Path(data_dir) / name
     moments = root / "moments"
     report = read_report(moments)
     if report is None:
-        raise FileNotFoundError(_not_prepared(root, feature_name))
+        raise not_prepared(root, feature_name)
     queries = report["queries_fingerprint"]
-    table, of_videos = _load_videos(root, feature_name, queries)
+    table, of_videos = load_videos(root, feature_name, queries)
     rows = {video: row for row, video in enumerate(table.video_id)} | {"": -1}
     digests = report["fingerprint"] + of_videos
-    chunks, patches, patch_shape = {}, None, (0, 0)
+    chunks, tokens, parts = {}, {}, {}
     if with_chunks:
         found = read_chunks(root, queries)
         if found is None:
-            raise FileNotFoundError(_without_chunks(root, feature_name))
+            raise without_chunks(root, feature_name)
         chunks, digest = found
         digests += digest
     if patch_name:
-        grids, digest = _load_videos(root, patch_name, queries)
-        patches, patch_shape = _patches_of(table, grids, name, feature_name, patch_name)
+        grids, digest = load_videos(root, patch_name, queries)
+        patches, shape = patches_of(table, grids, name, feature_name, patch_name)
+        parts |= {"patches": patches, "patch_shape": shape}
         digests += digest
+    if subtitle_name:
+        spoken, digest = load_videos(root, subtitle_name, queries)
+        subtitles, fitted = subtitles_of(table, spoken, name, feature_name, subtitle_name)
+        parts |= {"subtitles": subtitles, "sub_dim": spoken.feature_dim, "fitted_subtitles": fitted}
+        digests += digest
+    if query_feature_name:
+        of_queries = open_query_features(root, query_feature_name, queries)
+        if of_queries is None:
+            raise without_query_features(root, feature_name, query_feature_name)
+        tokens, parts["query_vectors"] = of_queries.spans, of_queries.rows
+        digests += of_queries.fingerprint
     return Dataset(
         name=name,
         feature_name=feature_name,
         splits={
-            split: _load_moments(moments, split, rows, chunks.get(split))
+            split: _load_moments(moments, split, rows, chunks.get(split), tokens.get(split))
             for split in report["splits"]
         },
         videos=table,
         vocabulary=tuple((moments / "vocabulary.txt").read_text("utf-8").splitlines()),
         vectors=np.load(moments / "vectors.npy"),
         fingerprint=hashlib.sha256(digests.encode()).hexdigest(),
-        patches=patches,
-        patch_shape=patch_shape,
+        **parts,
     )
-
-
-def _load_videos(root: Path, feature_name: str, queries: str) -> tuple[VideoTable, str]:
-    """Open a videos table, and its fingerprint; it must be of the queries that are there.
-
-    Its columns are in memory, its features on disk.
-    """
-    directory = root / f"videos-{feature_name}"
-    report = read_report(directory)
-    if report is None:
-        raise FileNotFoundError(_not_prepared(root, feature_name))
-    # Reports of older versions do not tell which queries the videos were prepared for.
-    if report.get("queries_fingerprint") != queries:
-        raise ValueError(_other_queries(root, feature_name))
-    width, cells = report["width"], report.get("cells", 0)
-    shape = (cells, width) if cells else (width,)
-    columns = json.loads((directory / "videos.json").read_text("utf-8"))
-    read = open_rows(directory, CORPUS)
-
-    def features(row: int) -> np.ndarray:
-        """Read a video's features float16; the array is read-only."""
-        (value,) = read(row)["features"].bytes_list.value
-        return np.frombuffer(value, np.float16).reshape(-1, *shape)
-
-    table = VideoTable(
-        video_id=tuple(columns["video_id"]),
-        duration=np.array(columns["duration"], np.float32),
-        num_clips=np.array(columns["num_clips"], np.int32),
-        features=features,
-        feature_dim=width,
-        cells=cells,
-    )
-    return table, report["fingerprint"]
-
-
-def _patches_of(
-    videos: VideoTable, grids: VideoTable, name: str, feature_name: str, patch_name: str
-) -> tuple[Callable[[int], np.ndarray], tuple[int, int]]:
-    """Patches by the row of `videos`, and their shape; every video must have as many frames."""
-    if not grids.cells:
-        raise ValueError(
-            f"features {patch_name!r} of {name} are not patches (frames, cells, width): name a "
-            "kind of features that `vmr prepare --patches` wrote"
-        )
-    row = {video: index for index, video in enumerate(grids.video_id)}
-    missing = [video for video in videos.video_id if video not in row]
-    if missing:
-        raise ValueError(
-            f"{len(missing)} of {len(videos.video_id)} videos of {name} have features "
-            f"{feature_name!r}, but no patches {patch_name!r}, e.g. {', '.join(missing[:3])}: "
-            "prepare patches of all videos, or both kinds with --drop-missing"
-        )
-    where = np.array([row[video] for video in videos.video_id])
-    wrong = np.flatnonzero(grids.num_clips[where] != videos.num_clips)
-    if len(wrong):
-        first = wrong[0]
-        raise ValueError(
-            f"{len(wrong)} videos of {name} have another number of frames in the patches, e.g. "
-            f"{videos.video_id[first]}: {grids.num_clips[where[first]]} of {patch_name!r}, "
-            f"{videos.num_clips[first]} of {feature_name!r}; extract both from the same frames"
-        )
-    return lambda index: grids.features(int(where[index])), (grids.cells, grids.feature_dim)
 
 
 def _load_moments(
-    directory: Path, split: str, rows: dict[str, int], chunks: list[np.ndarray] | None
+    directory: Path,
+    split: str,
+    rows: dict[str, int],
+    chunks: list[np.ndarray] | None,
+    tokens: np.ndarray | None,
 ) -> MomentTable:
     """Read a split's queries whose video is in `rows` (video id -> row)."""
     query_id, sentence, video, words, moments, kept = [], [], [], [], [], []
@@ -198,50 +150,10 @@ def _load_moments(
         num_words=num_words,
         moments=tuple(moments),
         chunks=None if chunks is None else tuple(chunks[index] for index in kept),
+        tokens=None if tokens is None else tokens[kept],
     )
 
 
 def _text(field) -> str:
     """Decode a record's text field."""
     return field.bytes_list.value[0].decode()
-
-
-def _not_prepared(root: Path, feature_name: str) -> str:
-    """Say which command prepares a dataset, and which kinds of features are there."""
-    there = sorted(p.name.removeprefix("videos-") for p in root.glob("videos-*"))
-    what_to_do = "Name those that are there, or prepare these" if there else "Prepare it"
-    return (
-        f"{root.name} with features {feature_name!r} is not prepared in {root.parent} "
-        f"(features there: {', '.join(there) or 'none'}). {what_to_do} with\n"
-        f"{_command(root, feature_name)}"
-    )
-
-
-def _other_queries(root: Path, feature_name: str) -> str:
-    """Say which command prepares features again for the queries that are there."""
-    return (
-        f"features {feature_name!r} of {root.name} in {root.parent} were not prepared for the "
-        "queries that are there, so that queries could be missing. Prepare them again with\n"
-        f"{_command(root, feature_name)} --overwrite"
-    )
-
-
-def _without_chunks(root: Path, feature_name: str) -> str:
-    """Say which command computes the noun chunks of queries."""
-    return (
-        f"the noun chunks of {root.name} in {root.parent} are not prepared. Compute them with\n"
-        f"{_command(root, feature_name)} --noun-chunks spacy\n"
-        "(or --noun-chunks rules, an approximation without a parser)"
-    )
-
-
-def _command(root: Path, feature_name: str) -> str:
-    """The command that prepares a dataset; one named after a reader's is taken for its."""
-    from vmr_jax.data.datasets import READERS
-
-    reader = next((name for name in READERS if root.name.startswith(name)), "jsonl")
-    name = "" if reader == root.name else f"--name {root.name} "
-    return (
-        f"  vmr prepare {reader} {name}--annotations DIR --features PATH "
-        f"--feature-name {feature_name} --glove FILE --data-dir {root.parent}"
-    )

@@ -1,4 +1,4 @@
-"""The words of a split's queries: rows of the prepared word vectors, or token ids."""
+"""The words of a split's queries: rows of prepared vectors of words or tokens, or token ids."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ class Words(NamedTuple):
 
     ids: np.ndarray  # (Q, M) int32, zero padded
     count: np.ndarray  # (Q,) int32
-    vectors: np.ndarray | None  # (W, E) float32, of which the ids are rows
+    vectors: np.ndarray | None  # (W, E) float32 or float16, of which the ids are rows
     cut: int  # queries longer than M, whose last words are left out
     unknown: int  # tokens for words that the text encoder's vocabulary lacks
     static: MaskedQueries | None = None  # where the config masks queries
@@ -32,11 +32,18 @@ def read_words(
 ) -> Words:
     """The words of a split of the dataset, as token ids where a config has a `text` block.
 
-    With text.query_mask_mode also the static and dynamic queries, if the dataset was loaded with
-    its noun chunks. Raises ValueError without `text` where the dataset has no word vectors, and
-    otherwise as `masking.mask_queries`.
+    Without it they are the tokens whose features the dataset was loaded with, else the words that
+    have a vector. With text.query_mask_mode also the static and dynamic queries, if the dataset was
+    loaded with its noun chunks. Raises ValueError where a system that reads token ids is given
+    query features, without `text` where the dataset has no word vectors, and otherwise as
+    `masking.mask_queries`.
     """
     if text is not None:
+        if table.tokens is not None:
+            raise ValueError(
+                "target.query_features is set, but this system encodes the sentences itself: "
+                "leave it empty"
+            )
         tokens = encode_sentences(text, table.sentence, max_words)
         count = tokens.mask.sum(axis=1).astype(np.int32)
         words = Words(tokens.ids, count, None, tokens.cut, tokens.unknown)
@@ -44,6 +51,12 @@ def read_words(
             return words
         static, dynamic = mask_queries(text, table.sentence, table.chunks, max_words)
         return words._replace(static=static, dynamic=dynamic)
+    if table.tokens is not None:
+        first, length = table.tokens[:, :1], table.tokens[:, 1]
+        count = np.minimum(length, max_words).astype(np.int32)
+        steps = np.arange(max_words, dtype=np.int32)
+        ids = np.where(steps < count[:, None], first + steps, 0)
+        return Words(ids, count, dataset.query_vectors, int((length > max_words).sum()), 0)
     if not dataset.vectors.shape[1]:
         raise ValueError(
             f"dataset {dataset.name} was prepared without word vectors: prepare it again with "

@@ -11,8 +11,13 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from vmr_jax.data import pipeline, resident
-from vmr_jax.data.pairs import Domain, PairIndex, VideoIndex, make_batch, videos_of
-from vmr_jax.data.sampler import Sampler, make_sampler, make_video_sampler
+from vmr_jax.data.pairs import Domain, Index, make_batch, videos_of
+from vmr_jax.data.sampler import (
+    Sampler,
+    make_candidate_sampler,
+    make_sampler,
+    make_video_sampler,
+)
 from vmr_jax.runtime.logs import track
 from vmr_jax.runtime.mesh import along_batch, local_rows
 from vmr_jax.runtime.state import TrainState
@@ -28,7 +33,7 @@ class Feed(NamedTuple):
     """A run's batches. An epoch is one pass over the last domain, which is the target."""
 
     pace: Pace
-    example: Batch  # or a VideoBatch or a HybridBatch; of ShapeDtypeStructs
+    example: Batch  # or another batch, or a HybridBatch; of ShapeDtypeStructs
     make_advance: Callable[[System, object, TrainState], Advance]
 
 
@@ -57,6 +62,13 @@ def _sampler(config: ConfigDict, form: str, role: str, domain: Domain) -> Sample
     video, of_run = domain.pairs.video, (config.batch_size, config.seed, role)
     if form == "pairs":
         return make_sampler(video, *of_run, config.data.queries_per_video)
+    if form == "candidates":
+        if domain.candidates is None:
+            raise ValueError(
+                f"{config.system} trains on other videos that a retriever ranks high for a query, "
+                f"and the {role} has none: rank its videos first"
+            )
+        return make_candidate_sampler(video, domain.candidates, config.negatives, *of_run)
     return make_video_sampler(video, *of_run, config.epochs, jax.device_count())
 
 
@@ -126,8 +138,11 @@ def _streamed_advance(config, pace: Pace, domains, samplers: dict[str, Sampler],
     return make
 
 
-def _example(domain: Domain, index: PairIndex | VideoIndex):
-    """The shapes of a batch."""
-    blank = domain.blank(len(videos_of(domain.pairs, index)))
-    shown = jax.tree.map(lambda part: jax.ShapeDtypeStruct(part.shape, jnp.float32), blank)
-    return jax.eval_shape(make_batch, domain.pairs, shown, index)
+def _example(domain: Domain, index: Index):
+    """The shapes of a batch as the system sees it."""
+    blank = domain.blank(*videos_of(domain.pairs, index).shape)
+    batch = jax.eval_shape(make_batch, domain.pairs, blank, index)
+    seen = {jnp.dtype(jnp.float16): jnp.float32}
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, seen.get(leaf.dtype, leaf.dtype)), batch
+    )
