@@ -34,6 +34,12 @@ def gradient_on(devices: int, system_name: str, data_dir: str):
     else:
         small = {"mmn": small_mmn, "vdi": small_vdi, "vlanet": small_vlanet}
         config = small[system_name](data_dir)
+    if system_name == "vdi":  # the parameters of the text encoder's large products lie apart
+        columns, rows = (None, None, "data"), (None, "data", None)
+        config.parameter_rules = (
+            ("text_encoder/layers/(qkv|fc1)/kernel", columns),
+            ("text_encoder/layers/(out|fc2)/kernel", rows),
+        )
     mesh = make_mesh()
     assert mesh.size == devices
     domains = training_domains(config, models.domains(config))
@@ -41,7 +47,10 @@ def gradient_on(devices: int, system_name: str, data_dir: str):
     feed = make_feed(config, models.form(config), domains, mesh, Console(quiet=True))
     optimizer = optax.sgd(1.0)
     maker = state_maker(system, optimizer, feed.example, config.seed)
-    state = first_state(maker, abstract_state(maker, mesh))
+    state = first_state(maker, abstract_state(maker, mesh, config.parameter_rules))
+    if system_name == "vdi":
+        kernel = state.params["text_encoder"]["layers"]["fc1"]["kernel"]
+        assert kernel.sharding.shard_shape(kernel.shape)[-1] * devices == kernel.shape[-1]
     before = jax.device_get(jax.tree.leaves(state.params))
     state, losses = feed.make_advance(system, optimizer, state)(state, 0, 1)
     after = jax.device_get(jax.tree.leaves(state.params))
