@@ -59,9 +59,8 @@ def write_dataset(
             are empty, of unequal width, not finite or beyond float16; or a table with other
             content is there.
     """
-    for name in (annotations.name, feature_name):
-        if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
-            raise ValueError(f"{name!r} cannot be a name; use letters, digits, '_', '-' and '.'")
+    check_name(annotations.name)
+    check_name(feature_name)
     for split in annotations.splits:
         if not re.fullmatch(r"\w+", split) or split == "all":
             raise ValueError(
@@ -83,6 +82,12 @@ def write_dataset(
             progress=progress,
         )
     return {"moments": moments, "videos": videos}
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that cannot be a directory's."""
+    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
+        raise ValueError(f"{name!r} cannot be a name; use letters, digits, '_', '-' and '.'")
 
 
 def refuse_faults(annotations: Annotations) -> None:
@@ -164,7 +169,10 @@ def _queries(records: list[MomentRecord], vocabulary: Vocabulary) -> Iterator[di
     row = {word: index for index, word in enumerate(vocabulary.words) if word != PADDING}
     for record in records:
         words = [row.get(token, 1) for token in tokenize(record.sentence)] or [1]
-        yield record._asdict() | {
+        yield {
+            "query_id": record.query_id,
+            "video_id": record.video_id,
+            "sentence": record.sentence,
             "words": np.array(words, np.int32),
             "moments": record.moments.astype(np.float32),
         }

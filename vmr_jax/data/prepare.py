@@ -11,8 +11,10 @@ from vmr_jax.data.doctor import check, check_built, count_errors, fault_table
 from vmr_jax.data.features import FeatureSource, open_features
 from vmr_jax.data.noun_chunks import Chunker, make_chunker
 from vmr_jax.data.progress import shown
+from vmr_jax.data.query_features import write_query_features
 from vmr_jax.data.records import Annotations, Fault
 from vmr_jax.data.report import count_splits
+from vmr_jax.data.subtitles import pool_subtitles
 from vmr_jax.data.text import load_glove, tokenize
 
 
@@ -29,25 +31,36 @@ def prepare_dataset(
     drop_missing: bool,
     noun_chunks: str,
     patches: bool,
+    clip_seconds: float,
+    query_features: Path | None,
+    query_feature_name: str,
 ) -> None:
     """Check a dataset's files, then write its tables to data_dir/name.
 
     `noun_chunks` names how to find the chunks of the queries, "" leaves those that are there.
-    With `patches` the features are grids of patches.
+    With `patches` the features are grids of patches; with `clip_seconds` they are those of the
+    subtitles' tokens, which are pooled into clips of that length. `query_features` are those of the
+    queries' tokens, stored as `query_feature_name`.
 
     Raises:
-        ValueError: the check found errors, or as in `write_dataset`, `make_chunker` and
-            `write_chunks`.
+        ValueError: the check found errors, or as in `write_dataset`, `pool_subtitles`,
+            `write_query_features`, `make_chunker` and `write_chunks`.
         FileNotFoundError: a file or directory is missing.
     """
+    if (query_features is None) != (not query_feature_name):
+        raise ValueError("--query-features and --query-feature-name need each other")
+    if patches and clip_seconds:
+        raise ValueError("--patches and --pool-subtitles are two kinds of features: give one")
     chunker = make_chunker(noun_chunks) if noun_chunks else None
     annotations = read_annotations(dataset, annotations_dir)._replace(name=name)
-    source = _open_features(dataset, features_path, annotations, patches)
-    if source.simulated and "simulated" not in feature_name:
-        raise ValueError(
-            f"{features_path} was made by `vmr simulate`; its results must not pass for the real "
-            f"benchmark's: use a name that says so, --feature-name simulated_{feature_name}"
-        )
+    if clip_seconds:
+        source = pool_subtitles(features_path, annotations, clip_seconds)
+    else:
+        source = _open_features(dataset, features_path, annotations, patches)
+    _refuse_disguise(source, features_path, "feature-name", feature_name)
+    tokens = query_features and open_features(query_features)
+    if tokens:
+        _refuse_disguise(tokens, query_features, "query-feature-name", query_feature_name)
     vectors = _load_vectors(annotations, glove)
     faults = check(annotations, source, vectors, drop_missing=drop_missing, progress=shown)
     _print_annotations(annotations)
@@ -77,6 +90,14 @@ def prepare_dataset(
         print(f"left out: {len(videos['missing']):,} videos with {left_out:,} queries")
     if not words["width"]:
         print("no word vectors: systems that read words need --glove FILE (and --overwrite)")
+    if tokens:
+        options = {"overwrite": overwrite, "progress": shown}
+        report = write_query_features(data_dir, annotations, tokens, query_feature_name, **options)
+        print(
+            f"queries-{query_feature_name}: {report['queries']:,} queries, {report['tokens']:,} "
+            f"tokens of width {report['width']} ({report['bytes'] / 1e6:,.1f} MB), the longest "
+            f"query has {report['longest']}; {report['unused']:,} entries are of no query"
+        )
     if chunker:
         _write_chunks(data_dir, annotations, *chunker, overwrite=overwrite)
 
@@ -128,6 +149,15 @@ def _open_features(
     """Open a dataset's features; DiDeMo's are freed of their padding."""
     source = open_features(path, patches=patches)
     return didemo.without_padding(source, annotations.durations) if dataset == "didemo" else source
+
+
+def _refuse_disguise(source: FeatureSource, path: Path, option: str, name: str) -> None:
+    """Refuse to store simulated features under a name that does not say so."""
+    if source.simulated and "simulated" not in name:
+        raise ValueError(
+            f"{path} was made by `vmr simulate`; its results must not pass for the real "
+            f"benchmark's: use a name that says so, --{option} simulated_{name}"
+        )
 
 
 def _load_vectors(annotations: Annotations, glove: Path | None) -> dict[str, np.ndarray] | None:

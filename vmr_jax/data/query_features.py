@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vmr_jax.data.build import other_content, put_in_place
+from vmr_jax.data.build import check_name, other_content, put_in_place
 from vmr_jax.data.features import FeatureSource, as_float16
 from vmr_jax.data.progress import Progress, quiet
 from vmr_jax.data.records import Annotations
@@ -44,6 +44,7 @@ def write_query_features(
     empty, of another width, not finite or beyond float16, or where features of other content are
     there and not `overwrite`.
     """
+    check_name(name)
     root = Path(data_dir) / annotations.name
     ids = [record.query_id for records in annotations.splits.values() for record in records]
     missing = sorted(set(ids) - set(features.ids))
@@ -55,7 +56,10 @@ def write_query_features(
     shape = features.read(ids[0]).shape[1:]
     digest, lengths = hashlib.sha256(), []
     for query in progress(ids, f"{annotations.name}: checking query features", len(ids)):
-        tokens = as_float16(features.read(query), shape, f"query {query}")
+        read = features.read(query)
+        if not len(read):
+            raise ValueError(f"the features of query {query} are empty")
+        tokens = as_float16(read, shape, f"query {query}")
         digest.update(f"{query}\0{tokens.shape}\0".encode() + tokens.tobytes())
         lengths.append(len(tokens))
     offsets = np.cumsum([1, *lengths])

@@ -8,13 +8,15 @@ import numpy as np
 class MomentRecord(NamedTuple):
     """One query: a sentence and the moments (A, 2) in seconds that its A annotators marked.
 
-    A is 0 where the labels are hidden (a public test split).
+    A is 0 where the labels are hidden (a public test split). `modality` tells what the query is
+    about where the annotations do: v (what is shown), t (what is said) or vt.
     """
 
     query_id: str
     video_id: str
     sentence: str
     moments: np.ndarray
+    modality: str = ""
 
 
 class Fault(NamedTuple):

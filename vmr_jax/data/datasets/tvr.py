@@ -43,6 +43,7 @@ def read(name: str, directory: Path) -> Annotations:
                     video_id="" if hidden else field(record, "vid_name", str, where),
                     sentence=field(record, "desc", str, where).strip(),
                     moments=np.array(times, np.float64).reshape(-1, 2),
+                    modality=field(record, "type", str, where) if "type" in record else "",
                 )
             )
     subtitles = _read_subtitles(directory / SUBTITLES, durations, faults)
