@@ -43,6 +43,18 @@ def prepare(
             "before them, (frames, 50, width), is left out.",
         ),
     ] = False,
+    pool_subtitles: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="The features are those of the subtitles' tokens, with `VIDEO-lengths` tokens a "
+            "line, as TVR releases them: pool them into clips of this length (1.5).",
+        ),
+    ] = 0.0,
+    query_features: Annotated[
+        Path | None, typer.Option(help="Features of the queries' tokens: HDF5, by query id.")
+    ] = None,
+    query_feature_name: Annotated[str, typer.Option(help="Names them: roberta ...")] = "",
 ) -> None:
     """Check a dataset and write it to disk for training."""
     from vmr_jax.data.prepare import prepare_dataset
@@ -59,6 +71,9 @@ def prepare(
         drop_missing=drop_missing,
         noun_chunks=noun_chunks,
         patches=patches,
+        clip_seconds=pool_subtitles,
+        query_features=query_features,
+        query_feature_name=query_feature_name,
     )
 
 
