@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vmr_jax.layers.attention import masked_softmax
+from vmr_jax.layers.attention import multi_head_attention
 from vmr_jax.layers.dropout import dropout
 from vmr_jax.types import Array
 
@@ -26,7 +26,8 @@ class TransformerLayer(nn.Module):
 
     With `pre_norm` (CLIP) each part reads the normalised rows: x + part(norm(x)). Else (BERT) the
     sum is normalised: norm(x + part(x)). Dropout acts on the attention weights and on the
-    feed-forward output, as DistilBERT's does.
+    feed-forward output, as DistilBERT's does; with `drop_attended` (BERT) on the attention's
+    output too.
     """
 
     width: int
@@ -36,14 +37,17 @@ class TransformerLayer(nn.Module):
     pre_norm: bool
     epsilon: float
     dropout: float = 0.0
+    drop_attended: bool = False
+    kernel_init: Callable = nn.initializers.lecun_normal()
     dtype: Any = jnp.float32
 
     def setup(self):
-        self.qkv = nn.Dense(3 * self.width, dtype=self.dtype)
-        self.out = nn.Dense(self.width, dtype=self.dtype)
+        common = {"kernel_init": self.kernel_init, "dtype": self.dtype}
+        self.qkv = nn.Dense(3 * self.width, **common)
+        self.out = nn.Dense(self.width, **common)
         self.norm1 = layer_norm(self.epsilon)
-        self.fc1 = nn.Dense(self.hidden, dtype=self.dtype)
-        self.fc2 = nn.Dense(self.width, dtype=self.dtype)
+        self.fc1 = nn.Dense(self.hidden, **common)
+        self.fc2 = nn.Dense(self.width, **common)
         self.norm2 = layer_norm(self.epsilon)
 
     def __call__(self, x: Array, mask: Array, key: Array | None) -> tuple[Array, None]:
@@ -52,28 +56,29 @@ class TransformerLayer(nn.Module):
         Row i attends row j where mask[..., i, j] is true.
         """
         keys = (None, None) if key is None else jax.random.split(key)
+        return self.feed(self.attend(x, mask, keys[0]), keys[1]), None
+
+    def attend(self, x: Array, mask: Array, key: Array | None) -> Array:
+        """The first part, self-attention, with its residual and LayerNorm."""
+        return self._residual(self.norm1, lambda rows: self._attention(rows, mask, key), x)
+
+    def feed(self, x: Array, key: Array | None) -> Array:
+        """The second part, feed-forward, with its residual and LayerNorm."""
+        part = lambda rows: self.fc2(self.activation(self.fc1(rows)))  # noqa: E731
+        return self._residual(self.norm2, lambda rows: dropout(key, part(rows), self.dropout), x)
+
+    def _residual(self, norm: nn.LayerNorm, part: Callable[[Array], Array], x: Array) -> Array:
         if self.pre_norm:
-            x = x + self._attend(self._normalise(self.norm1, x), mask, keys[0])
-            x = x + self._feed(self._normalise(self.norm2, x), keys[1])
-        else:
-            x = self._normalise(self.norm1, x + self._attend(x, mask, keys[0]))
-            x = self._normalise(self.norm2, x + self._feed(x, keys[1]))
-        return x, None
+            return x + part(norm(x).astype(self.dtype))
+        return norm(x + part(x)).astype(self.dtype)
 
-    def _normalise(self, norm: nn.LayerNorm, x: Array) -> Array:
-        return norm(x).astype(self.dtype)
-
-    def _attend(self, x: Array, mask: Array, key: Array | None) -> Array:
-        """Multi-head self-attention, with scores and softmax in float32."""
+    def _attention(self, x: Array, mask: Array, key: Array | None) -> Array:
         heads = self.qkv(x).reshape(*x.shape[:2], 3, self.heads, -1)
-        query, keys, value = heads[:, :, 0], heads[:, :, 1], heads[:, :, 2]
-        query = query * query.shape[-1] ** -0.5
-        scores = jnp.einsum("bihe,bjhe->bhij", query, keys, preferred_element_type=jnp.float32)
-        weight = dropout(key, masked_softmax(scores, mask), self.dropout).astype(self.dtype)
-        return self.out(jnp.einsum("bhij,bjhe->bihe", weight, value).reshape(x.shape))
-
-    def _feed(self, x: Array, key: Array | None) -> Array:
-        return dropout(key, self.fc2(self.activation(self.fc1(x))), self.dropout)
+        query, keys, values = heads[:, :, 0], heads[:, :, 1], heads[:, :, 2]
+        out = self.out(multi_head_attention(query, keys, values, mask, key, self.dropout))
+        if self.drop_attended and key is not None:
+            out = dropout(jax.random.fold_in(key, 1), out, self.dropout)
+        return out
 
 
 def transformer_stack(layers: int, remat: bool, **sizes: Any) -> nn.Module:

@@ -29,6 +29,22 @@ def masked_softmax(scores: Array, mask: Array) -> Array:
     return jax.nn.softmax(scores, axis=-1) * mask
 
 
+def multi_head_attention(
+    query: Array, keys: Array, values: Array, mask: Array, key: Array | None, rate: float
+) -> Array:
+    """softmax(Q K^T / sqrt(E)) V of H heads: (B, L, H, E), two (B, M, H, E) -> (B, L, H E).
+
+    Row l attends row m where `mask`, which broadcasts to (B, H, L, M), is true. Scores and softmax
+    are float32. The weights have dropout of `rate`, none without a key. Source: Vaswani et al.,
+    2017, section 3.2.
+    """
+    query = query * query.shape[-1] ** -0.5
+    scores = jnp.einsum("blhe,bmhe->bhlm", query, keys, preferred_element_type=jnp.float32)
+    weight = dropout(key, masked_softmax(scores, mask), rate).astype(values.dtype)
+    mixed = jnp.einsum("bhlm,bmhe->blhe", weight, values)
+    return mixed.reshape(*mixed.shape[:2], -1)
+
+
 class AttentionUnit(nn.Module):
     """Att(Y, X) of Eq. 1, in parts: what depends on X, what depends on Y, and the pair.
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from vmr_jax.layers.pooling import running_maxima
 from vmr_jax.types import Array
 
 
@@ -82,12 +83,9 @@ def span_max(video: Array, cells: Cells) -> Array:
     A span of n clips is two spans of 2^floor(log2 n) clips that may overlap, so log2 N running
     maxima serve all cells.
     """
-    level = np.int32(np.log2(cells.column - cells.row + 1))
-    levels, offsets = [video], [0]
-    for done in range(level.max()):
-        offsets.append(offsets[-1] + levels[-1].shape[1])
-        levels.append(jnp.maximum(levels[-1][:, : -(2**done)], levels[-1][:, 2**done :]))
-    table = jnp.concatenate(levels, axis=1)
+    length = cells.column - cells.row + 1
+    level = np.int32(np.log2(length))
+    table, offsets = running_maxima(video, length.max())
     base = np.array(offsets)[level]
     last = cells.column + 1 - 2**level
     return jnp.maximum(table[:, base + cells.row], table[:, base + last])

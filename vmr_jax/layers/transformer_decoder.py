@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from vmr_jax.encoders.transformer import layer_norm
+from vmr_jax.layers.attention import multi_head_attention
 from vmr_jax.layers.dropout import dropout
 from vmr_jax.types import Array
 
@@ -43,14 +44,13 @@ class QueryDecoder(nn.Module):
         return self.norm3(x + drop(2, self.fc2(nn.relu(self.fc1(x)))))
 
     def _attend(self, x: Array, memory: Array, owner: Array) -> Array:
-        """Multi-head attention of each query to its memory, with a softmax in float32."""
+        """Multi-head attention of each query to its memory."""
         split = lambda rows: rows.reshape(*rows.shape[:-1], self.heads, -1)  # noqa: E731
         query, keys, values = (
             split(self.query(x)),
             split(self.key(memory)),
             split(self.value(memory)),
         )
-        query = query * query.shape[-1] ** -0.5
-        scores = jnp.einsum("the,tnhe->thn", query, keys[owner], preferred_element_type=jnp.float32)
-        weight = jax.nn.softmax(scores, axis=-1).astype(self.dtype)
-        return self.out(jnp.einsum("thn,tnhe->the", weight, values[owner]).reshape(x.shape))
+        every = jnp.ones((1, 1, 1, 1), bool)
+        mixed = multi_head_attention(query[:, None], keys[owner], values[owner], every, None, 0.0)
+        return self.out(mixed[:, 0])
