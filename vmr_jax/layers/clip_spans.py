@@ -1,0 +1,22 @@
+"""Which clips of a fixed length a moment covers."""
+
+import jax.numpy as jnp
+
+from vmr_jax.types import Array
+
+END_LABELS = ("ceil_minus_1", "ceil")
+
+
+def seconds_to_clips(
+    moment: Array, num_clips: Array, clip_seconds: float, end_label: str = "ceil_minus_1"
+) -> Array:
+    """First and last clip of moments: seconds (B, 2), clips (B,) -> (B, 2) int32, inclusive.
+
+    floor(start / clip_seconds) and ceil(end / clip_seconds) - 1; "ceil" is one clip later (P10).
+    Both are cut to the video's clips, and the last is at least the first. Source: PREM spec,
+    section 1.
+    """
+    final = jnp.maximum(num_clips - 1, 0)
+    first = jnp.clip(jnp.floor(moment[:, 0] / clip_seconds).astype(jnp.int32), 0, final)
+    last = jnp.ceil(moment[:, 1] / clip_seconds).astype(jnp.int32) - (end_label == "ceil_minus_1")
+    return jnp.stack([first, jnp.clip(last, first, final)], axis=-1)

@@ -1,0 +1,73 @@
+"""A Transformer layer in which a video's clips attend each other, then the words of a query."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vmr_jax.encoders.transformer import TransformerLayer, layer_norm
+from vmr_jax.layers.attention import multi_head_attention
+from vmr_jax.layers.dropout import dropout
+from vmr_jax.types import Array
+
+Memory = tuple[Array, Array]  # keys and values of the words, each (B, M, H, E)
+
+
+class FusionLayer(nn.Module):
+    """Self-attention, cross-attention and a feed-forward part, each norm(x + dropout(part(x))).
+
+    The words' keys and values are made once a query, and serve all its videos. Source: PREM,
+    section 3.4; spec 3.3.
+    """
+
+    width: int  # D
+    heads: int
+    hidden: int
+    activation: Callable[[Array], Array]
+    epsilon: float
+    dropout: float = 0.0
+    kernel_init: Callable = nn.initializers.lecun_normal()
+    dtype: Any = jnp.float32
+
+    def setup(self):
+        common = {"kernel_init": self.kernel_init, "dtype": self.dtype}
+        self.clips = TransformerLayer(
+            width=self.width,
+            heads=self.heads,
+            hidden=self.hidden,
+            activation=self.activation,
+            pre_norm=False,
+            epsilon=self.epsilon,
+            dropout=self.dropout,
+            drop_attended=True,
+            **common,
+        )
+        self.query = nn.Dense(self.width, **common)
+        self.keys_values = nn.Dense(2 * self.width, **common)
+        self.out = nn.Dense(self.width, **common)
+        self.norm = layer_norm(self.epsilon)
+
+    def memory(self, words: Array) -> Memory:
+        """What the clips attend: (B, M, D) -> Memory."""
+        rows = self.keys_values(words).reshape(*words.shape[:2], 2, self.heads, -1)
+        return rows[:, :, 0], rows[:, :, 1]
+
+    def __call__(
+        self, x: Array, mask: Array, memory: Memory, word_mask: Array, key: Array | None = None
+    ) -> Array:
+        """Clips (B, C, N, D) of C videos a query, masks (B, C, N), (B, M) -> (B, C, N, D).
+
+        Without a key there is no dropout.
+        """
+        keys = (None,) * 4 if key is None else jax.random.split(key, 4)
+        items, videos, clips, width = x.shape
+        x = x.reshape(items * videos, clips, width)
+        x = self.clips.attend(x, mask.reshape(items * videos, 1, 1, clips), keys[0])
+        x = x.reshape(items, videos * clips, width)  # for the words all clips are one sequence
+        query = self.query(x).reshape(items, videos * clips, self.heads, -1)
+        words = word_mask[:, None, None]
+        mixed = multi_head_attention(query, *memory, words, keys[1], self.dropout)
+        x = self.norm(x + dropout(keys[2], self.out(mixed), self.dropout)).astype(self.dtype)
+        return self.clips.feed(x, keys[3]).reshape(items, videos, clips, width)

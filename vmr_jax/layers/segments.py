@@ -1,0 +1,57 @@
+"""Choices among the segments of a video, in static shapes: by overlap, and by boundary scores.
+
+A segment is first ... last, inclusive clip indices.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vmr_jax.types import Array
+
+
+class Segments(NamedTuple):
+    """K segments each; where one is not valid its indices are those of some segment in range."""
+
+    first: Array  # (..., K) int32
+    last: Array  # (..., K) int32
+    valid: Array  # (..., K) bool
+
+
+def overlapping_segments(span: Array, num_clips: Array, clips: int, most: int) -> Segments:
+    """The segments whose IoU with a span is above 0.7, the best `most` of them, best first.
+
+    Spans (B, 2) in videos of `num_clips` (B,) of at most N = `clips` clips -> (B, K), K the smaller
+    of `most` and N^2. The IoU is of clip counts, compared as integers: 10 inter > 7 union. Source:
+    PREM, section 3.4; spec 3.6, P15, P16.
+    """
+    first, last = (edge[:, None, None] for edge in (span[:, 0], span[:, 1]))
+    i, j = np.arange(clips)[:, None], np.arange(clips)
+    inter = jnp.minimum(j, last) - jnp.maximum(i, first) + 1
+    union = (j - i + 1) + (last - first + 1) - inter
+    near = (i <= j) & (j < num_clips[:, None, None]) & (10 * inter > 7 * union)
+    iou = jnp.where(near, inter / union, 0).reshape(len(span), -1)
+    best, index = jax.lax.top_k(iou, min(most, clips**2))
+    return Segments(index // clips, index % clips, best > 0)
+
+
+def best_segments(
+    start: Array, end: Array, mask: Array, shortest: int, longest: int, most: int
+) -> Segments:
+    """The segments with the largest start_i + end_j, the best `most` of them, best first.
+
+    Logits and valid clips (..., N) -> (..., K). Only segments with shortest <= j - i <= longest
+    count; of equal ones the smaller i, then the smaller j. No gradient passes.
+    """
+    clips = start.shape[-1]
+    widths = np.arange(shortest, min(longest, clips - 1) + 1)
+    last = np.arange(clips)[:, None] + widths  # (N, widths)
+    inside = np.minimum(last, clips - 1)
+    valid = mask[..., None] & mask[..., inside] & (last < clips)
+    score = jax.lax.stop_gradient(start[..., None] + end[..., inside])
+    score = jnp.where(valid, score, -jnp.inf).reshape(*start.shape[:-1], last.size)
+    best, index = jax.lax.top_k(score, min(most, last.size))
+    first = index // len(widths)
+    return Segments(first, jnp.asarray(inside.ravel())[index], best > -jnp.inf)
