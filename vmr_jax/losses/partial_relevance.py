@@ -1,0 +1,89 @@
+"""PREM's losses of the retriever: a video is as relevant as its best clips (spec prem.md 2.4, 2.5).
+
+J modalities of B videos with N clips meet B queries with one vector a modality. Vectors have
+length 1 or are zero. `weight` is 0 on padding.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from vmr_jax.losses.contrastive import info_nce
+from vmr_jax.losses.negatives import similarities
+from vmr_jax.types import Array, Losses
+
+POSITIVES = ("strong", "strong_weak", "whole_video")
+SCOPES = ("video", "span")
+
+
+class Pairs(NamedTuple):
+    """B queries, each with the video that it is about."""
+
+    query: Array  # (B, J, D) float32
+    video: Array  # (B, N, J, D) float32
+    mask: Array  # (B, N) valid clips
+    span: Array  # (B, 2) int32 inclusive clips of the moment
+    video_id: Array  # (B,) equal ids are the same video
+    weight: Array  # (B,) float32
+
+
+def best_clips(similarity: Array, mask: Array, joint: bool = False) -> Array:
+    """S of Eq. 6, the mean over modalities of the best similarity: (J, ..., N), (..., N) -> (...).
+
+    Only clips on the mask count; 0 where there is none. With `joint` one clip is the best for all
+    modalities together (P4).
+    """
+    if joint:
+        similarity = similarity.mean(axis=0, keepdims=True)
+    best = jnp.max(jnp.where(mask, similarity, -1e9), axis=-1)
+    return jnp.where(mask.any(axis=-1), best, 0).mean(axis=0)
+
+
+def clip_similarities(query: Array, video: Array) -> Array:
+    """Cosines of all queries and clips: (Q, J, D), (V, N, J, D) -> (J, Q, V, N) float32."""
+    return jnp.einsum("qjd,vnjd->jqvn", query, video, precision=jax.lax.Precision.HIGHEST)
+
+
+def retrieval_losses(pairs: Pairs, settings: ConfigDict) -> Losses:
+    """L_++ and L_+ of Eq. 7 and 8, and L^q; watched: the scores of pairs and of rivals.
+
+    `settings` has temperature, positive, weak_weight, strong.joint_clip, mask_same_video and
+    vq.neg_scope. An item whose moment is the whole video has no L_+ term.
+    """
+    clip = jnp.arange(pairs.mask.shape[1])
+    inside = pairs.mask & (clip >= pairs.span[:, :1]) & (clip <= pairs.span[:, 1:])
+    outside = pairs.mask & ~inside
+    similarity = clip_similarities(pairs.query, pairs.video)
+    score = best_clips(similarity, pairs.mask)  # (B queries, B videos)
+    own = jnp.einsum("bjd,bnjd->jbn", pairs.query, pairs.video, precision=jax.lax.Precision.HIGHEST)
+    rival = _rivals(pairs, settings.mask_same_video)
+    count = jnp.sum(pairs.weight)
+
+    if settings.positive == "whole_video":
+        strong = best_clips(own, pairs.mask)
+    else:
+        strong = best_clips(own, inside, settings.strong.joint_clip)
+    of_queries = best_clips(similarity, inside) if settings.vq.neg_scope == "span" else score
+    to_video = info_nce(strong, score, rival, settings.temperature)
+    to_query = info_nce(strong, of_queries.T, rival.T, settings.temperature)
+    terms = {
+        "strong": (jnp.sum(to_video * pairs.weight), count),
+        "video_to_query": (jnp.sum(to_query * pairs.weight), count),
+    }
+    if settings.positive == "strong_weak":
+        weak = best_clips(own, outside, settings.strong.joint_clip)
+        to_video = info_nce(weak, score, rival, settings.temperature)
+        weight = pairs.weight * outside.any(axis=1)
+        terms["weak"] = (settings.weak_weight * jnp.sum(to_video * weight), jnp.sum(weight))
+    mean_rival = jnp.sum(score, axis=1, where=rival) / jnp.maximum(rival.sum(axis=1), 1)
+    return Losses(terms, similarities(strong, mean_rival, pairs.weight))
+
+
+def _rivals(pairs: Pairs, mask_same_video: bool) -> Array:
+    """Which videos are negatives of which queries, (B queries, B videos), and the other way."""
+    real = (pairs.weight > 0) & (pairs.weight[:, None] > 0)
+    if mask_same_video:
+        return real & (pairs.video_id != pairs.video_id[:, None])
+    return real & ~jnp.eye(len(pairs.weight), dtype=bool)

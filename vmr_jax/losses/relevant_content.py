@@ -1,0 +1,34 @@
+"""The loss of PREM's relevant-content head, which tells segments near the moment from others."""
+
+import jax
+import jax.numpy as jnp
+
+from vmr_jax.types import Array
+
+REDUCTIONS = ("all", "balanced")
+
+
+def relevant_content_loss(
+    positive: Array,
+    is_positive: Array,
+    negative: Array,
+    is_negative: Array,
+    weight: Array,
+    reduction: str = "all",
+) -> tuple[Array, Array]:
+    """L^c: binary cross-entropy of the segments of B items: (weighted sum, sum of weights).
+
+    Logits (B, P), (B, Q) and which of them are segments; weights (B,). An item's loss is the mean
+    over all its segments, or with "balanced" the mean of the means of its positives and of its
+    negatives (P14). What an item lacks does not count. Source: PREM, section 3.4; spec 3.6.
+    """
+    sums = [
+        jnp.sum(jnp.where(valid, jax.nn.softplus(sign * logit), 0), axis=1)
+        for sign, logit, valid in ((-1, positive, is_positive), (1, negative, is_negative))
+    ]
+    counts = [valid.sum(axis=1) for valid in (is_positive, is_negative)]
+    if reduction == "balanced":
+        sums = [total / jnp.maximum(count, 1) for total, count in zip(sums, counts, strict=True)]
+        counts = [jnp.minimum(count, 1) for count in counts]
+    loss = sum(sums) / jnp.maximum(sum(counts), 1)
+    return jnp.sum(loss * weight), jnp.sum(weight)
