@@ -11,6 +11,8 @@ from vmr_jax.types import DataSpec, System
 _MODULES = {
     "eva": "vmr_jax.models.eva",
     "mmn": "vmr_jax.models.mmn",
+    "prem_localizer": "vmr_jax.models.prem_localizer",
+    "prem_retriever": "vmr_jax.models.prem_retriever",
     "vdi": "vmr_jax.models.vdi",
     "vlanet": "vmr_jax.models.vlanet",
 }
@@ -30,7 +32,7 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
 
 
 def form(config: ConfigDict) -> str:
-    """What a batch of the system holds: "pairs", or "videos" with all their queries."""
+    """What a batch holds: "pairs", "videos" with all their queries, or queries' "candidates"."""
     return getattr(_module(config), "FORM", "pairs")
 
 

@@ -7,7 +7,8 @@ import optax
 
 from vmr_jax.runtime.steps import Pace
 
-NAMES = ("adam", "adamw")
+NAMES = ("adam", "adamw", "adamw_linear")
+SCHEDULES = ("linear", "constant")
 
 
 def make_optimizer(settings, pace: Pace) -> optax.GradientTransformation:
@@ -16,7 +17,8 @@ def make_optimizer(settings, pace: Pace) -> optax.GradientTransformation:
     "adam" has a constant learning rate. "adamw" has also `betas`, `weight_decay`, `milestones`
     (epochs done, after each of which the rate falls to a tenth) and `slow`: parameters whose path
     fits `pattern` learn at `factor` of the rate, and not at all in the first `freeze_epochs`.
-    Raises ValueError for an unknown name.
+    "adamw_linear" has `betas`, `weight_decay`, `warmup` and `schedule`, see `warmed_up`.
+    Raises ValueError for an unknown name or schedule, and for a `warmup` out of range.
     """
     if settings.name not in NAMES:
         raise ValueError(f"optimizer.name is {settings.name!r}; it must be one of {NAMES}")
@@ -24,6 +26,11 @@ def make_optimizer(settings, pace: Pace) -> optax.GradientTransformation:
     if settings.name == "adam":
         adam = optax.adam(settings.learning_rate)
         return optax.chain(clip, adam) if settings.grad_clip else adam
+    if settings.name == "adamw_linear":
+        rate = warmed_up(settings, pace.steps_per_epoch * pace.epochs)
+        return optax.chain(
+            clip, optax.adamw(rate, *settings.betas, weight_decay=settings.weight_decay)
+        )
     slow = settings.slow
 
     def labels(params):
@@ -42,6 +49,31 @@ def make_optimizer(settings, pace: Pace) -> optax.GradientTransformation:
         "slow": later(_adamw(settings, pace, slow.factor, slow.freeze_epochs)),
     }
     return optax.chain(optax.partition(thaw, labels), clip, optax.partition(groups, labels))
+
+
+def warmed_up(settings, steps: int) -> optax.Schedule:
+    """The learning rate at each of `steps` steps, counted from 0.
+
+    It rises linearly from 0 in the first `warmup` of all steps; then with `schedule` "linear" it
+    falls linearly to 0 at the end, with "constant" it stays. Raises ValueError as make_optimizer.
+    """
+    if settings.schedule not in SCHEDULES:
+        raise ValueError(
+            f"optimizer.schedule is {settings.schedule!r}; it must be one of {SCHEDULES}"
+        )
+    if not 0 <= settings.warmup < 1:
+        raise ValueError(
+            f"optimizer.warmup={settings.warmup} is the share of the steps in which the learning "
+            "rate rises: use at least 0 and less than 1"
+        )
+    rate, warmup = settings.learning_rate, round(settings.warmup * steps)
+    if settings.schedule == "linear":
+        after = optax.linear_schedule(rate, 0.0, max(steps - warmup, 1))
+    else:
+        after = optax.constant_schedule(rate)
+    if not warmup:
+        return after
+    return optax.join_schedules([optax.linear_schedule(0.0, rate, warmup), after], [warmup])
 
 
 def _fits(pattern: str, path) -> bool:

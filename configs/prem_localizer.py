@@ -1,0 +1,59 @@
+"""PREM's localizer, which finds the moments in the videos that a retriever ranks high.
+
+    python -m vmr_jax.main --config=configs/prem_localizer.py --config.first.checkpoint=RETRIEVER
+    ... --config=configs/prem_localizer.py:tvr --config.first.checkpoint=RETRIEVER     # Tables 4, 6
+    ... --config=configs/prem_localizer.py:didemo --config.first.checkpoint=RETRIEVER  # Table 5
+
+RETRIEVER is the workdir of a run of configs/prem_retriever.py on the same data; its ranking gives
+the videos to tell the true one from. The argument is any prepared dataset; one that the paper does
+not have takes TVR's numbers. Table 6 is the switches `modalities`, `gate`, `lc.enabled` and
+`shared_norm`. Source: Hou et al., ICMR 2024.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+from configs.prem_retriever import shared
+
+
+def get_config(dataset: str = "") -> ConfigDict:
+    """The localizer's settings for a dataset, locked: later only these keys can be set."""
+    config = shared(dataset)
+    config.system = "prem_localizer"
+    config.batch_size = 32
+    config.epochs = 15
+    config.negatives = 4  # videos beside the true one
+    config.first = ConfigDict(
+        {
+            "checkpoint": "",  # a retriever's workdir
+            "scores_file": "",  # in its place: ranked videos and scores of another system
+            "top": 100,  # ranked videos of a query, of which the negatives are drawn
+            "retrieve": 10,  # videos of a query that are searched for its moment
+        }
+    )
+    config.gate = "l2"  # l2 | sigmoid | none (P12, Table 6)
+    config.head = "conv5_conv1"  # conv5_conv1 | conv5_single | conv3 (P11)
+    config.shared_norm = True  # False: the softmax is over the true video alone (P20, Table 6)
+    config.lc = ConfigDict(
+        {
+            "enabled": True,  # the relevant-content head (Table 6)
+            "weight": 0.8,
+            "reduction": "all",  # all | balanced (P14)
+            "max_pos": 64,  # segments near a moment, at most (P15)
+            "share_fusion": False,  # its first fusion layer is the boundaries' too (P17)
+        }
+    )
+    config.infer = ConfigDict(
+        {
+            "min_l": 0,  # of last clip - first clip (P19)
+            "max_l": 23,
+            "keep": 100,  # moments of a query
+        }
+    )
+    config.score = ConfigDict({"video_weight": 1.0})  # of S^R / temperature in Eq. 12 (P18)
+    if common.is_didemo(dataset):
+        config.negatives = 2
+        config.infer.update({"min_l": 3, "max_l": 5})
+    if not dataset:
+        config.epochs = 10
+    return config.lock()

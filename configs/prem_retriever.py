@@ -1,0 +1,74 @@
+"""PREM's retriever, which ranks the videos of a corpus (Hou et al., ICMR 2024).
+
+    python -m vmr_jax.main --config=configs/prem_retriever.py          # simulated corpus
+    python -m vmr_jax.main --config=configs/prem_retriever.py:tvr      # Tables 1 to 3
+    python -m vmr_jax.main --config=configs/prem_retriever.py:didemo   # Table 1
+
+The argument is any prepared dataset; one that the paper does not have takes TVR's numbers. Tables
+2 and 3 are the switches `modalities`, `positive` and `pooling`. configs/prem_localizer.py finds
+the moments in the videos that this system ranks.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(dataset: str = "") -> ConfigDict:
+    """The retriever's settings for a dataset, locked: later only these keys can be set."""
+    config = shared(dataset)
+    config.system = "prem_retriever"
+    config.batch_size = 256
+    config.epochs = 100
+    # strong (a clip of the moment) | strong_weak (and one outside) | whole_video (Table 2)
+    config.positive = "strong_weak"
+    config.weak_weight = 0.5  # of the loss of the clip outside (Fig. 5)
+    config.strong = ConfigDict({"joint_clip": False})  # one clip for both modalities (P4)
+    config.mask_same_video = True  # pairs of one video are no negatives of each other (P5)
+    config.vq = ConfigDict({"neg_scope": "video"})  # video | span: where other queries look (P7)
+    if not dataset:
+        config.batch_size, config.epochs = 64, 20
+    return config.lock()
+
+
+def shared(dataset: str) -> ConfigDict:
+    """What both systems of PREM are set to, not locked."""
+    config = common.run()
+    config.target = common.domain(dataset or "simulated_corpus", labels=True)
+    del config.target.windows, config.target.stride  # of sliding windows
+    config.target.clip_sampling = "cut"
+    config.target.l2norm = True  # of the image features
+    config.clip_seconds = 1.5
+    config.modalities = ("image", "sub")  # ("image",) | ("sub",) (P6, Table 2)
+    config.sub = ConfigDict({"mask_empty": False})  # leave out clips without subtitles (P3)
+    config.pooling = "modality"  # of the words: mean | max | modality (Table 3)
+    config.dim = 384
+    config.heads = 4
+    config.dropout = 0.1
+    config.act = "relu"  # relu | gelu (P1)
+    config.pos = "learned"  # learned | sin (P2)
+    config.end_label = "ceil_minus_1"  # ceil_minus_1 | ceil (P10)
+    config.temperature = 0.01
+    config.optimizer = ConfigDict(
+        {
+            "name": "adamw_linear",
+            "learning_rate": 1e-4,
+            "betas": (0.9, 0.999),
+            "weight_decay": 0.01,
+            "warmup": 0.01,  # share of all steps (P9)
+            "schedule": "linear",  # linear | constant, after the warm-up (P9)
+            "grad_clip": 0.0,
+        }
+    )
+    if common.is_didemo(dataset):
+        config.modalities = ("image",)
+        config.target.update({"max_clips": 20, "training_moment": "most_frequent"})
+    elif dataset:
+        config.target.update({"max_clips": 100, "max_words": 30, "subtitles": "subtitles"})
+        config.target.query_features = "roberta"
+    else:  # sized for two CPU cores
+        config.target.subtitles = "simulated_subtitles"
+        config.dim = 64
+        config.optimizer.learning_rate = 1e-3
+    common.evaluate_as(config, dataset)
+    return config

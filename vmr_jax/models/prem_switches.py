@@ -1,0 +1,47 @@
+"""What PREM's two systems ask of their configs alike."""
+
+from ml_collections import ConfigDict
+
+from vmr_jax.layers.clip_spans import END_LABELS
+from vmr_jax.models.switches import check_choices
+from vmr_jax.types import DataSpec
+
+_CHOICES = {
+    "precision": ("float32", "bfloat16"),
+    "modalities": (("image", "sub"), ("image",), ("sub",)),
+    "act": ("relu", "gelu"),
+    "pos": ("learned", "sin"),
+    "pooling": ("mean", "max", "modality"),
+    "end_label": END_LABELS,
+}
+
+
+def check_config(config: ConfigDict, choices: dict) -> None:
+    """Raise ValueError for a bad switch, of both systems or of `choices`."""
+    check_choices(config, _CHOICES | choices)
+    if "sub" in config.modalities and not config.target.subtitles:
+        raise ValueError(
+            f"config.modalities={tuple(config.modalities)}, but config.target.subtitles='' names "
+            "no subtitles: name them, or use modalities=('image',)."
+        )
+    if not config.target.labels:
+        raise ValueError("config.target.labels=False: PREM learns from boundaries, set it to True.")
+    if config.heads < 1 or config.dim % config.heads:
+        raise ValueError(
+            f"config.dim={config.dim} cannot be split into config.heads={config.heads} heads."
+        )
+    if not 0 <= config.dropout < 1:
+        raise ValueError(f"config.dropout={config.dropout}: use at least 0 and less than 1.")
+    for name in ("clip_seconds", "temperature"):
+        if config[name] <= 0:
+            raise ValueError(f"config.{name}={config[name]}: use more than 0.")
+
+
+def check_spec(config: ConfigDict, spec: DataSpec) -> None:
+    """Raise ValueError where the data have no subtitles that the config counts on."""
+    if "sub" in config.modalities and not spec.sub_dim:
+        raise ValueError(
+            f"config.modalities={tuple(config.modalities)}, but the data have no subtitle "
+            f"features: prepare {config.target.dataset} with subtitles, or use "
+            "modalities=('image',)."
+        )
