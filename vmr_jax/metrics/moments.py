@@ -55,7 +55,15 @@ def pad_truths(truths: Sequence[ArrayLike]) -> np.ndarray:
 
     Raises ValueError for an array that is not (A, 2).
     """
-    rows, query, first = _concatenate(truths, 2, "truths")
+    return pad_rows(truths, 2, "truths")
+
+
+def pad_rows(arrays: Sequence[ArrayLike], width: int, what: str) -> np.ndarray:
+    """Q arrays (n, width) as one float64 array (Q, N, width), N at least 1, padded with NaN.
+
+    Raises ValueError that says `what` has another shape.
+    """
+    rows, query, first = _concatenate(arrays, width, what)
     most = np.bincount(query, minlength=1).max()
     return _pad(rows, query, first, max(most, 1))
 
