@@ -27,12 +27,17 @@ def write_predictions(
         for qid, query, video, rows in zip(query_ids, queries, video_ids, predictions, strict=True):
             rows = np.asarray(rows, np.float64).reshape(-1, 3)
             line = {
-                "qid": int(qid) if qid.isdecimal() and str(int(qid)) == qid else qid,
+                "qid": file_id(qid),
                 "query": query,
                 "vid": video,
                 "pred_relevant_windows": rows[rows[:, 2] != -np.inf].tolist(),
             }
             file.write(json.dumps(line) + "\n")
+
+
+def file_id(query_id: str) -> int | str:
+    """An id as files hold it: a number if it is a decimal number, else the string."""
+    return int(query_id) if query_id.isdecimal() and str(int(query_id)) == query_id else query_id
 
 
 def read_predictions(path: str | Path) -> dict[str, np.ndarray]:
