@@ -161,7 +161,9 @@ def simulate(
 
 @app.command()
 def score(
-    predictions: Annotated[Path, typer.Argument(help="One JSON object a query and line.")],
+    predictions: Annotated[
+        Path, typer.Argument(help="One JSON object a query and line; or a submission as TVR's.")
+    ],
     labels: Annotated[Path, typer.Argument(help="A .jsonl file, or --dataset's directory.")],
     dataset: Annotated[str, typer.Option(help="Whose annotation files LABELS holds.")] = "jsonl",
     split: Annotated[str, typer.Option(help="Which split, if there are several.")] = "",
@@ -172,7 +174,10 @@ def score(
         Path | None, typer.Option("--json", metavar="OUT", help="Write the report here too.")
     ] = None,
 ) -> None:
-    """Score a predictions.jsonl, of any code, against labels: R@n,IoU=m, mIoU, mAP."""
+    """Score a predictions.jsonl, of any code, against labels: R@n,IoU=m, mIoU, mAP.
+
+    Of a submission in TVR's format ({"video2idx", "VCMR", "SVMR", "VR"}): VR, SVMR and VCMR.
+    """
     import json
 
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""Score a prediction file, of this or other code, against a dataset's labels."""
+"""Score a prediction file or a submission, of this or other code, against a dataset's labels."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,12 @@ from vmr_jax.data.records import Annotations, MomentRecord
 from vmr_jax.data.report import summarise
 from vmr_jax.metrics import baselines
 from vmr_jax.metrics.average_precision import THRESHOLDS, length_metrics
+from vmr_jax.metrics.corpus import AGREEING, ANNOTATORS, MOST, corpus_metrics
+from vmr_jax.metrics.corpus_baselines import corpus_baselines
 from vmr_jax.metrics.didemo import didemo_metrics, legend, split_metrics
 from vmr_jax.metrics.moments import DISCOUNTED_DATASETS
 from vmr_jax.metrics.predictions import read_predictions
+from vmr_jax.metrics.submission import Submission, is_submission, read_submission
 
 _SHOWN = 5  # ids listed in a message
 
@@ -33,15 +36,27 @@ def score_files(
     mIoU (in place of the other mIoU) if each annotated moment is ranked. A query's predictions are
     ranked by score. Labelled queries without a prediction are misses, and counted.
 
+    A submission in TVR's format (told by its first key) is scored by `corpus_metrics` instead, on
+    the corpus of the videos that the split's queries are about: VR, SVMR and VCMR, those that it
+    has. There the listed order counts, not the score, and "missing" is a number for each task.
+
     Report: {"dataset", "split", "queries", "missing", "model", "random", "location_prior" where
     a training split with labels is at hand, "lengths" with the mAP}; the inner values are in
     percent.
 
     Raises:
         ValueError: a file is not in its format; the split is not known, has hidden labels or
-            repeated ids; a prediction's id is not among the labels.
+            repeated ids; a prediction's id is not among the labels; a submission does not know a
+            true video, or `with_map` is asked of it.
         FileNotFoundError: a file is not there.
     """
+    if is_submission(predictions):
+        if with_map:
+            raise ValueError(f"{predictions} is a submission for a corpus: --map does not apply")
+        submission = read_submission(predictions)
+        annotations = read_annotations(dataset, labels)
+        split = _choose_split(annotations, split)
+        return _score_submission(submission, predictions.name, annotations, split, console)
     found = read_predictions(predictions)
     annotations = read_annotations(dataset, labels)
     split = _choose_split(annotations, split)
@@ -60,26 +75,84 @@ def score_files(
         "missing": missing,
         "model": split_metrics(rows, truths, durations, **settings),
     }
-    train = annotations.splits.get("train") if split != "train" else None
-    learnt_from = _truths(annotations, train) if train else None
+    learnt_from = _training(annotations, split)
     report |= baselines.baseline_metrics(truths, durations, learnt_from, **settings)
     several = max(len(windows) for windows in truths) > 1
     if with_map or (several and dataset == "jsonl"):
         report["lengths"] = length_metrics(rows, truths)
 
     _print_faults(annotations, split, console)
-    if "location_prior" not in report:
-        console.print("no location prior: there is no other split for training that has labels")
     if missing:
         console.print(f"{missing} of {len(records)} queries have no prediction: they are misses")
-    methods = [name for name in ("model", "location_prior", "random") if name in report]
-    console.print(f"{predictions.name} on {dataset} / {split}: {len(records)} queries")
-    console.print(metrics_table({name: report[name] for name in methods}))
+    _print_table(report, f"{predictions.name} on {dataset} / {split}", console)
     if settings.get("didemo"):
         console.print(legend(settings["didemo"]))
     if "lengths" in report:
         console.print(_lengths_table(report["lengths"]))
     return report
+
+
+def _score_submission(
+    submission: Submission, name: str, annotations: Annotations, split: str, console: Console
+) -> dict[str, Any]:
+    """The report of a submission, printed too; see `score_files`."""
+    records = annotations.splits[split]
+    truths, durations = _truths(annotations, records)
+    listed = {task: _match(found, records, split, 4) for task, found in submission.tasks.items()}
+    corpus = list(dict.fromkeys(record.video_id for record in records))
+    row_of = _rows_of_videos(submission.video_index, corpus)
+    rows = {
+        task: [np.column_stack([[row_of[i] for i in own[:, 0]], own[:, 1:]]) for own in lists]
+        for task, lists in listed.items()
+    }
+    row = {video: place for place, video in enumerate(corpus)}
+    missing = {
+        task: sum(record.query_id not in found for record in records)
+        for task, found in submission.tasks.items()
+    }
+    report = {
+        "dataset": annotations.name,
+        "split": split,
+        "queries": len(records),
+        "videos": len(corpus),
+        "missing": missing,
+        "model": corpus_metrics(rows, [row[record.video_id] for record in records], truths),
+    }
+    learnt_from = _training(annotations, split)
+    for method, values in corpus_baselines(truths, durations, len(corpus), learnt_from).items():
+        report[method] = {metric: values[metric] for metric in report["model"]}
+
+    _print_faults(annotations, split, console)
+    for task, lists in listed.items():
+        long = sum(len(own) > MOST for own in lists)
+        unsorted = sum(bool((np.diff(own[:, 3]) > 0).any()) for own in lists)
+        for count, what in (
+            (missing[task], "queries have no prediction: they are misses"),
+            (long, f"queries have more than {MOST} predictions: the rest does not count"),
+            (unsorted, "queries are not in the order of their scores: the listed order counts"),
+        ):
+            if count:
+                console.print(f"{task}: {count} of {len(records)} {what}")
+    _print_table(report, f"{name} on {annotations.name} / {split}, {len(corpus)} videos", console)
+    if max(len(windows) for windows in truths) >= ANNOTATORS:
+        console.print(f"SVMR, VCMR: a moment must reach the IoU with {AGREEING} annotators")
+    return report
+
+
+def _rows_of_videos(video_index: Mapping[str, int], corpus: Sequence[str]) -> dict[int, int]:
+    """A submission's index of each of its videos -> its row in the corpus, or a new row after it.
+
+    A video's file name counts as its id too (DiDeMo). Raises ValueError for a corpus' video that
+    the submission does not have.
+    """
+    rows = {video: row for row, video in enumerate(corpus)}
+    row_of = {}
+    for name, index in video_index.items():
+        video = name if name in rows else name.rpartition(".")[0]
+        row_of[index] = rows.get(video, len(corpus) + index)
+    absent = set(rows.values()) - set(row_of.values())
+    _refuse([corpus[row] for row in sorted(absent)], "true videos that video2idx does not have")
+    return row_of
 
 
 def _choose_split(annotations: Annotations, split: str) -> str:
@@ -95,9 +168,9 @@ def _choose_split(annotations: Annotations, split: str) -> str:
 
 
 def _match(
-    found: Mapping[str, np.ndarray], records: Sequence[MomentRecord], split: str
+    found: Mapping[str, np.ndarray], records: Sequence[MomentRecord], split: str, width: int = 3
 ) -> list[np.ndarray]:
-    """The predictions of each labelled query, (K, 3), in the labels' order."""
+    """The predictions of each labelled query, (K, width), in the labels' order."""
     if not records:
         raise ValueError(f"{split} has no queries")
     counts = Counter(record.query_id for record in records)
@@ -108,7 +181,7 @@ def _match(
     _refuse(unknown, f"predicted ids that the labels of {split} do not have")
     hidden = [record.query_id for record in records if not len(record.moments)]
     _refuse(hidden, f"queries of {split} whose labels are hidden; they cannot be scored")
-    none = np.zeros((0, 3))
+    none = np.zeros((0, width))
     return [found.get(record.query_id, none) for record in records]
 
 
@@ -138,6 +211,21 @@ def _truths(
     """True moments (A, 2) and duration (Q,) of each query, seconds; NaN where none is known."""
     durations = [annotations.durations.get(record.video_id, np.nan) for record in records]
     return [record.moments for record in records], np.array(durations)
+
+
+def _training(annotations: Annotations, split: str) -> tuple[list[np.ndarray], np.ndarray] | None:
+    """The truths and durations of the training split, unless it is what is scored or not there."""
+    train = annotations.splits.get("train") if split != "train" else None
+    return _truths(annotations, train) if train else None
+
+
+def _print_table(report: Mapping[str, Any], title: str, console: Console) -> None:
+    """Print the table of a report beside its baselines."""
+    if "location_prior" not in report:
+        console.print("no location prior: there is no other split for training that has labels")
+    methods = [name for name in ("model", "location_prior", "random") if name in report]
+    console.print(f"{title}: {report['queries']} queries")
+    console.print(metrics_table({name: report[name] for name in methods}))
 
 
 def _print_faults(annotations: Annotations, split: str, console: Console) -> None:
