@@ -5,8 +5,9 @@
     python -m vmr_jax.main --config=configs/mmn.py:activitynet_captions
 
 The argument is any prepared dataset; one that the paper does not have takes Charades-STA's
-numbers. The text encoder of the paper's size is DistilBERT base uncased, whose files you name:
---config.text.tokenizer=FOLDER --config.text.weights=FOLDER/model.safetensors.
+numbers, ActivityNet-CD and -CG those of ActivityNet Captions. The text encoder of the paper's size
+is DistilBERT base uncased, whose files you name: --config.text.tokenizer=FOLDER
+--config.text.weights=FOLDER/model.safetensors.
 Without an argument training takes about 2 minutes on two CPU cores; expected result:
 R@1,IoU=0.5 66.0 on simulated_target / test, location_prior 15.6.
 """
@@ -75,6 +76,7 @@ PAPER = {
         "eval.batch_size": 4,
     },
 }
+PAPER |= dict.fromkeys(("activitynet_cd", "activitynet_cg"), PAPER["activitynet_captions"])
 
 
 def get_config(dataset: str = "") -> ConfigDict:

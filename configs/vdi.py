@@ -32,8 +32,6 @@ def get_config(dataset: str = "") -> ConfigDict:
     """VDI's settings for a dataset, locked: later only these keys can be set."""
     config = mmn.get_config(dataset)
     config.unlock()
-    if dataset == "activitynet_cg":
-        config.update_from_flattened_dict(mmn.PAPER["activitynet_captions"])
     config.update_from_flattened_dict(_CLIP)
     del config.video  # its convolution, which `backbone` decides on
     # clip | vgg | c3d: the kind of features that target.features names. CLIP's go to the map as

@@ -68,6 +68,12 @@ def test_mmn_follows_its_specification_on_the_papers_datasets():
     mine, charades = (mmn.get_config(name) for name in ("mine", "charades_sta"))
     assert mine.map == charades.map
     assert (mine.target.features, charades.target.features) == ("features", "vgg")
+    assert mmn.get_config("charades_cd").map == charades.map
+    for name in ("activitynet_cd", "activitynet_cg"):
+        other = mmn.get_config(name)
+        for block in ("map", "optimizer", "contrastive"):
+            assert other[block] == config[block]
+        assert (other.target.max_clips, other.target.features) == (256, "c3d")
     assert (charades.batch_size, charades.epochs, charades.optimizer.grad_clip) == (48, 18, 5.0)
 
 

@@ -66,8 +66,8 @@ class VisualContext(nn.Module):
 class SpatialDynamics(nn.Module):
     """Where the frames' own patches are in them, over time, and FC(x^qd) (Eq. 3 to 5).
 
-    FC_p has no bias: it would add the same to all cells of a frame. So FC_p can stand on the side
-    of the frame's feature, which is one row and not one a cell.
+    FC_p has no bias: patches of zero have a heatmap of zero (spec B9, check 8). So FC_p can stand
+    on the side of the frame's feature, which is one row and not one a cell.
     """
 
     sequence: str  # transformer | lstm
