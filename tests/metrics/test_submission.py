@@ -64,6 +64,8 @@ def test_refusals_of_writing(tmp_path, videos, queries, tasks, message):
     path = tmp_path / "submission.json"
     with pytest.raises(ValueError, match=message):
         write_submission(path, videos, queries, ["a"] * len(queries), tasks)
+    with pytest.raises(ValueError, match="0 sentences for 1 queries"):
+        write_submission(path, ["a", "b"], ["1"], [], {"VR": [ROWS]})
     assert not path.exists()
 
 

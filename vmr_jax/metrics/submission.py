@@ -52,6 +52,8 @@ def write_submission(
     """
     if len(set(video_ids)) < len(video_ids):
         raise ValueError(f"{len(video_ids) - len(set(video_ids))} video ids come twice")
+    if len(sentences) != len(query_ids):
+        raise ValueError(f"{len(sentences)} sentences for {len(query_ids)} queries")
     entries = {task: _rows_to_write(task, tasks[task], video_ids, query_ids) for task in tasks}
     with Path(path).open("w", encoding="utf-8") as file:
         file.write(f'{{"{_VIDEOS}": ')
