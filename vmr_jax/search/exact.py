@@ -1,0 +1,136 @@
+"""Exact search of a corpus for videos: the largest cosine of a query with a clip (PREM, Eq. 6)."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
+
+from vmr_jax.search.table import Block, Table
+from vmr_jax.types import Array
+
+_QUERIES = 64  # that are searched for at a time
+_IN_FLIGHT = 4  # blocks that are searched at the same time, at most
+_LOCAL, _EVERYWHERE = PartitionSpec("data"), PartitionSpec()
+
+
+def top_videos(query: Array, table: Table, top_k: int) -> tuple[Array, Array]:
+    """The best k videos of each query: score (B, k) float32 and row (B, k) int32, best first.
+
+    `query` is (B, J, D), of length 1 a vector. The score of a video is the mean over the J
+    modalities of the largest product with one of its clips (PREM, Eq. 6), computed in float32
+    whatever the table holds. Equal scores are in the order of rows. Where the corpus has fewer
+    than k videos the rest has score -inf and row -1.
+
+    Each device searches its tiles, keeps its best k, and these are merged once.
+
+    Raises:
+        ValueError: top_k below 1, or a query of another shape than the table.
+    """
+    query = jnp.asarray(query, jnp.float32)
+    block = table.blocks[0]
+    wanted = (len(block.vectors), block.vectors[0].shape[1])
+    if query.ndim != 3 or query.shape[1:] != wanted:
+        raise ValueError(
+            f"the queries are of shape {query.shape}, but this corpus needs (queries, "
+            f"{wanted[0]} modalities, width {wanted[1]})"
+        )
+    if top_k < 1:
+        raise ValueError(f"top_k is {top_k}; it must be at least 1")
+    found = []
+    for first in range(0, len(query), _QUERIES):
+        some = query[first : first + _QUERIES]
+        missing = _QUERIES - len(some) if len(query) > _QUERIES else 0
+        some = jnp.pad(some, ((0, missing), (0, 0), (0, 0)))
+        found.append(_search(some, table, top_k))
+    score, row = (jnp.concatenate(part)[: len(query)] for part in zip(*found, strict=True))
+    return score, row
+
+
+def _search(query: Array, table: Table, top_k: int) -> tuple[Array, Array]:
+    queries, devices = len(query), table.mesh.size
+    best = (
+        jnp.full((devices * queries, top_k), -jnp.inf),
+        jnp.full((devices * queries, top_k), -1, jnp.int32),
+    )
+    ahead = []
+    for block in table.blocks:
+        ahead.append(_search_block(query, block, table.mesh, top_k))
+        best = _keep_better(best, ahead[-1], table.mesh)
+        if len(ahead) > _IN_FLIGHT:
+            jax.block_until_ready(ahead.pop(0))
+    return _merge(best, table.mesh)
+
+
+@functools.partial(jax.jit, static_argnames=("mesh", "top_k"))
+def _search_block(query: Array, block: Block, mesh: Mesh, top_k: int) -> tuple[Array, Array]:
+    """Each device's best of a block: (devices * B, k) scores and rows, fewer if it has fewer."""
+
+    def search(query, block):
+        def tile(_, tile):
+            return None, _tile_scores(query, block, *tile)
+
+        _, score = jax.lax.scan(tile, None, (block.start, block.owner))
+        row = block.row.reshape(-1)
+        score = jnp.where(row[:, None] < 0, -jnp.inf, score.reshape(len(row), -1))
+        score, place = jax.lax.top_k(score.T, min(top_k, len(row)))
+        return score, jnp.where(jnp.isneginf(score), -1, row[place])
+
+    return jax.shard_map(
+        search, mesh=mesh, in_specs=(_EVERYWHERE, _LOCAL), out_specs=(_LOCAL, _LOCAL)
+    )(query, block)
+
+
+def _tile_scores(query: Array, block: Block, start: Array, owner: Array) -> Array:
+    """The scores (I, B) of the videos of a tile; of those that are not there any number."""
+    total = 0
+    for modality, vectors in enumerate(block.vectors):
+        rows = jax.lax.dynamic_slice_in_dim(vectors, start, len(owner)).astype(jnp.float32)
+        product = _products(rows, query[:, modality])
+        if block.scale:
+            scale = jax.lax.dynamic_slice_in_dim(block.scale[modality], start, len(owner))
+            product *= scale[:, None]
+        total += jax.ops.segment_max(
+            product, owner, num_segments=block.row.shape[1], indices_are_sorted=True
+        )
+    return total / len(block.vectors)
+
+
+def _products(rows: Array, query: Array) -> Array:
+    """Products (T, B) of rows (T, D) and queries (B, D).
+
+    One query is read once and multiplied as the rows come from memory, which XLA does best when
+    it stands on the left.
+    """
+    precision = jax.lax.Precision.HIGHEST
+    if len(query) == 1:
+        return jnp.matmul(query, rows.T, precision=precision).T
+    return jnp.matmul(rows, query.T, precision=precision)
+
+
+@functools.partial(jax.jit, static_argnames="mesh")
+def _keep_better(best, found, mesh: Mesh) -> tuple[Array, Array]:
+    """The best k of what each device had and found; equal scores keep their order."""
+
+    def keep(best, found):
+        score, row = (jnp.concatenate(pair, axis=1) for pair in zip(best, found, strict=True))
+        score, place = jax.lax.top_k(score, best[0].shape[1])
+        return score, jnp.take_along_axis(row, place, axis=1)
+
+    return jax.shard_map(keep, mesh=mesh, in_specs=(_LOCAL, _LOCAL), out_specs=_LOCAL)(best, found)
+
+
+@functools.partial(jax.jit, static_argnames="mesh")
+def _merge(best, mesh: Mesh) -> tuple[Array, Array]:
+    """The best k (B, k) of all devices, by score and then by row."""
+
+    def merge(best):
+        top_k = best[0].shape[1]
+        score, row = (jax.lax.all_gather(part, "data", axis=1, tiled=True) for part in best)
+        score, row = jax.lax.sort((-score, row), num_keys=2)
+        return -score[:, :top_k], row[:, :top_k]
+
+    # Every device sorts the same, which the check of replication cannot see.
+    return jax.shard_map(
+        merge, mesh=mesh, in_specs=(_LOCAL,), out_specs=_EVERYWHERE, check_vma=False
+    )(best)

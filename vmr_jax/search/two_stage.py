@@ -1,0 +1,142 @@
+"""Moments of the best videos: boundaries of each, ranked over all of them (PREM, Eq. 12)."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from vmr_jax.search.shelf import Shelf, fetch
+from vmr_jax.types import Array, Localizer, Moments, Params, Queries
+
+_QUERIES = 8  # whose videos are looked at at a time
+
+
+class Readout(NamedTuple):
+    """How spans are scored and ranked."""
+
+    min_l: int  # of last clip - first clip, inclusive
+    max_l: int
+    keep: int  # moments of a query, at most
+    clip_seconds: float
+    video_weight: float  # of S^R / temperature beside the logits
+    temperature: float
+
+
+def readout(config: ConfigDict) -> Readout:
+    """The settings of a localizer's config. Raises ValueError where no span could be kept."""
+    infer = config.infer
+    if not 0 <= infer.min_l <= infer.max_l or infer.keep < 1:
+        raise ValueError(
+            f"infer.min_l is {infer.min_l}, infer.max_l {infer.max_l}, infer.keep {infer.keep}: "
+            "needed are 0 <= min_l <= max_l (clips), and keep of at least 1"
+        )
+    return Readout(
+        min_l=infer.min_l,
+        max_l=infer.max_l,
+        keep=infer.keep,
+        clip_seconds=config.clip_seconds,
+        video_weight=config.score.video_weight,
+        temperature=config.temperature,
+    )
+
+
+def make_finder(localizer: Localizer, settings: Readout) -> Callable[..., Moments]:
+    """How the moments of queries are found in the videos that were retrieved for them.
+
+    Returns find(params, queries of B, score (B, C), row (B, C), shelf) -> Moments (B, K). Rows and
+    scores are those of `exact.top_videos`, the shelf has the localizer's codes of the corpus.
+    A few queries are looked at together; their videos are padded to a few lengths, for each of
+    which a program is compiled once.
+    """
+
+    @jax.jit
+    def locate(params: Params, queries: Queries, code, mask, score, row, duration) -> Moments:
+        code = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), code)
+        start, end = localizer.locate(params, localizer.encode_queries(params, queries), code, mask)
+        return best_moments(start, end, mask, score, row, duration, settings)
+
+    def find(params: Params, queries: Queries, score, row, shelf: Shelf) -> Moments:
+        score, row = np.asarray(score), np.asarray(row)
+        found, size = [], min(_QUERIES, len(row))
+        for first in range(0, len(row), size):
+            # The last queries are filled up with others, whose moments are cut off again.
+            some = np.minimum(np.arange(first, first + size), len(row) - 1)
+            code, mask, duration = fetch(shelf, row[some])
+            asked = jax.tree.map(lambda leaf, some=some: leaf[some], queries)
+            found.append(locate(params, asked, code, mask, score[some], row[some], duration))
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts)[: len(row)], *found)
+
+    return find
+
+
+@functools.partial(jax.jit, static_argnames="settings")
+def best_moments(
+    start_logits: Array,
+    end_logits: Array,
+    mask: Array,
+    video_score: Array,
+    row: Array,
+    durations: Array,
+    settings: Readout,
+) -> Moments:
+    """The best `settings.keep` spans of the C videos of each query, ranked together.
+
+    Logits and mask are (B, C, N), real clips first; video_score S^R, row and durations (seconds)
+    are (B, C), the best video first. The score of clips i ... j is video_weight S^R / temperature
+    + start_i + end_j (PREM, Eq. 12) where min_l <= j - i <= max_l, its seconds are
+    [i clip_seconds, min((j + 1) clip_seconds, duration)]. Ties: the better video, then smaller i,
+    then smaller j. A video too short for min_l has one span, the whole of it (spec metrics.md,
+    S6); a video without clips has none.
+    """
+    count = mask.sum(axis=-1)
+    prior = settings.video_weight * video_score / settings.temperature
+    score, first, last = _best_spans(start_logits, end_logits, count, prior, settings)
+
+    final = jnp.maximum(count - 1, 0)
+    whole = prior + start_logits[..., 0] + _take(end_logits, final[..., None])[..., 0]
+    whole = jnp.where(count > 0, whole, -jnp.inf)[..., None]
+    alone = jnp.where(jnp.arange(score.shape[-1]) == 0, whole, -jnp.inf)
+    short = (count <= settings.min_l)[..., None]
+    score = jnp.where(short, alone, score)
+    first, last = jnp.where(short, 0, first), jnp.where(short, final[..., None], last)
+
+    each = score.shape[-1]
+    score, first, last = (x.reshape(len(x), -1) for x in (score, first, last))
+    score, place = jax.lax.top_k(score, min(settings.keep, score.shape[-1]))
+    video = place // each
+    start = settings.clip_seconds * _take(first, place).astype(jnp.float32)
+    end = settings.clip_seconds * (_take(last, place) + 1).astype(jnp.float32)
+    found = ~jnp.isneginf(score)
+    return Moments(
+        start=jnp.where(found, start, 0),
+        end=jnp.where(found, jnp.minimum(end, _take(durations, video)), 0),
+        score=score,
+        video=jnp.where(found, _take(row, video), -1),
+    )
+
+
+def _best_spans(start_logits: Array, end_logits: Array, count: Array, prior: Array, settings):
+    """Scores, first and last clips (B, C, k) of the best spans of each video, inclusive.
+
+    Only the band of allowed lengths is scored, (N, lengths) row by row, so that of equal scores
+    the one with the smaller i, then the smaller j, comes first.
+    """
+    clips = start_logits.shape[-1]
+    lengths = np.arange(settings.min_l, max(settings.min_l, min(settings.max_l, clips - 1)) + 1)
+    padded = jnp.pad(end_logits, ((0, 0), (0, 0), (0, int(lengths[-1]))))
+    end = jnp.stack([padded[..., step : step + clips] for step in lengths], axis=-1)
+    scores = prior[..., None, None] + start_logits[..., None] + end
+    last = np.arange(clips)[:, None] + lengths
+    scores = jnp.where(last < count[..., None, None], scores, -jnp.inf)
+    scores = scores.reshape(*scores.shape[:2], -1)
+    score, place = jax.lax.top_k(scores, min(settings.keep, scores.shape[-1]))
+    first = place // len(lengths)
+    return score, first, first + settings.min_l + place % len(lengths)
+
+
+def _take(values: Array, place: Array) -> Array:
+    return jnp.take_along_axis(values, place, axis=-1)
