@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vmr_jax.layers.pooling import masked_max, masked_mean
+from vmr_jax.layers.pooling import masked_max, masked_mean, range_max
 
 
 def _rows(seed=0):
@@ -26,3 +26,21 @@ def test_a_row_without_valid_entries_is_zero_with_a_zero_gradient():
         gradient = jax.grad(lambda x, pool=pool: pool(x, mask).sum())(jnp.asarray(x))
         assert np.isfinite(gradient).all()
         assert not np.asarray(gradient)[~mask].any()
+
+
+def test_the_largest_value_of_a_range_of_rows():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 11, 3), np.float32)
+    first = rng.integers(0, 11, (2, 40))
+    last = np.minimum(first + rng.integers(0, 7, (2, 40)), 10)
+    for longest in (7, 11):
+        found = range_max(jnp.asarray(x), jnp.asarray(first), jnp.asarray(last), longest)
+        for b, k in np.ndindex(2, 40):
+            expected = x[b, first[b, k] : last[b, k] + 1].max(0)
+            np.testing.assert_array_equal(found[b, k], expected)
+
+
+def test_the_gradient_of_a_range_goes_to_its_largest_value_once():
+    x = jnp.array([[[1.0], [5.0], [2.0], [3.0]]])
+    total = lambda x: range_max(x, jnp.array([[0, 2]]), jnp.array([[2, 3]]), 4).sum()  # noqa: E731
+    assert jax.grad(total)(x).ravel().tolist() == [0, 1, 0, 1]

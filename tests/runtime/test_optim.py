@@ -7,7 +7,7 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
-from vmr_jax.runtime.optim import make_optimizer
+from vmr_jax.runtime.optim import make_optimizer, warmed_up
 from vmr_jax.runtime.steps import Pace
 
 PACE = Pace(steps_per_epoch=2, epochs=4)
@@ -84,3 +84,55 @@ def test_frozen_gradients_do_not_count_in_the_clipped_norm():
 def test_an_unknown_name_is_refused():
     with pytest.raises(ValueError, match="optimizer.name is 'sgd'; it must be one of"):
         make_optimizer(_settings(name="sgd"), PACE)
+
+
+def _linear(**changes):
+    settings = {
+        "name": "adamw_linear",
+        "learning_rate": 0.1,
+        "grad_clip": 0.0,
+        "betas": (0.9, 0.99),
+        "weight_decay": 0.01,
+        "warmup": 0.25,
+        "schedule": "linear",
+    }
+    return ConfigDict(settings | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rates"),
+    [
+        ({}, [0, 0.05, 0.1, 0.1 * 5 / 6, 0.1 * 4 / 6, 0.1 * 3 / 6, 0.1 * 2 / 6, 0.1 / 6]),
+        ({"schedule": "constant"}, [0, 0.05] + [0.1] * 6),
+        ({"warmup": 0.0}, [0.1 * left / 8 for left in range(8, 0, -1)]),
+        ({"warmup": 0.01}, [0.1 * left / 8 for left in range(8, 0, -1)]),
+        ({"warmup": 0.0, "schedule": "constant"}, [0.1] * 8),
+    ],
+)
+def test_the_rate_rises_then_falls_to_zero(changes, rates):
+    settings = _linear(**changes)
+    schedule = warmed_up(settings, 8)
+    np.testing.assert_allclose([schedule(step) for step in range(8)], rates, rtol=1e-5, atol=1e-8)
+    rng = np.random.default_rng(0)
+    gradients = [(rng.normal(size=2), rng.normal(size=1)) for _ in range(8)]
+    found = _run(settings, [tuple(map(jnp.float32, g)) for g in gradients])
+    expected = _adamw([3.0], [g for _, g in gradients], rates)
+    for step in range(8):
+        np.testing.assert_allclose(found[step]["head"], expected[step], rtol=1e-5)
+
+
+def test_the_rate_is_zero_at_the_end():
+    assert warmed_up(_linear(), 8)(8) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schedule": "cosine"}, "optimizer.schedule is 'cosine'; it must be one of"),
+        ({"warmup": 1.0}, "optimizer.warmup=1.0 is the share of the steps"),
+        ({"warmup": -0.1}, "use at least 0 and less than 1"),
+    ],
+)
+def test_a_bad_schedule_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        make_optimizer(_linear(**changes), PACE)
