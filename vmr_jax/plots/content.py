@@ -96,7 +96,8 @@ def timeline_content(run: Run, qids: Sequence[str]) -> list[dict]:
         batch = _read(run.domain, row)
         seen = _valid_rows(attend(run.params, batch), 0)
         order = np.argsort(-seen.strength, kind="stable")
-        ranked = np.stack(jax.device_get(predict(run.params, batch)), axis=-1)[0]
+        found = jax.device_get(predict(run.params, batch))
+        ranked = np.stack((found.start, found.end, found.score), axis=-1)[0]
         ranked = ranked[~np.isneginf(ranked[:, 2])].astype(np.float64)
         contents.append(
             {"figure": "timeline"}
