@@ -60,6 +60,14 @@ DATASETS = {
         "select_split": "val",
         "eval_split": "test",
     },
+    "simulated_corpus": {
+        "features": "simulated",
+        "subtitles": "simulated_subtitles",
+        "max_clips": 36,
+        "max_words": 10,
+        "select_split": "val",
+        "eval_split": "test",
+    },
 }
 
 

@@ -6,10 +6,11 @@ from vmr_jax.data.planting import (
     coverage,
     draw_appearance,
     draw_distractor,
+    draw_events,
     free_intervals,
     generator,
     plant,
-    plant_video,
+    plant_events,
     read_sentences,
     unit,
 )
@@ -86,6 +87,13 @@ def test_two_domains_turn_the_meanings_by_the_angle():
     assert not np.allclose(a.offset, b.offset)
     again = draw_appearance("one", 256, PROCESS)
     np.testing.assert_array_equal(again.matrix, a.matrix)
+
+
+def plant_video(queries, duration, num_clips, sentences, lengths, draw, process):
+    """The latent clips of one video."""
+    size = duration, num_clips
+    events = draw_events(queries, *size, sentences, lengths, draw, process)
+    return plant_events(events, *size, draw, process)
 
 
 def test_a_video_without_noise_is_its_queries():

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from configs import common
 from configs.common import DATASETS
 from vmr_jax.cli import app
-from vmr_jax.data import domains, grammar, planting, simulate
+from vmr_jax.data import domains, grammar, grammar_spoken, planting, simulate
 from vmr_jax.data.build import write_dataset
 from vmr_jax.data.datasets import read_annotations
 from vmr_jax.data.features import open_features
@@ -25,9 +25,9 @@ GOLDEN = [[-0.51514, -0.22266, -0.32593, -0.41821], [0.1012, -0.078, -0.32495, 0
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """A data directory with the embedded pair."""
+    """A data directory with the embedded domains."""
     data_dir = tmp_path_factory.mktemp("simulated")
-    for name in simulate.EMBEDDED:
+    for name in grammar.DOMAINS:
         simulate.build_simulated(data_dir, name)
     return data_dir
 
@@ -64,7 +64,7 @@ def plant_own(folder, out="features.h5", **changes):
 
 
 def test_the_pair_loads_and_fits_its_config(built):
-    for name in simulate.EMBEDDED:
+    for name in grammar.DOMAINS:
         dataset = load_dataset(built, name, simulate.FEATURE_NAME)
         assert dataset.feature_name == DATASETS[name]["features"]
         assert dataset.videos.feature_dim == 64 and dataset.vectors.shape[1] == grammar.WORD_DIM
@@ -76,7 +76,7 @@ def test_the_pair_loads_and_fits_its_config(built):
 
 
 def test_queries_have_their_chunks(built):
-    for name in simulate.EMBEDDED:
+    for name in grammar.DOMAINS:
         dataset = load_dataset(built, name, simulate.FEATURE_NAME, with_chunks=True)
         for table in dataset.splits.values():
             for sentence, chunks in zip(table.sentence, table.chunks, strict=True):
@@ -155,7 +155,7 @@ def test_unknown_domain(tmp_path):
         simulate.build_simulated(tmp_path, "x")
 
 
-@pytest.mark.parametrize("name", simulate.EMBEDDED)
+@pytest.mark.parametrize("name", grammar.DOMAINS)
 def test_a_moments_clips_carry_its_words_and_others_do_not(name):
     domain = grammar.DOMAINS[name]
     domain = domain._replace(videos={"train": 150})
@@ -210,6 +210,50 @@ def test_patches_are_planted_beside_the_features(own_data):
     assert patches.read("one").shape == (20, 49, 24) and patches.read("one").dtype == np.float16
     with pytest.raises(ValueError, match="patches.h5 is there already; --overwrite replaces it"):
         plant_own(own_data, "third.h5", patches=own_data / "patches.h5")
+
+
+def test_subtitles_are_planted_beside_the_features(own_data):
+    plant_own(own_data, subtitles=own_data / "sub.h5", subtitle_width=6)
+    plant_own(own_data, "alone.h5")
+    features, alone = (open_features(own_data / f) for f in ("features.h5", "alone.h5"))
+    np.testing.assert_array_equal(features.read("one"), alone.read("one"))  # no types: in both
+    subtitles = open_features(own_data / "sub.h5")
+    assert subtitles.simulated and subtitles.ids == ("one", "two")
+    said = subtitles.read("one")
+    assert said.shape == (20, 6) and said.dtype == np.float16
+    assert said[3:9].any(axis=1).all() and said[13:17].any(axis=1).all()
+    with pytest.raises(ValueError, match="sub.h5 is there already; --overwrite replaces it"):
+        plant_own(own_data, "third.h5", subtitles=own_data / "sub.h5")
+    with pytest.raises(ValueError, match="width 0 and clip seconds 1.0 must be positive"):
+        plant_own(own_data, "third.h5", subtitles=own_data / "new.h5", subtitle_width=0)
+
+
+def test_a_querys_type_says_where_it_is_planted(tmp_path):
+    lines = [
+        {"vid_name": vid, "duration": 30.0, "ts": [6, 24], "desc": desc, "type": kind, "desc_id": n}
+        for n, (vid, desc, kind) in enumerate(
+            [("a", "man opens", "v"), ("b", "man opens", "t"), ("c", "man opens", "vt")]
+        )
+    ]
+    path = tmp_path / "tvr_val_release.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    durations = {"val": {video: [30.0, n] for n, video in enumerate("abc")}}
+    (tmp_path / "tvr_video2dur_idx.json").write_text(json.dumps(durations))
+    (tmp_path / "glove.txt").write_text("man 1 2 3\nopens 3 -1 0\nother 0 1 0\n")
+    files = {"annotations_dir": tmp_path, "glove": tmp_path / "glove.txt", "clip_seconds": 1.5}
+    plant = {"dataset": "tvr", "width": 16, "out": tmp_path / "v.h5"} | files
+    simulate.simulate_features(**plant, subtitles=tmp_path / "t.h5", subtitle_width=16)
+    said = open_features(tmp_path / "t.h5")
+    assert {v: bool(said.read(v).any()) for v in "abc"} == {"a": False, "b": True, "c": True}
+    assert said.read("b")[6:14].any(axis=1).all()
+    records = read_annotations("tvr", tmp_path).splits["val"]
+    assert [record.modality for record in records] == ["v", "t", "vt"]
+    rest = [r for r in records if "v" in r.modality]
+    shown = open_features(tmp_path / "v.h5")
+    annotations = read_annotations("tvr", tmp_path)._replace(splits={"val": rest})
+    vectors = {"man": np.array([1.0, 2, 3]), "opens": np.array([3.0, -1, 0])}
+    for video, clips in planting.plant(annotations, vectors, 16, 1.5):
+        np.testing.assert_array_equal(clips, shown.read(video))
 
 
 def test_planted_features_prepare(own_data):
@@ -290,12 +334,16 @@ def test_command(own_data):
     assert again.stderr.startswith("vmr: ") and "--overwrite replaces it" in again.stderr
 
 
-def test_command_builds_the_pair(tmp_path, monkeypatch):
+def test_command_builds_the_embedded_datasets(tmp_path, monkeypatch):
+    few = {"train": 2, "test": 1}
     for name, domain in list(grammar.DOMAINS.items()):
-        monkeypatch.setitem(grammar.DOMAINS, name, domain._replace(videos={"train": 2, "test": 1}))
+        monkeypatch.setitem(grammar.DOMAINS, name, domain._replace(videos=few))
+    corpus = grammar_spoken.CORPUS._replace(videos=few)
+    monkeypatch.setattr(grammar_spoken, "CORPUS", corpus)
     done = CliRunner().invoke(app, ["simulate", "--data-dir", str(tmp_path)])
     assert done.exit_code == 0 and "simulated_source" in done.output
     assert load_dataset(tmp_path, "simulated_target", "simulated").videos.feature_dim == 64
+    assert load_dataset(tmp_path, "simulated_corpus", "simulated").videos.feature_dim == 64
 
 
 @pytest.mark.parametrize(

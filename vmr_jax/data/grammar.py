@@ -83,7 +83,7 @@ DOMAINS = {
 }
 
 
-def _words(concepts: str, side: int) -> list[str]:
+def words_of(concepts: str, side: int) -> list[str]:
     """The words that a domain uses for the concepts."""
     return [_word(concept, side) for concept in concepts.split()]
 
@@ -93,10 +93,10 @@ def _word(concept: str, side: int) -> str:
     return words[-1 if side == 1 or (side == 2 and len(concept) % 2) else 0]
 
 
-def word_vectors(side: int) -> dict[str, np.ndarray]:
+def word_vectors(side: int, lexicon: str = LEXICON) -> dict[str, np.ndarray]:
     """Every word of a domain and its vector (E,) float32."""
     vectors = {}
-    for concept in LEXICON.split():
+    for concept in lexicon.split():
         words = concept.split("/")
         centre = generator("concept", concept).standard_normal(WORD_DIM)
         word = _word(concept, side)
@@ -107,7 +107,9 @@ def word_vectors(side: int) -> dict[str, np.ndarray]:
     return vectors
 
 
-def _moments(domain: Domain, duration: float, count: int, draw: np.random.Generator) -> np.ndarray:
+def draw_moments(
+    domain: Domain, duration: float, count: int, draw: np.random.Generator
+) -> np.ndarray:
     """`count` moments (count, 2) in random order that do not overlap, anywhere in the video."""
     lengths = draw.uniform(*domain.moment, count)
     lengths *= min(1.0, 0.9 * duration / lengths.sum())  # shorter in a crowded video
@@ -129,7 +131,7 @@ def noun_chunks(sentence: str) -> np.ndarray:
 def annotate(domain: Domain) -> Annotations:
     """The annotations of one domain of the embedded pair."""
     subjects, verbs, adjectives, objects, places = (
-        _words(c, domain.side) for c in (SUBJECTS, VERBS, ADJECTIVES, OBJECTS, PLACES)
+        words_of(c, domain.side) for c in (SUBJECTS, VERBS, ADJECTIVES, OBJECTS, PLACES)
     )
     splits, durations = {}, {}
     for split, count in domain.videos.items():
@@ -139,7 +141,7 @@ def annotate(domain: Domain) -> Annotations:
             draw = generator("annotations", domain.name, video)
             duration = durations[video] = round(draw.uniform(*domain.duration), 2)
             subject, place = draw.choice(subjects), draw.choice(places)
-            moments = _moments(
+            moments = draw_moments(
                 domain, duration, draw.integers(*domain.queries, endpoint=True), draw
             )
             pairs = draw.permutation(len(verbs) * len(objects))[: len(moments)]

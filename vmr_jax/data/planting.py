@@ -173,7 +173,14 @@ def draw_distractor(
     return None
 
 
-def plant_video(
+class Event(NamedTuple):
+    """A meaning that a video carries for a while."""
+
+    meaning: np.ndarray  # (K,)
+    moments: np.ndarray  # (A, 2) seconds
+
+
+def draw_events(
     queries: list[MomentRecord],
     duration: float,
     num_clips: int,
@@ -181,18 +188,20 @@ def plant_video(
     lengths: np.ndarray,
     draw: np.random.Generator,
     process: Process,
-) -> np.ndarray:
-    """The latent clips z (num_clips, K) of a video; `lengths`: seconds of the dataset's moments."""
-    edges = np.linspace(0, duration, num_clips + 1)
+) -> list[Event]:
+    """The events of a video: its queries', then the distractors between them.
+
+    `lengths` are seconds of the dataset's moments; a rest shorter than a clip is empty.
+    """
     own = [sentences.row[query.sentence] for query in queries]
-    events = []  # meaning (K,), moments (A, 2)
+    events = []
     for row, query in zip(own, queries, strict=True):
         moments = query.moments[query.moments[:, 1] > query.moments[:, 0]].astype(np.float64)
         if len(moments):
             spread = process.jitter * np.diff(moments, axis=1)
             moments = np.sort(moments + spread * draw.standard_normal(moments.shape), axis=1)
-            events.append((sentences.meaning[row], np.clip(moments, 0, duration)))
-    taken = np.concatenate([m for _, m in events]) if events else np.zeros((0, 2))
+            events.append(Event(sentences.meaning[row], np.clip(moments, 0, duration)))
+    taken = np.concatenate([e.moments for e in events]) if events else np.zeros((0, 2))
     for start, end in free_intervals(taken, duration):
         now = start + draw.random() * min(float(draw.choice(lengths)), end - start)
         while end - now > duration / num_clips:
@@ -200,18 +209,55 @@ def plant_video(
             if draw.random() < process.distractor:
                 meaning = draw_distractor(sentences, own, draw, process)
                 if meaning is not None:
-                    events.append((meaning, np.array([[now, stop]])))
+                    events.append(Event(meaning, np.array([[now, stop]])))
             now = stop
+    return events
+
+
+def plant_events(
+    events: list[Event],
+    duration: float,
+    num_clips: int,
+    draw: np.random.Generator,
+    process: Process,
+) -> np.ndarray:
+    """The latent clips z (num_clips, K) of a video with these events."""
+    edges = np.linspace(0, duration, num_clips + 1)
     k = process.meaning_dim
     noise = draw.standard_normal((num_clips, k)) / np.sqrt(k)
     fresh = np.sqrt(1 - process.correlation**2)
     for i in range(1, num_clips):
         noise[i] = process.correlation * noise[i - 1] + fresh * noise[i]
     z = process.noise * noise + process.scene * draw.standard_normal(k) / np.sqrt(k)
-    for meaning, moments in events:
+    for event in events:
         strength = draw.uniform(1 - process.strength, 1 + process.strength)
-        z = z + strength * coverage(moments, edges)[:, None] * meaning
+        z = z + strength * coverage(event.moments, edges)[:, None] * event.meaning
     return z
+
+
+class Script(NamedTuple):
+    """What is planted into a dataset's videos."""
+
+    sentences: Sentences
+    queries: dict[str, list[MomentRecord]]  # video -> those that are about it
+    lengths: np.ndarray  # seconds of all moments
+
+
+def read_script(
+    annotations: Annotations, vectors: Mapping[str, np.ndarray], process: Process
+) -> Script:
+    """Gather a dataset's queries by video. Raises ValueError when no query has a moment."""
+    records = [record for split in annotations.splits.values() for record in split]
+    sentences = read_sentences((record.sentence for record in records), vectors, process)
+    queries = {video: [] for video in annotations.durations}
+    for record in records:
+        if record.video_id:  # else the split hides which video it is
+            queries[record.video_id].append(record)
+    lengths = np.concatenate([np.diff(record.moments, axis=1).ravel() for record in records])
+    lengths = lengths[lengths > 0]
+    if not len(lengths):
+        raise ValueError(f"no query of {annotations.name} has a moment: there is nothing to plant")
+    return Script(sentences, queries, lengths)
 
 
 def plant(
@@ -226,21 +272,14 @@ def plant(
     `vectors` maps a word to its vector (E,); at least one of the sentences' words has one. Raises
     ValueError when no query has a moment.
     """
-    records = [record for split in annotations.splits.values() for record in split]
-    sentences = read_sentences((record.sentence for record in records), vectors, process)
+    sentences, queries, lengths = read_script(annotations, vectors, process)
     appearance = draw_appearance(annotations.name, width, process)
-    queries = {video: [] for video in annotations.durations}
-    for record in records:
-        if record.video_id:  # else the split hides which video it is
-            queries[record.video_id].append(record)
-    lengths = np.concatenate([np.diff(record.moments, axis=1).ravel() for record in records])
-    lengths = lengths[lengths > 0]
-    if not len(lengths):
-        raise ValueError(f"no query of {annotations.name} has a moment: there is nothing to plant")
     for video, duration in annotations.durations.items():
         num_clips = max(1, round(duration / clip_seconds))
         draw = generator("video", annotations.name, video)
-        z = plant_video(queries[video], duration, num_clips, sentences, lengths, draw, process)
+        size = duration, num_clips
+        events = draw_events(queries[video], *size, sentences, lengths, draw, process)
+        z = plant_events(events, *size, draw, process)
         # einsum: products this small lose more to BLAS's threads than they gain
         shown = np.tanh(np.einsum("nk,fk->nf", z, appearance.matrix) + appearance.offset)
         yield video, shown.astype(np.float16)
