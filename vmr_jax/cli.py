@@ -105,7 +105,7 @@ def doctor(
 @app.command()
 def simulate(
     annotations: Annotated[
-        str, typer.Option(help="A dataset the readers know. Without it: the embedded pair.")
+        str, typer.Option(help="A dataset the readers know. Without it: the embedded ones.")
     ] = "",
     annotations_dir: Annotated[Path | None, typer.Option(help="Directory of its files.")] = None,
     glove: Annotated[Path | None, typer.Option(help="GloVe's text file, or a subset.")] = None,
@@ -116,21 +116,26 @@ def simulate(
     noun_chunks: Annotated[
         str, typer.Option(metavar="spacy|rules", help="Finds what moves in a sentence, and how.")
     ] = "rules",
+    subtitles: Annotated[
+        Path | None,
+        typer.Option(help="HDF5 file to write subtitle features to, of what queries say is said."),
+    ] = None,
     width: Annotated[int, typer.Option(help="Numbers a clip.")] = 1024,
+    subtitle_width: Annotated[int, typer.Option(help="Numbers a clip's subtitles.")] = 768,
     clip_seconds: Annotated[float, typer.Option(help="Length of a clip.")] = 1.0,
     name: Annotated[str, typer.Option(help="Draws the domain's transform; else the dataset.")] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
-    data_dir: Annotated[Path, typer.Option(help="Where the embedded pair goes.")] = Path(
+    data_dir: Annotated[Path, typer.Option(help="Where the embedded ones go.")] = Path(
         "data_cache"
     ),
 ) -> None:
-    """Plant simulated clip features into real annotations, or build the embedded pair."""
+    """Plant simulated clip features into real annotations, or build the embedded datasets."""
     from vmr_jax.data import simulate as simulation
     from vmr_jax.data.progress import shown
 
     files = {"--annotations-dir": annotations_dir, "--glove": glove, "--out": out}
     if not annotations:
-        if patches or any(files.values()):
+        if patches or subtitles or any(files.values()):
             raise ValueError("--annotations names the dataset whose files these are")
         for domain in simulation.EMBEDDED:
             simulation.build_simulated(data_dir, domain)
@@ -149,6 +154,8 @@ def simulate(
         clip_seconds=clip_seconds,
         patches=patches,
         noun_chunks=noun_chunks,
+        subtitles=subtitles,
+        subtitle_width=subtitle_width,
         overwrite=overwrite,
         progress=shown,
     )
