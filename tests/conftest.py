@@ -11,6 +11,7 @@ from configs import eva, mmn, vdi, vlanet
 from vmr_jax.data.build import write_dataset
 from vmr_jax.data.chunk_table import write_chunks
 from vmr_jax.data.features import from_arrays
+from vmr_jax.data.query_features import write_query_features
 from vmr_jax.data.records import Annotations, MomentRecord
 
 _WORDS = ["a", "person", "opens", "closes", "the", "door", "window", "box", "red", "blue"]
@@ -19,9 +20,10 @@ _WORDS = ["a", "person", "opens", "closes", "the", "door", "window", "box", "red
 def write_toy(
     data_dir, name: str, videos: int = 24, width: int = 8, seed: int = 0, labels: bool = True
 ) -> None:
-    """Prepare a dataset of random features and patches with splits train, val and test.
+    """Prepare a dataset of random features with splits train, val and test.
 
-    The first word of a query is its noun chunk.
+    It has features of clips, patches and subtitles, some of them silent, and of query tokens. The
+    first word of a query is its noun chunk.
     """
     rng = np.random.default_rng([seed, len(name)])
     splits, durations, features = {}, {}, {}
@@ -47,6 +49,17 @@ def write_toy(
         for split, records in splits.items()
     }
     write_chunks(data_dir, annotations, chunks, "first word")
+    spoken = {
+        video: rng.normal(size=(len(rows), 5)) * rng.integers(2, size=(len(rows), 1))
+        for video, rows in features.items()
+    }
+    write_dataset(data_dir, annotations, from_arrays(spoken), "subtitles", None)
+    tokens = {
+        record.query_id: rng.normal(size=(len(record.sentence.split()), 7))
+        for records in splits.values()
+        for record in records
+    }
+    write_query_features(data_dir, annotations, from_arrays(tokens), "tokens")
 
 
 def pytest_configure():

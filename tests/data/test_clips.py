@@ -40,9 +40,17 @@ def test_matches_the_formula(sampling, length):
     np.testing.assert_allclose(got, want, atol=1e-6)
 
 
+@pytest.mark.parametrize("length", [1, 8, 20])
+def test_a_video_that_is_cut_keeps_its_first_clips(length):
+    features = np.random.default_rng(length).normal(size=(length, 5)).astype(np.float16)
+    got = sample_clips(features, 8, "cut")
+    np.testing.assert_array_equal(got, features[:8])
+    assert got.dtype == np.float16 and len(got) == num_sampled(np.array([length]), 8, "cut")[0]
+
+
 def test_unknown_sampling_names_the_known():
     with pytest.raises(
-        ValueError, match=r"clip_sampling is 'mean'.*native_capped.*uniform.*rounded_bins"
+        ValueError, match=r"clip_sampling is 'mean'.*native_capped.*uniform.*rounded_bins.*cut"
     ):
         sample_clips(np.zeros((3, 2)), 2, "mean")
 

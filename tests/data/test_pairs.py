@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 from configs.common import domain as domain_block
 from vmr_jax.data import pipeline, resident
 from vmr_jax.data.masking import mask_queries
-from vmr_jax.data.pairs import PairIndex, VideoIndex
+from vmr_jax.data.pairs import CandidateIndex, PairIndex, VideoIndex
 from vmr_jax.data.sampler import in_order
 from vmr_jax.data.splits import make_domain
 from vmr_jax.data.tables import Dataset, MomentTable, VideoTable
@@ -88,6 +88,18 @@ def test_labels_that_are_missing_are_refused_only_where_they_are_needed():
     assert len(make_domain(dataset(third=()), "train", settings(), labelled).pairs.video) == 3
 
 
+def test_the_most_frequent_moment_may_be_the_one_to_learn():
+    frequent = settings(training_moment="most_frequent")
+    marked = ((5, 8), (0, 5), (0, 5), (5, 8), (5, 10))
+    assert make_domain(dataset(marked), "train", frequent).pairs.moment[2].tolist() == [5, 8]
+    alone = ((5, 10), (0, 5), (0, 10))
+    assert make_domain(dataset(alone), "train", frequent).pairs.moment[2].tolist() == [5, 10]
+    assert make_domain(dataset(alone), "train", settings()).pairs.moment[2].tolist() == [0, 10]
+    message = r"training_moment is 'x'; it must be one of \('agreed', 'most_frequent'\)"
+    with pytest.raises(ValueError, match=message):
+        make_domain(dataset(), "train", settings(training_moment="x"))
+
+
 def test_a_split_without_queries_is_refused():
     with pytest.raises(ValueError, match="split 'train' of dataset toy has no queries"):
         make_domain(dataset(), "train", settings(), np.zeros(0, int))
@@ -139,6 +151,36 @@ def test_a_batch_of_videos_has_each_query_with_its_video():
     assert streamed.token_mask.sum(1).tolist() == [4, 1, 2, 4]
     np.testing.assert_array_equal(streamed.moment, domain.pairs.moment[[2, 3, 1, 0]])
     np.testing.assert_array_equal(streamed.video[0], domain.features(1))
+
+
+def test_a_batch_of_candidates_shows_the_true_video_first():
+    toy = dataset()._replace(subtitles=lambda row: FEATURES[row][:, :2] + 1, sub_dim=2)
+    corpus = np.arange(3, dtype=np.int32)
+    domain = make_domain(toy, "train", settings(clip_sampling="cut"), corpus=corpus)
+    index = CandidateIndex(
+        query=np.array([3, 0], np.int32),
+        weight=np.ones(2, np.float32),
+        others=np.array([[2, 1], [0, 1]], np.int32),
+    )
+    streamed = pipeline.read_batch(domain, index)
+    gathered = jax.jit(resident.gather_batch)(resident.load_tables(domain, make_mesh()), index)
+    assert_same(streamed, gathered)
+    assert streamed.video_id.tolist() == [[0, 2, 1], [2, 0, 1]]
+    assert streamed.num_clips.tolist() == [[3, 5, 5], [5, 3, 5]]
+    assert streamed.duration.tolist() == [[6, 10, 24], [10, 6, 24]]
+    assert streamed.video.shape == (2, 3, 5, 6) and streamed.sub.shape == (2, 3, 5, 2)
+    for item, videos in enumerate(streamed.video_id):
+        for position, row in enumerate(videos):
+            clips = FEATURES[row][:5]
+            real = streamed.video_mask[item, position]
+            assert real.sum() == len(clips)
+            np.testing.assert_array_equal(streamed.video[item, position][real], clips)
+            np.testing.assert_array_equal(streamed.sub[item, position][real], clips[:, :2] + 1)
+            assert not streamed.video[item, position][~real].any()
+    np.testing.assert_array_equal(streamed.moment, [[2, 6], [0, 4]])
+    pairs = pipeline.read_batch(domain, PairIndex(index.query, index.weight))
+    np.testing.assert_array_equal(streamed.query, pairs.query)
+    np.testing.assert_array_equal(streamed.query_mask, pairs.query_mask)
 
 
 TEXT = ConfigDict({"encoder": "clip", "size": "small", "weights": "", "tokenizer": ""})

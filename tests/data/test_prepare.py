@@ -4,6 +4,7 @@ import json
 import re
 import sys
 
+import h5py
 import numpy as np
 import pytest
 
@@ -140,6 +141,58 @@ def test_prepare_and_doctor_take_patches(monkeypatch, capsys, files, tmp_path):
     dataset = load_dataset(tmp_path / "out", "mine", "i3d", patch_name="grids")
     assert dataset.patch_shape == (49, 4)
     assert run(monkeypatch, "doctor", "mine", *there) in (0, None)
+
+
+@pytest.fixture
+def tvr_files(tmp_path):
+    """A directory in TVR's release layout: two videos with three queries, features of all kinds."""
+    query = {"duration": 6.0, "ts": [0, 3], "desc": "a dog runs", "type": "vt"}
+    subtitles = [{"vid_name": "b", "sub": [{"text": "Hi .", "start": 1.6, "end": 2.9}]}]
+    write_lines = lambda name, lines: (tmp_path / name).write_text(  # noqa: E731
+        "".join(json.dumps(line) + "\n" for line in lines)
+    )
+    (tmp_path / "glove.txt").write_text("a 1 2\ndog 3 4\n")
+    index = {"val": {"a": [6.0, 0], "b": [6.0, 1]}}
+    (tmp_path / "tvr_video2dur_idx.json").write_text(json.dumps(index))
+    queries = [query | {"desc_id": n, "vid_name": vid} for n, vid in enumerate("aab")]
+    write_lines("tvr_val_release.jsonl", queries)
+    write_lines("tvqa_preprocessed_subtitles.jsonl", subtitles)
+    with h5py.File(tmp_path / "video.h5", "w") as file:
+        file["a"], file["b"] = np.ones((4, 5)), np.ones((5, 5))
+    with h5py.File(tmp_path / "sub.h5", "w") as file:
+        file["b"], file["b-lengths"] = np.array([[1, -2], [0, -1]]), np.array([2])
+    with h5py.File(tmp_path / "desc.h5", "w") as file:
+        for n in range(3):
+            file[str(n)] = np.ones((n + 1, 3))
+    return tmp_path
+
+
+def test_prepare_reads_the_layout_of_tvrs_release(monkeypatch, capsys, tvr_files):
+    common = ["tvr", "--annotations", tvr_files, "--data-dir", tvr_files / "out"]
+    image = ("--features", tvr_files / "video.h5", "--feature-name", "resnet")
+    tokens = ("--query-features", tvr_files / "desc.h5", "--query-feature-name", "roberta")
+    glove = ("--glove", tvr_files / "glove.txt")
+    assert run(monkeypatch, "prepare", *common, *image, *tokens, *glove) in (0, None)
+    said = "queries-roberta: 3 queries, 6 tokens of width 3 (0.0 MB), the longest query has 3; 0 e"
+    assert said in capsys.readouterr().out
+    sub = ("--features", tvr_files / "sub.h5", "--feature-name", "bert", "--pool-subtitles", 1.5)
+    assert run(monkeypatch, "prepare", *common, *sub) in (0, None)
+    out = capsys.readouterr().out
+    assert "2 videos, 8 clips of width 2" in out and "video without subtitles" in out
+    options = {"subtitle_name": "bert", "query_feature_name": "roberta"}
+    dataset = load_dataset(tvr_files / "out", "tvr", "resnet", **options)
+    assert dataset.fitted_subtitles == 1 and not dataset.subtitles(0).any()
+    assert dataset.subtitles(1).tolist() == [[0, 0], [1, -1], [0, 0], [0, 0], [0, 0]]
+    assert dataset.splits["val"].tokens.tolist() == [[1, 1], [2, 2], [4, 3]]
+    assert run(monkeypatch, "prepare", *common, *image, *tokens[:2]) == (
+        "vmr: --query-features and --query-feature-name need each other"
+    )
+    message = run(monkeypatch, "prepare", *common, *sub, "--patches")
+    assert message.startswith("vmr: --patches and --pool-subtitles are two kinds of features")
+    with h5py.File(tvr_files / "desc.h5", "a") as file:
+        file.attrs["simulated"] = True
+    message = run(monkeypatch, "prepare", *common, *image, *tokens)
+    assert "--query-feature-name simulated_roberta" in message
 
 
 @pytest.mark.parametrize(

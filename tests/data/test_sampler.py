@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from vmr_jax.data.sampler import in_order, make_sampler, make_video_sampler
+from vmr_jax.data.sampler import (
+    in_order,
+    make_candidate_sampler,
+    make_sampler,
+    make_video_sampler,
+)
 
 VIDEO = np.repeat(np.arange(25), 4)
 
@@ -96,3 +101,66 @@ def test_in_order_visits_each_query_once(form):
         if form == "videos":
             assert all(video[query] == owner for owner, query in _queries(index))
     assert sorted(seen) == list(range(21))
+
+
+# The five next videos of each query's own, the last two unknown for every third query.
+RANKED = (VIDEO[:, None] + np.arange(1, 6)) % 25
+RANKED[::3, 3:] = -1
+
+
+def test_candidates_are_drawn_anew_each_epoch_from_a_querys_own():
+    sampler = make_candidate_sampler(VIDEO, RANKED, 2, 10, seed=1, domain="target")
+    pairs = make_sampler(VIDEO, 10, seed=1, domain="target")
+    seen = {query: [] for query in range(len(VIDEO))}
+    for step in range(40 * sampler.steps_per_epoch):
+        index = sampler.index(step)
+        np.testing.assert_array_equal(index.query, pairs.index(step).query)
+        assert index.others.dtype == np.int32 and index.others.shape == (10, 2)
+        for query, others in zip(index.query, index.others, strict=True):
+            assert len(set(others)) == 2 and set(others) <= set(RANKED[query]) - {-1}
+            seen[query].extend(others)
+    counts = np.array([[seen[q].count(other) for other in RANKED[q][:3]] for q in seen])
+    assert (counts > 0).all()
+    thirds = counts[::3]  # two of three candidates in each of 40 epochs
+    assert abs(thirds.mean() - 80 / 3) < 1e-9 and thirds.std() < 5
+
+
+def test_candidates_of_a_step_are_its_function_alone():
+    first, second = (make_candidate_sampler(VIDEO, RANKED, 3, 8, 3, "t") for _ in range(2))
+    for step in (40, 2, 13, 2):
+        np.testing.assert_array_equal(first.index(step).others, second.index(step).others)
+    other = make_candidate_sampler(VIDEO, RANKED, 3, 8, 4, "t")
+    assert not np.array_equal(first.index(2).others, other.index(2).others)
+
+
+def test_too_few_candidates_are_joined_by_other_videos():
+    ranked = np.full((100, 2), -1)
+    ranked[::2, 0] = (VIDEO[::2] + 1) % 25
+    sampler = make_candidate_sampler(VIDEO, ranked, 4, 10, 0, "target")
+    drawn = set()
+    for step in range(100):
+        index = sampler.index(step)
+        for query, others in zip(index.query, index.others, strict=True):
+            assert len(set(others)) == 4 and (others >= 0).all() and VIDEO[query] not in others
+            if ranked[query, 0] >= 0:
+                assert others[0] == ranked[query, 0]
+            drawn |= set(others)
+    assert drawn == set(range(25))
+    every = make_candidate_sampler(VIDEO, ranked[:, :1], 24, 10, 0, "target").index(0)
+    for query, others in zip(every.query, every.others, strict=True):
+        assert set(others) == set(range(25)) - {VIDEO[query]}
+
+
+@pytest.mark.parametrize(
+    ("candidates", "negatives", "message"),
+    [
+        (RANKED, 25, "negatives is 25, but the target has 25 training videos: it must be at least"),
+        (RANKED, 0, "negatives is 0, but the target has 25 training videos"),
+        (RANKED[1:], 2, "up to row 24 for 99 queries, but the target has 100 queries over 25"),
+        (RANKED + 9, 2, "up to row 33 for 100 queries, but the target has 100 queries over 25"),
+        (VIDEO[:, None], 2, "candidates of the target hold the video that the query is about"),
+    ],
+)
+def test_candidates_that_do_not_fit(candidates, negatives, message):
+    with pytest.raises(ValueError, match=message):
+        make_candidate_sampler(VIDEO, candidates, negatives, 10, 0, "target")

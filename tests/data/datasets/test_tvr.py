@@ -38,9 +38,10 @@ def test_read(directory):
     read = read_annotations("tvr", directory)
     first, second = read.splits["val"]
     assert (first.query_id, first.video_id, first.sentence) == ("90", "show_1", "Someone waves.")
+    assert (first.modality, second.modality) == ("v", "v")
     np.testing.assert_array_equal(second.moments, [[3.5, 9]])
     (hidden,) = read.splits["test_public"]
-    assert hidden.video_id == "" and hidden.moments.shape == (0, 2)
+    assert hidden.modality == "" and hidden.video_id == "" and hidden.moments.shape == (0, 2)
 
 
 def test_the_corpus_is_every_video_of_the_splits_that_are_there(directory):
