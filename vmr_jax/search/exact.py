@@ -67,10 +67,14 @@ def _search_block(query: Array, block: Block, mesh: Mesh, top_k: int) -> tuple[A
     """Each device's best of a block: (devices * B, k) scores and rows, fewer if it has fewer."""
 
     def search(query, block):
-        def tile(_, tile):
-            return None, _tile_scores(query, block, *tile)
+        def add_tile(tile, score):
+            found = _tile_scores(query, block, block.start[tile], block.owner[tile])
+            return score.at[tile].set(found)
 
-        _, score = jax.lax.scan(tile, None, (block.start, block.owner))
+        score = jnp.zeros((*block.row.shape, len(query)))
+        score = jax.lax.fori_loop(
+            0, block.tiles[0], add_tile, jax.lax.pcast(score, "data", to="varying")
+        )
         row = block.row.reshape(-1)
         score = jnp.where(row[:, None] < 0, -jnp.inf, score.reshape(len(row), -1))
         score, place = jax.lax.top_k(score.T, min(top_k, len(row)))

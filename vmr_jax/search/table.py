@@ -1,6 +1,6 @@
 """The clip vectors of a corpus, cut into blocks of one shape that the devices share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -39,6 +39,7 @@ class Block(NamedTuple):
 
     vectors: tuple[Array, ...]  # J x (devices * R, D)
     scale: tuple[Array, ...]  # J x (devices * R,) float32, or ()
+    tiles: Array  # (devices,) int32, those that there are
     start: Array  # (devices * tiles,) int32
     owner: Array  # (devices * tiles, T) int32 which video of the tile; I on rows of none
     row: Array  # (devices * tiles, I) int32 row of the video in the corpus; -1 is padding
@@ -52,39 +53,38 @@ class Table(NamedTuple):
     mesh: Mesh
 
 
-def make_table(parts: Sequence[Clips], mesh: Mesh | None = None, tile_rows: int = 0) -> Table:
+def make_table(parts: Iterable[Clips], mesh: Mesh | None = None, tile_rows: int = 0) -> Table:
     """Lay the clips of a corpus on the devices of `mesh` (default: all devices).
 
-    The videos of all parts are numbered in order, from 0. On the CPU a block that lies in one
-    part stays where it is, so that a part mapped from a file is read when it is searched.
-    `tile_rows` is the least number of clips of a tile; 0: what suits the device.
+    The videos of all parts are numbered in order, from 0. On the CPU a part of at least a block
+    stays where it is, so that one mapped from a file is read when it is searched; smaller ones
+    are copied together. `tile_rows` is the least number of clips of a tile; 0: what suits the
+    device.
 
     Raises:
         ValueError: no videos; parts of different width, type or number of modalities; a video
             without clips; counts that are not those of the vectors.
     """
-    parts = [part for part in parts if len(part.num_clips)]
-    _check(parts)
     mesh = make_mesh() if mesh is None else mesh
-    num_clips = np.concatenate([part.num_clips for part in parts]).astype(np.int64)
-    kept = np.concatenate([_kept(part) for part in parts])
+    parts = _join_small(part for part in parts if len(part.num_clips))
+    if not parts:
+        raise ValueError("the corpus has no videos")
+    longest = max(int(part.num_clips.max()) for part in parts)
     tile_rows = tile_rows or (_CPU_TILE_ROWS if _on_cpu(mesh) else _BLOCK_ROWS)
-    tile_rows = max(tile_rows, 1 << int(num_clips.max() - 1).bit_length())
-    cuts = _cut_tiles(num_clips, tile_rows)
-    most = int(np.diff(cuts).max())
-    per_block = max(1, _BLOCK_ROWS // tile_rows) * mesh.size
-    count = -(-(len(cuts) - 1) // per_block)  # blocks
-    tiles = -(-(len(cuts) - 1) // (count * mesh.size))  # of a block and device
-    ends = np.concatenate([[0], np.cumsum(num_clips)])
-    blocks, position = [], 0
-    for _ in range(count):
-        shares = []
-        for _ in range(mesh.size):
-            videos = cuts[position : position + tiles + 1]
-            shares.append(_share(parts, ends, kept, videos, tiles, tile_rows, most))
-            position += tiles
-        blocks.append(_place(shares, mesh))
-    return Table(tuple(blocks), len(num_clips), mesh)
+    tile_rows = max(tile_rows, 1 << (longest - 1).bit_length())
+    cuts = [_cut_tiles(part.num_clips, tile_rows) for part in parts]
+    most = max(int(np.diff(cut).max()) for cut in cuts)
+    tiles = _tiles_a_block(max(len(cut) - 1 for cut in cuts), tile_rows, mesh.size)
+    blocks, before = [], 0
+    for part, cut in zip(parts, cuts, strict=True):
+        shares = [
+            _share(part, cut[first : first + tiles + 1], before, (tiles, tile_rows, most))
+            for first in range(0, _round_up(len(cut) - 1, tiles * mesh.size), tiles)
+        ]
+        for first in range(0, len(shares), mesh.size):
+            blocks.append(_place(shares[first : first + mesh.size], mesh))
+        before += len(part.num_clips)
+    return Table(tuple(blocks), before, mesh)
 
 
 def quantize(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -94,30 +94,53 @@ def quantize(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(steps).astype(np.int8), scale
 
 
-def _check(parts: Sequence[Clips]) -> None:
-    if not parts:
-        raise ValueError("the corpus has no videos")
-    first = parts[0]
+def _join_small(parts: Iterable[Clips]) -> list[Clips]:
+    """The parts in order, checked; neighbours that are smaller than a block are copied into one."""
+    joined, small = [], []
     for part in parts:
-        kinds = [(array.shape[1], str(array.dtype)) for array in part.vectors]
-        if kinds != [(first.vectors[0].shape[1], str(first.vectors[0].dtype))] * len(first.vectors):
-            raise ValueError(
-                "all parts of a corpus must have the same modalities, width and type; there are "
-                f"{[(a.shape, str(a.dtype)) for p in (first, part) for a in p.vectors]}"
-            )
-        if kinds[0][1] not in DTYPES:
-            raise ValueError(f"clip vectors are of type {kinds[0][1]}; known: {', '.join(DTYPES)}")
-        if (kinds[0][1] == "int8") != bool(part.scale):
-            raise ValueError("int8 vectors need a scale a modality, and other types none")
-        empty = np.flatnonzero(part.num_clips < 1)
-        if len(empty):
-            raise ValueError(f"video {empty[0]} of a part has no clips: leave it out of the corpus")
-        rows = int(part.num_clips.sum())
-        if any(len(array) != rows for array in (*part.vectors, *part.scale)):
-            raise ValueError(
-                f"the videos have {rows} clips, but there are vectors of "
-                f"{[len(array) for array in (*part.vectors, *part.scale)]}"
-            )
+        _check(part, (joined or small or [part])[0])
+        if len(part.vectors[0]) < _BLOCK_ROWS:
+            small.append(part)
+            continue
+        joined += [_join(small), part] if small else [part]
+        small = []
+    return joined + [_join(small)] if small else joined
+
+
+def _join(parts: Sequence[Clips]) -> Clips:
+    if len(parts) == 1:
+        return parts[0]
+    columns = lambda field: zip(*(getattr(part, field) for part in parts), strict=True)  # noqa: E731
+    return Clips(
+        vectors=tuple(map(np.concatenate, columns("vectors"))),
+        num_clips=np.concatenate([part.num_clips for part in parts]),
+        scale=tuple(map(np.concatenate, columns("scale"))),
+        kept=np.concatenate([_kept(part) for part in parts]),
+    )
+
+
+def _check(part: Clips, first: Clips) -> None:
+    kinds, others = (
+        [(array.shape[1], str(array.dtype)) for array in p.vectors] for p in (part, first)
+    )
+    if kinds != others or len(set(kinds)) > 1:
+        raise ValueError(
+            "all clips of a corpus must have the same modalities, width and type; there are "
+            f"{others} and {kinds}"
+        )
+    if kinds[0][1] not in DTYPES:
+        raise ValueError(f"clip vectors are of type {kinds[0][1]}; known: {', '.join(DTYPES)}")
+    if (kinds[0][1] == "int8") != bool(part.scale):
+        raise ValueError("int8 vectors need a scale a modality, and other types none")
+    empty = np.flatnonzero(part.num_clips < 1)
+    if len(empty):
+        raise ValueError(f"video {empty[0]} of a part has no clips: leave it out of the corpus")
+    rows = int(part.num_clips.sum())
+    if any(len(array) != rows for array in (*part.vectors, *part.scale)):
+        raise ValueError(
+            f"the videos have {rows} clips, but there are vectors of "
+            f"{[len(array) for array in (*part.vectors, *part.scale)]}"
+        )
 
 
 def _kept(part: Clips) -> np.ndarray:
@@ -126,6 +149,16 @@ def _kept(part: Clips) -> np.ndarray:
 
 def _on_cpu(mesh: Mesh) -> bool:
     return mesh.devices.flat[0].platform == "cpu"
+
+
+def _round_up(number: int, step: int) -> int:
+    return -(-number // step) * step
+
+
+def _tiles_a_block(tiles: int, tile_rows: int, devices: int) -> int:
+    """Tiles of a block and device, so that the blocks of `tiles` tiles are about equally full."""
+    blocks = -(-tiles // (max(1, _BLOCK_ROWS // tile_rows) * devices))
+    return -(-tiles // (blocks * devices))
 
 
 def _cut_tiles(num_clips: np.ndarray, tile_rows: int) -> np.ndarray:
@@ -138,50 +171,43 @@ def _cut_tiles(num_clips: np.ndarray, tile_rows: int) -> np.ndarray:
     return np.array(cuts)
 
 
-def _share(parts, ends, kept, videos, tiles: int, tile_rows: int, most: int) -> Block:
-    """One device's part of a block, NumPy arrays; `videos` are the cuts of its tiles."""
-    start = np.zeros(tiles, np.int32)
-    owner = np.full((tiles, tile_rows), most, np.int32)
-    row = np.full((tiles, most), -1, np.int32)
-    rows = tiles * tile_rows
-    first = int(ends[videos[0]]) if len(videos) else 0
-    last = int(ends[videos[-1]]) if len(videos) else 0
-    vectors, scale, first = _rows(parts, first, last, rows)
-    for tile, (begin, end) in enumerate(zip(videos[:-1], videos[1:], strict=True)):
-        start[tile] = min(ends[begin] - first, rows - tile_rows)
-        offset = ends[begin] - first - start[tile]
-        counts = np.diff(ends[begin : end + 1])
-        owner[tile, offset : offset + counts.sum()] = np.repeat(np.arange(end - begin), counts)
-        row[tile, : end - begin] = np.where(kept[begin:end], np.arange(begin, end), -1)
-    return Block(vectors, scale, start, owner, row)
+def _share(part: Clips, videos: np.ndarray, before: int, sizes: tuple[int, int, int]) -> Block:
+    """One device's part of a block, NumPy arrays.
 
-
-def _rows(parts, first: int, last: int, rows: int):
-    """`rows` rows of the corpus that hold [first, last), and where they begin.
-
-    A view where one part has them, which may begin before `first`; else a copy, zero padded.
+    `videos` are the cuts of its tiles, `before` is the row of the part's first video.
     """
-    begin = 0
-    for part in parts:
-        end = begin + len(part.vectors[0])
-        if begin <= first and last <= end and end - begin >= rows:
-            at = min(first, end - rows)
-            here = slice(at - begin, at - begin + rows)
-            return tuple(a[here] for a in part.vectors), tuple(a[here] for a in part.scale), at
-        begin = end
-    columns = zip(*((*part.vectors, *part.scale) for part in parts), strict=True)
-    copies = []
-    for column in columns:
-        copy, begin = np.zeros((rows, *column[0].shape[1:]), column[0].dtype), 0
-        for array in column:
-            here = slice(max(first - begin, 0), max(last - begin, 0))
-            piece = array[here]
-            at = max(begin - first, 0)
-            copy[at : at + len(piece)] = piece
-            begin += len(array)
-        copies.append(copy)
-    modalities = len(parts[0].vectors)
-    return tuple(copies[:modalities]), tuple(copies[modalities:]), first
+    tiles, tile_rows, most = sizes
+    ends = np.concatenate([[0], np.cumsum(part.num_clips)])
+    kept = _kept(part)
+    block = Block(
+        *_rows(part, int(ends[videos[0]]) if len(videos) else 0, tiles * tile_rows),
+        tiles=np.array([max(len(videos) - 1, 0)], np.int32),
+        start=np.zeros(tiles, np.int32),
+        owner=np.full((tiles, tile_rows), most, np.int32),
+        row=np.full((tiles, most), -1, np.int32),
+    )
+    for tile, (begin, end) in enumerate(zip(videos[:-1], videos[1:], strict=True)):
+        # A block at the end of the part begins before its first video, see _rows.
+        first = ends[begin] - max(min(ends[videos[0]], ends[-1] - tiles * tile_rows), 0)
+        block.start[tile] = min(first, (tiles - 1) * tile_rows)
+        counts = part.num_clips[begin:end]
+        at = first - block.start[tile]
+        block.owner[tile, at : at + counts.sum()] = np.repeat(np.arange(end - begin), counts)
+        block.row[tile, : end - begin] = np.where(
+            kept[begin:end], before + np.arange(begin, end), -1
+        )
+    return block
+
+
+def _rows(part: Clips, first: int, rows: int) -> tuple[tuple[np.ndarray, ...], ...]:
+    """`rows` vectors and scales from `first` on, or the last ones; copies only to pad a part."""
+    columns = (part.vectors, part.scale)
+    missing = rows - len(part.vectors[0])
+    if missing > 0:
+        pad = lambda a: np.pad(a, ((0, missing), *((0, 0),) * (a.ndim - 1)))  # noqa: E731
+        return tuple(tuple(map(pad, arrays)) for arrays in columns)
+    first = min(first, -missing)
+    return tuple(tuple(array[first : first + rows] for array in arrays) for arrays in columns)
 
 
 def _place(shares: Sequence[Block], mesh: Mesh) -> Block:
