@@ -77,6 +77,13 @@ CLIPPED = {  # ends beyond the duration, but for moments that are invalid altoge
 
 
 @needs_data
+def test_tvrs_queries_tell_what_they_are_about():
+    records = read_annotations("tvr", Path(DATA) / "tvr").splits["val"]
+    counts = Counter(record.modality for record in records)
+    assert counts == {"v": 8097, "t": 964, "vt": 1834}
+
+
+@needs_data
 @pytest.mark.parametrize("name", COUNTS)
 def test_counts(name):
     read = read_annotations(name, Path(DATA) / name)
