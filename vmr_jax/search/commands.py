@@ -1,0 +1,184 @@
+"""What `vmr index` and `vmr search` do."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from vmr_jax.data.domains import open_dataset
+from vmr_jax.data.progress import shown
+from vmr_jax.search.corpus import Corpus
+from vmr_jax.search.index import build_index, remove_videos
+from vmr_jax.search.manifest import read_manifest
+from vmr_jax.search.sentences import WordVectors, queries_of_features
+from vmr_jax.search.sources import open_source
+from vmr_jax.search.trained import Trained, open_trained
+from vmr_jax.types import Moments
+
+
+class Query(NamedTuple):
+    """A line of a file of queries."""
+
+    qid: str
+    text: str
+
+
+def index_videos(
+    out: Path,
+    videos: str,
+    *,
+    checkpoint: str = "",
+    localizer: str = "",
+    subtitles: str = "",
+    data_dir: str = "",
+    dtype: str = "",
+    append: bool = False,
+    remove: Sequence[str] = (),
+    console: Console,
+) -> None:
+    """Build an index, add videos to it, or remove some.
+
+    Checkpoints that are not named are those that the index was made by. Raises ValueError for
+    options that do not go together, and as `build_index`, `remove_videos`, `open_source` and
+    `open_trained`.
+    """
+    if remove:
+        if videos:
+            raise ValueError("either remove videos (--remove) or add some (--videos), not both")
+        remove_videos(out, remove)
+        console.print(f"{out}: removed {', '.join(remove)}")
+        return
+    if not videos:
+        raise ValueError("name the videos to index with --videos, or those to --remove")
+    manifest = read_manifest(out)
+    if manifest:
+        if dtype and dtype != manifest["dtype"]:
+            raise ValueError(f"{out} is {manifest['dtype']}; it cannot be continued as {dtype}")
+        dtype = manifest["dtype"]
+        checkpoint = checkpoint or manifest["retriever"]["workdir"]
+        localizer = localizer or (manifest["localizer"] or {}).get("workdir", "")
+    if not checkpoint:
+        raise ValueError("--checkpoint names the retriever's workdir")
+    retriever = open_trained(checkpoint, "retriever")
+    second = open_trained(localizer, "localizer") if localizer else None
+    data_dir = data_dir or retriever.config.data_dir
+    source = open_source(videos, subtitles, retriever.config.target, data_dir)
+    words = None if manifest else _words(retriever, data_dir)
+    count = build_index(
+        out,
+        source,
+        retriever,
+        second,
+        words,
+        dtype=dtype or "float16",
+        append=append,
+        progress=shown,
+        say=console.print,
+    )
+    entries = read_manifest(out)["shards"]
+    size = sum(file["bytes"] for shard in entries for file in shard["files"].values())
+    total = sum(shard["videos"] - len(shard["removed"]) for shard in entries)
+    console.print(f"{out}: {count:,} videos encoded, {total:,} in all, {size / 1e6:,.1f} MB")
+
+
+def search_index(
+    index: Path,
+    queries: Sequence[Query],
+    *,
+    checkpoint: str = "",
+    localizer: str = "",
+    query_features: str = "",
+    top: int = 10,
+    videos: int = 10,
+    verify: bool = True,
+    as_json: bool = False,
+    console: Console,
+) -> None:
+    """Print the ranked moments of queries: a table each, or a line of JSON each.
+
+    Words that the systems do not know are said on stderr. Raises as `Corpus.open` and
+    `Corpus.search`, and ValueError where a query id comes twice.
+    """
+    ids = [query.qid for query in queries]
+    if len(set(ids)) < len(ids):
+        raise ValueError("a query id comes twice")
+    corpus = Corpus.open(index, checkpoint=checkpoint, localizer=localizer, verify=verify)
+    if query_features:
+        asked = queries_of_features(query_features, ids, corpus.word_dim, corpus.max_words)
+    else:
+        asked = [query.text for query in queries]
+    found = corpus.search(asked, top, videos)
+    warn = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+    for query, unknown in zip(queries, corpus.unknown_words, strict=False):
+        if unknown:
+            warn.print(f"{query.text!r}: no vector for {', '.join(unknown)}")
+    for query, moments in zip(queries, _rows(corpus, found), strict=True):
+        if as_json:
+            line = {"qid": query.qid, "query": query.text, "moments": moments}
+            print(json.dumps(line, ensure_ascii=False))
+        else:
+            console.print(_table(query, moments))
+
+
+def read_queries(path: Path) -> list[Query]:
+    """Queries of a JSONL file, {"qid": ..., "query": ...} a line; both are needed.
+
+    Raises FileNotFoundError, and ValueError with the line that is at fault.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no queries at {path}")
+    queries = []
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            queries.append(Query(str(record["qid"]), str(record["query"])))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f'{path}:{number}: expected {{"qid": ..., "query": "..."}} ({error!r})'
+            ) from error
+    if not queries:
+        raise ValueError(f"{path} holds no queries")
+    return queries
+
+
+def _words(retriever: Trained, data_dir: str) -> WordVectors | None:
+    """The words that a system was trained with; None where it reads token features."""
+    target = retriever.config.target
+    if target.query_features:
+        return None
+    dataset = open_dataset(target, data_dir)
+    return WordVectors(dataset.vocabulary, dataset.vectors)
+
+
+def _rows(corpus: Corpus, found: Moments) -> list[list[dict]]:
+    """Each query's moments as they are printed, rounded to milliseconds."""
+    start, end, score, video = map(np.asarray, found)
+    return [
+        [
+            {
+                "rank": rank + 1,
+                "video": corpus.video_id[video[item, rank]],
+                "start": round(float(start[item, rank]), 3),
+                "end": round(float(end[item, rank]), 3),
+                "score": float(score[item, rank]),
+            }
+            for rank in np.flatnonzero(video[item] >= 0).tolist()
+        ]
+        for item in range(len(video))
+    ]
+
+
+def _table(query: Query, moments: Sequence[dict]) -> Table:
+    table = Table(title=query.text or query.qid, title_justify="left")
+    for name in ("rank", "video", "start", "end", "score"):
+        table.add_column(name, justify="left" if name == "video" else "right")
+    for moment in moments:
+        start, end = (f"{moment[name]:.1f} s" for name in ("start", "end"))
+        table.add_row(str(moment["rank"]), moment["video"], start, end, f"{moment['score']:.4g}")
+    return table

@@ -1,0 +1,231 @@
+"""Building an index of a corpus: videos are encoded once, added and removed without a rebuild."""
+
+import fcntl
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from vmr_jax.data.progress import Progress, quiet
+from vmr_jax.search.encoding import code_of_one_clip, encode_videos
+from vmr_jax.search.manifest import FORMAT, read_manifest, write_arrays, write_manifest
+from vmr_jax.search.sentences import WordVectors
+from vmr_jax.search.shards import DTYPES, ShardDraft, read_ids
+from vmr_jax.search.sources import VideoSource
+from vmr_jax.search.trained import Trained
+
+WORDS = "words"  # the folder of the word vectors
+_SHARD_CLIPS = 65536  # of a shard, about: what an interrupted build loses at most
+
+
+def build_index(
+    index: str | Path,
+    source: VideoSource,
+    retriever: Trained,
+    localizer: Trained | None = None,
+    words: WordVectors | None = None,
+    *,
+    dtype: str = "float16",
+    append: bool = False,
+    progress: Progress = quiet,
+    say: Callable[[str], None] = print,
+) -> int:
+    """Encode the videos of a source into an index; returns how many were encoded now.
+
+    The same call again continues a build that was interrupted, after its last whole shard. With
+    `append` the videos are added to those of a complete index, whose dtype and words stay. Vectors
+    of the retriever are stored as `dtype`, int8 ones with a scale each; codes of the localizer as
+    float16, or float32 with that dtype.
+
+    Raises:
+        ValueError: there are no videos; an id comes twice or is in the index already; the index
+            was made by other checkpoints, is complete (without `append`), or holds an unfinished
+            build of other videos; retriever and localizer do not read the same clips; or as
+            `encode_videos`.
+        FileNotFoundError: `append` to an index that is not there.
+    """
+    index = Path(index)
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype is {dtype!r}; an index is one of {', '.join(DTYPES)}")
+    _check_ids(source.video_id)
+    _check_systems(retriever, localizer)
+    job = {
+        "videos": len(source.video_id),
+        "ids": hashlib.sha256("\0".join(source.video_id).encode()).hexdigest(),
+        "append": append,
+    }
+    with _locked(index, create=not append):
+        manifest = read_manifest(index)
+        if manifest is None:
+            if append:
+                raise FileNotFoundError(f"{index}: no index to append to")
+            manifest = _new_manifest(index, retriever, localizer, words, dtype)
+        else:
+            check_identity(index, manifest, retriever, localizer)
+            if manifest["localizer"] and localizer is None:
+                raise ValueError(f"{index} was made with a localizer: name it with --localizer")
+        there = set(video_ids(index, manifest))
+        if manifest["building"] is None:
+            _refuse_start(index, manifest, append, [v for v in source.video_id if v in there])
+            manifest["building"] = job
+            write_manifest(index, manifest)
+        elif manifest["building"] != job:
+            raise ValueError(
+                f"{index} holds an unfinished build of {manifest['building']['videos']} other "
+                "videos: finish it with the same command, or choose another --out"
+            )
+        todo = [i for i, video in enumerate(source.video_id) if video not in there]
+        if len(todo) < len(source.video_id):
+            say(f"continuing: {len(source.video_id) - len(todo)} videos are there already")
+        cut = _add_shards(index, manifest, source, todo, retriever, localizer, progress)
+        manifest["building"] = None
+        write_manifest(index, manifest)
+    if cut:
+        most = retriever.config.target.max_clips
+        say(f"{cut} videos have more than {most} clips; the rest of them is not indexed")
+    return len(todo)
+
+
+def remove_videos(index: str | Path, ids: Sequence[str]) -> None:
+    """Mark videos as removed: no search finds them any more.
+
+    Raises ValueError where one is not in the index (then none is removed), FileNotFoundError where
+    there is no index.
+    """
+    index = Path(index)
+    with _locked(index, create=False):
+        manifest = read_manifest(index)
+        if manifest is None:
+            raise FileNotFoundError(f"{index}: no index there")
+        absent = sorted(set(ids) - set(video_ids(index, manifest)))
+        if absent:
+            raise ValueError(f"{index} has no video {', '.join(absent[:3])}: nothing was removed")
+        for number, shard in enumerate(manifest["shards"]):
+            own = set(read_ids(index, number)) & set(ids)
+            shard["removed"] = sorted({*shard["removed"], *own})
+        write_manifest(index, manifest)
+
+
+def video_ids(index: Path, manifest: dict) -> list[str]:
+    """The ids of the videos that are in the index and not removed."""
+    return [
+        video
+        for number, shard in enumerate(manifest["shards"])
+        for video in read_ids(index, number)
+        if video not in shard["removed"]
+    ]
+
+
+def check_identity(
+    index: Path, manifest: dict, retriever: Trained, localizer: Trained | None
+) -> None:
+    """Raise ValueError unless the index was made by these checkpoints."""
+    for role, trained in (("retriever", retriever), ("localizer", localizer)):
+        made_by = manifest[role]
+        if trained is None:
+            continue
+        if made_by is None:
+            raise ValueError(
+                f"{index} was made without a localizer: make it again with `vmr index --localizer`"
+            )
+        here = trained.identity
+        if made_by["fingerprint"] != here["fingerprint"]:
+            raise ValueError(
+                f"{index} was made by another {role}: {made_by['workdir']}, step "
+                f"{made_by['step']}; this is {here['workdir']}, step {here['step']}. Take that "
+                "checkpoint, or make the index again with this one"
+            )
+
+
+def _check_ids(ids: Sequence[str]) -> None:
+    if not ids:
+        raise ValueError("there are no videos to index")
+    twice = [video for video, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise ValueError(f"{len(twice)} video ids come twice, such as {', '.join(twice[:3])}")
+
+
+def _check_systems(retriever: Trained, localizer: Trained | None) -> None:
+    if localizer is None:
+        return
+    first, second = (
+        (trained.config.clip_seconds, trained.spec.max_clips, trained.config.target.clip_sampling)
+        for trained in (retriever, localizer)
+    )
+    if first != second:
+        raise ValueError(
+            "retriever and localizer must read the same clips; their (clip_seconds, "
+            f"target.max_clips, target.clip_sampling) are {first} and {second}"
+        )
+
+
+@contextmanager
+def _locked(index: Path, *, create: bool) -> Iterator[None]:
+    """One process at a time changes an index."""
+    if create:
+        index.mkdir(parents=True, exist_ok=True)
+    if not index.is_dir():
+        raise FileNotFoundError(f"{index}: no index there")
+    with (index / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(f"{index} is being changed by another process") from error
+        yield
+
+
+def _new_manifest(index, retriever: Trained, localizer: Trained | None, words, dtype: str) -> dict:
+    encode = retriever.system.retriever.encode_videos
+    entries = None
+    if words is not None:
+        vocabulary = "\n".join(words.vocabulary) + "\n"
+        files = {"vocabulary.txt": vocabulary, "vectors.npy": words.vectors}
+        entries = write_arrays(index, WORDS, files)
+    return {
+        "format": FORMAT,
+        "retriever": retriever.identity,
+        "localizer": localizer and localizer.identity,
+        "modalities": list(retriever.config.modalities),
+        "width": code_of_one_clip(retriever, encode).shape[-1],
+        "dtype": dtype,
+        "clip_seconds": retriever.config.clip_seconds,
+        "words": entries,
+        "building": None,
+        "shards": [],
+    }
+
+
+def _refuse_start(index: Path, manifest: dict, append: bool, known: Sequence[str]) -> None:
+    """Refuse a new build in an index that is complete, and videos that it has."""
+    if manifest["shards"] and not append:
+        raise ValueError(f"{index} is complete: --append adds videos to it")
+    if known:
+        raise ValueError(
+            f"{len(known)} of the videos are in {index} already, such as {', '.join(known[:3])}: "
+            "remove them first (--remove), or leave them out"
+        )
+
+
+def _add_shards(index, manifest, source, todo, retriever, localizer, progress: Progress) -> int:
+    """Write shards of the videos in `todo`; returns how many videos were cut."""
+    draft, cut = ShardDraft(manifest["modalities"], manifest["dtype"]), 0
+
+    def write() -> None:
+        manifest["shards"].append(draft.write(index, len(manifest["shards"])))
+        write_manifest(index, manifest)
+
+    encoded = encode_videos(source, todo, retriever, localizer)
+    for video in progress(encoded, f"encoding into {index}", len(todo)):
+        known = source.duration[video.position]
+        seconds = manifest["clip_seconds"] * video.native_clips if np.isnan(known) else float(known)
+        draft.add(source.video_id[video.position], seconds, video)
+        cut += video.native_clips > len(video.vectors)
+        if draft.clips >= _SHARD_CLIPS:
+            write()
+            draft = ShardDraft(manifest["modalities"], manifest["dtype"])
+    if draft.clips:
+        write()
+    return cut

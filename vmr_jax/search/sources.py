@@ -1,0 +1,92 @@
+"""Where the videos of an index come from: a prepared dataset, or files of features."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from vmr_jax.data.corpus import corpus_of
+from vmr_jax.data.domains import open_dataset
+from vmr_jax.data.features import as_float16, open_features
+
+_SLACK = 1  # rows that the subtitles of a video may have more or less than its features
+
+
+class VideoSource(NamedTuple):
+    """Videos to index. `read` takes a position in `video_id`."""
+
+    video_id: tuple[str, ...]
+    duration: np.ndarray  # (V,) float32 seconds; NaN where it is not known
+    # -> features (n, F) and subtitles (n, S) or None, float16; raises ValueError, naming the video
+    read: Callable[[int], tuple[np.ndarray, np.ndarray | None]]
+
+
+def open_files(videos: str, subtitles: str) -> VideoSource:
+    """Videos as files of features, HDF5 or a directory of .npy or .npz; and the same of subtitles.
+
+    Durations are not known. Of subtitles a row too many is cut off, a row too few is filled with
+    zeros, as `vmr prepare` does. Raises FileNotFoundError, and ValueError where a file holds no
+    features of a known kind or a video has no subtitles.
+    """
+    features = open_features(videos)
+    spoken = open_features(subtitles) if subtitles else None
+    missing = sorted(set(features.ids) - set(spoken.ids)) if spoken else []
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {len(features.ids)} videos have no subtitles in {subtitles}, such "
+            f"as {', '.join(missing[:3])}: a video in which nobody speaks needs rows of zeros"
+        )
+
+    def read(position: int) -> tuple[np.ndarray, np.ndarray | None]:
+        video = features.ids[position]
+        clips = features.read(video)
+        clips = as_float16(clips, clips.shape[1:], video)
+        return clips, _fit(spoken.read(video), len(clips), video) if spoken else None
+
+    return VideoSource(features.ids, np.full(len(features.ids), np.nan, np.float32), read)
+
+
+def open_prepared(name: str, target: ConfigDict, data_dir: str) -> VideoSource:
+    """The videos of DATASET, or of the corpus of DATASET:SPLIT, with the features `target` names.
+
+    Raises FileNotFoundError where they are not prepared in `data_dir`, ValueError for a split that
+    is not there.
+    """
+    dataset_name, _, split = name.partition(":")
+    named = {"dataset": dataset_name, "query_features": ""}
+    dataset = open_dataset(ConfigDict(target.to_dict() | named), data_dir)
+    videos = dataset.videos
+    rows = corpus_of(dataset, split) if split else np.arange(len(videos.video_id))
+
+    def read(position: int) -> tuple[np.ndarray, np.ndarray | None]:
+        row = int(rows[position])
+        return videos.features(row), dataset.subtitles(row) if dataset.subtitles else None
+
+    return VideoSource(tuple(videos.video_id[row] for row in rows), videos.duration[rows], read)
+
+
+def open_source(videos: str, subtitles: str, target: ConfigDict, data_dir: str) -> VideoSource:
+    """What `vmr index --videos` names: files, where there are such, or a prepared dataset.
+
+    Raises as `open_files` and `open_prepared`.
+    """
+    if Path(videos).exists():
+        return open_files(videos, subtitles)
+    if subtitles:
+        raise ValueError(f"--subtitles belongs to files of features, but there are none: {videos}")
+    if "/" in videos:
+        raise FileNotFoundError(f"no features at {videos}")
+    return open_prepared(videos, target, data_dir)
+
+
+def _fit(spoken: np.ndarray, clips: int, video: str) -> np.ndarray:
+    """Subtitles with as many rows as the video has clips."""
+    if abs(len(spoken) - clips) > _SLACK:
+        raise ValueError(
+            f"{video} has {len(spoken)} rows of subtitles for {clips} clips: pool both into clips "
+            "of one length"
+        )
+    rows = as_float16(spoken, spoken.shape[1:], f"{video} (subtitles)")[:clips]
+    return np.pad(rows, ((0, clips - len(rows)), (0, 0)))

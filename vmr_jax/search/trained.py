@@ -1,0 +1,57 @@
+"""A trained retriever or localizer, and what tells it from every other one."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from vmr_jax import models
+from vmr_jax.restore import restore_run
+from vmr_jax.runtime.checkpoint import checkpoint_directory
+from vmr_jax.types import DataSpec, Params, System
+
+
+class Trained(NamedTuple):
+    """A run's best checkpoint as a system."""
+
+    config: ConfigDict
+    system: System
+    params: Params
+    spec: DataSpec  # of its target
+    identity: dict  # {"system", "step", "fingerprint", "workdir"}, for an index
+
+
+def open_trained(workdir: str | Path, role: str) -> Trained:
+    """Restore a "retriever" or "localizer" from a run's workdir or checkpoints directory.
+
+    Raises FileNotFoundError where there is no checkpoint, DamagedCheckpointError, and ValueError
+    where the run trained something else.
+    """
+    directory = checkpoint_directory(workdir)
+    restored = restore_run(None, directory)
+    config = restored.config
+    spec = DataSpec(**restored.trained)
+    system = models.make(config, {name: spec for name in models.domains(config)})
+    if getattr(system, role) is None:
+        raise ValueError(f"{workdir}: {config.system} is no {role}")
+    identity = {
+        "system": config.system,
+        "step": restored.checkpoint["step"],
+        "fingerprint": fingerprint(config, restored.params),
+        "workdir": str(directory.absolute()),
+    }
+    return Trained(config, system, restored.params, spec, identity)
+
+
+def fingerprint(config: ConfigDict, params: Params) -> str:
+    """A hash of the parameters and the config: equal ones encode alike."""
+    digest = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True, default=list).encode())
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        values = np.ascontiguousarray(jax.device_get(leaf))
+        digest.update(f"{jax.tree_util.keystr(path)}{values.dtype}{values.shape}".encode())
+        digest.update(values)
+    return digest.hexdigest()
