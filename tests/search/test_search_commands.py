@@ -1,0 +1,189 @@
+"""`vmr index` and `vmr search` with PREM's networks, trained for no step."""
+
+import json
+from pathlib import Path
+
+import h5py
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from configs import prem_localizer, prem_retriever
+from tests.conftest import write_toy
+from vmr_jax import models
+from vmr_jax.cli import app
+from vmr_jax.data.domains import open_dataset
+from vmr_jax.runtime.checkpoint import Checkpoints
+from vmr_jax.runtime.state import TrainState
+from vmr_jax.search.corpus import Corpus
+from vmr_jax.types import Batch, CandidateBatch, DataSpec
+
+
+def save_run(workdir: Path, get_config, data_dir: Path, **switches) -> str:
+    """A run of the toy corpus whose only checkpoint holds the first parameters."""
+    config = get_config()
+    config.update_from_flattened_dict(
+        {
+            "data_dir": str(data_dir),
+            "dim": 8,
+            "heads": 2,
+            "target.dataset": "toy",
+            "target.features": "features",
+            "target.subtitles": "subtitles",
+            "target.max_clips": 12,
+            "target.max_words": 6,
+        }
+        | {name.replace("__", "."): value for name, value in switches.items()}
+    )
+    dataset = open_dataset(config.target, data_dir)
+    width = dataset.query_vectors if config.target.query_features else dataset.vectors
+    spec = DataSpec(dataset.videos.feature_dim, width.shape[1], 12, 6, dataset.sub_dim)
+    system = models.make(config, {"target": spec})
+    of_video = (1,) if system.retriever else (1, 2)
+    zeros = lambda *shape: jnp.zeros((*of_video, *shape))  # noqa: E731
+    form = Batch if system.retriever else CandidateBatch
+    blank = dict.fromkeys(form._fields) | {
+        "video": zeros(12, spec.video_dim),
+        "video_mask": zeros(12) == 0,
+        "sub": zeros(12, spec.sub_dim),
+        "query": jnp.zeros((1, 6, spec.word_dim)),
+        "query_mask": jnp.ones((1, 6), bool),
+    }
+    state = TrainState(jnp.int32(3), system.init(jax.random.key(0), form(**blank)), {})
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    meta = {"config": config.to_dict(), "specs": {"target": spec._asdict()}}
+    checkpoints.save(state, meta | {"selected_by": "last epoch", "chosen_by": ""})
+    checkpoints.close()
+    return str(workdir)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A prepared corpus, and workdirs: retriever, localizer, retriever of token features."""
+    root = tmp_path_factory.mktemp("runs")
+    write_toy(root / "data", "toy")
+    return {
+        "root": root,
+        "retriever": save_run(root / "r", prem_retriever.get_config, root / "data"),
+        "localizer": save_run(root / "l", prem_localizer.get_config, root / "data"),
+        "tokens": save_run(
+            root / "t", prem_retriever.get_config, root / "data", target__query_features="tokens"
+        ),
+    }
+
+
+def vmr(*arguments: str) -> str:
+    """What a command prints; its mistakes are raised."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_index_and_search_with_both_systems(runs, tmp_path):
+    out = tmp_path / "index"
+    made = ("index", "--out", out, "--checkpoint", runs["retriever"])
+    made = (*made, "--localizer", runs["localizer"])
+    assert "5 videos encoded, 5 in all" in vmr(*made, "--videos", "toy:test")
+    assert "4 videos encoded, 9 in all" in vmr(
+        "index", "--out", out, "--videos", "toy:val", "--append"
+    )
+    assert "removed test0, val1" in vmr(
+        "index", "--out", out, "--remove", "test0", "--remove", "val1"
+    )
+
+    shown = vmr("search", "--index", out, "a person opens the window")
+    assert "rank" in shown and "video" in shown and " s" in shown
+    queries = tmp_path / "queries.jsonl"
+    sentences = ["a person opens the window", "red door"]
+    queries.write_text(
+        "".join(json.dumps({"qid": i, "query": s}) + "\n" for i, s in enumerate(sentences))
+    )
+    printed = vmr(
+        "search", "--index", out, "--queries", queries, "--json", "--top", "4", "--no-verify"
+    )
+    lines = [json.loads(line) for line in printed.splitlines()]
+    assert [(line["qid"], line["query"]) for line in lines] == [
+        ("0", sentences[0]),
+        ("1", sentences[1]),
+    ]
+    corpus = Corpus.open(out)
+    found = corpus.search(sentences, 4)
+    for item, line in enumerate(lines):
+        assert [moment["rank"] for moment in line["moments"]] == [1, 2, 3, 4]
+        ids = [moment["video"] for moment in line["moments"]]
+        assert ids == [corpus.video_id[row] for row in found.video[item]]
+        assert not {"test0", "val1"} & set(ids)
+        for moment, score in zip(line["moments"], found.score[item], strict=True):
+            assert 0 <= moment["start"] < moment["end"]
+            assert moment["score"] == pytest.approx(float(score))
+
+
+def test_features_from_files_and_token_features(runs, tmp_path):
+    rng = np.random.default_rng(0)
+    counts = {"one": 7, "two": 20}
+    with (
+        h5py.File(tmp_path / "features.h5", "w") as features,
+        h5py.File(tmp_path / "subs.h5", "w") as subs,
+    ):
+        for video, count in counts.items():
+            features[video] = rng.normal(size=(count, 8))
+            subs[video] = rng.normal(size=(count - 1, 5))  # a row less is filled with zeros
+    with h5py.File(tmp_path / "queries.h5", "w") as file:
+        file["q"] = rng.normal(size=(4, 7))
+    out = tmp_path / "index"
+    made = ("index", "--out", out, "--checkpoint", runs["tokens"], "--dtype", "int8")
+    made = (*made, "--videos", tmp_path / "features.h5")
+    with pytest.raises(ValueError, match="name theirs with --subtitles"):
+        vmr(*made)
+    printed = vmr(*made, "--subtitles", tmp_path / "subs.h5")
+    assert "1 videos have more than 12 clips" in printed and "2 videos encoded" in printed
+    with pytest.raises(ValueError, match="token features, not words"):
+        vmr("search", "--index", out, "a person")
+    queries = tmp_path / "queries.jsonl"
+    queries.write_text('{"qid": "q", "query": "a person"}\n')
+    asked = ("search", "--index", out, "--queries", queries, "--query-features")
+    (line,) = vmr(*asked, tmp_path / "queries.h5", "--json").splitlines()
+    ends = {moment["video"]: moment["end"] for moment in json.loads(line)["moments"]}
+    assert ends == {"one": 7 * 1.5, "two": 20 * 1.5}
+
+
+def test_mistakes(runs, tmp_path):
+    out = tmp_path / "index"
+    made = ("index", "--out", out, "--videos", "toy:test", "--checkpoint")
+    with pytest.raises(ValueError, match="prem_localizer is no retriever"):
+        vmr(*made, runs["localizer"])
+    with pytest.raises(FileNotFoundError, match="no checkpoint found"):
+        vmr(*made, tmp_path / "nothing")
+    with pytest.raises(ValueError, match="--checkpoint names the retriever"):
+        vmr("index", "--out", out, "--videos", "toy:test")
+    with pytest.raises(ValueError, match="--videos, or those to --remove"):
+        vmr("index", "--out", out)
+    with pytest.raises(ValueError, match="not both"):
+        vmr("index", "--out", out, "--videos", "toy", "--remove", "a")
+    with pytest.raises(FileNotFoundError, match="no features at"):
+        vmr("index", "--out", out, "--videos", tmp_path / "x.h5", "--checkpoint", runs["retriever"])
+    with pytest.raises(ValueError, match="--subtitles belongs to files"):
+        vmr(*made, runs["retriever"], "--subtitles", tmp_path)
+    vmr(*made, runs["retriever"])
+    with pytest.raises(ValueError, match="is float16; it cannot be continued as int8"):
+        vmr(*made, runs["retriever"], "--dtype", "int8", "--append")
+    with pytest.raises(ValueError, match="either one sentence"):
+        vmr("search", "--index", out, " ")
+    with pytest.raises(ValueError, match="knows none of its words"):
+        vmr("search", "--index", out, "zebra")
+    with pytest.raises(ValueError, match="7 words, this system reads 6"):
+        vmr("search", "--index", out, "a person opens the red box door")
+    queries = tmp_path / "queries.jsonl"
+    with pytest.raises(FileNotFoundError, match="no queries at"):
+        vmr("search", "--index", out, "--queries", queries)
+    queries.write_text('{"qid": 1, "query": "a box"}\n{"query": "a door"}\n')
+    with pytest.raises(ValueError, match=r"queries.jsonl:2: expected"):
+        vmr("search", "--index", out, "--queries", queries)
+    queries.write_text('{"qid": 1, "query": "a box"}\n' * 2)
+    with pytest.raises(ValueError, match="a query id comes twice"):
+        vmr("search", "--index", out, "--queries", queries)
+    queries.write_text("\n")
+    with pytest.raises(ValueError, match="holds no queries"):
+        vmr("search", "--index", out, "--queries", queries)
