@@ -33,7 +33,7 @@ def restore_run(config: ConfigDict | None, directory: Path) -> Restored:
     checkpoints = Checkpoints(directory, read_only=True)
     step = checkpoints.best_step()
     meta = checkpoints.meta(step)
-    trained = ConfigDict(meta["config"])
+    trained = ConfigDict(_with_tuples(meta["config"]))
     if config is not None:
         same_system = config.system == trained.system
         for name in (*_OF_THE_DATA, *(models.readout(config) if same_system else ())):
@@ -44,3 +44,10 @@ def restore_run(config: ConfigDict | None, directory: Path) -> Restored:
     checkpoints.close()
     checkpoint = {"step": step, "selected_by": meta["selected_by"]}
     return Restored(trained, params, meta["specs"][models.domains(trained)[-1]], checkpoint)
+
+
+def _with_tuples(value):
+    """A config as it was written: JSON has made lists of its tuples."""
+    if isinstance(value, Mapping):
+        return {name: _with_tuples(part) for name, part in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
