@@ -1,15 +1,17 @@
 """The train steps that benchmarks/train_step.py times: each system's shapes, and random batches."""
 
 import functools
+import json
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from configs import eva, mmn, vlanet
+from configs import eva, mmn, vdi, vlanet
 from vmr_jax.runtime.steps import as_batch
 from vmr_jax.types import Array, Batch, DataSpec, HybridBatch, VideoBatch
 
@@ -27,6 +29,7 @@ class Videos(NamedTuple):
     spec: DataSpec  # padded
     queries: float  # a video, on average
     vocabulary: int  # token ids are below it
+    patch_frames: int = 0  # L, with 7 x 7 patches each; 0: neither patches nor parts of queries
 
 
 class Case(NamedTuple):
@@ -94,15 +97,32 @@ def _mmn() -> list[Case]:
     cases = []
     for name, (dataset, (width, clips), queries, videos) in shapes.items():
         config = mmn.get_config(dataset)
-        config.text.tokenizer = _placeholder_vocabulary().name
+        config.text.tokenizer = _distilbert_vocabulary().name
         config.optimizer.slow.freeze_epochs = 0
         domains = {"target": Videos(DataSpec(width, 0, clips, 16), queries, _DISTILBERT_IDS)}
         cases.append(Case(name, config, domains, videos, {}, {"dense map": {"map.form": "dense"}}))
     return cases
 
 
+def _vdi() -> list[Case]:
+    """ViT-B/32's text encoder on 77 tokens, three parts of a query; w/o injections: MMN + CLIP."""
+    shapes = {
+        "charades_sta 32x512": ("charades_sta", 32, 2.4, 2),
+        "activitynet 256x512": ("activitynet_captions", 256, 3.7, 1),
+    }
+    cases = []
+    for name, (dataset, clips, queries, videos) in shapes.items():
+        config = vdi.get_config(dataset)
+        config.text.tokenizer = _clip_vocabulary().name
+        domain = Videos(DataSpec(512, 0, clips, 77), queries, _CLIP_IDS, config.target.patch_frames)
+        ablations = {"w/o injections": {"vdi.vc": False, "vdi.sd": False}}
+        forms = {"rematerialised text": {"text.remat": True}}
+        cases.append(Case(name, config, {"target": domain}, videos, ablations, forms))
+    return cases
+
+
 @functools.cache
-def _placeholder_vocabulary() -> tempfile.TemporaryDirectory:
+def _distilbert_vocabulary() -> tempfile.TemporaryDirectory:
     """A folder with a vocab.txt as long as DistilBERT's: it tells the number of token ids."""
     folder = tempfile.TemporaryDirectory()
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
@@ -111,8 +131,18 @@ def _placeholder_vocabulary() -> tempfile.TemporaryDirectory:
     return folder
 
 
-_DISTILBERT_IDS = 30522
-SYSTEMS = {"eva": _eva, "mmn": _mmn, "vlanet": _vlanet}
+@functools.cache
+def _clip_vocabulary() -> tempfile.TemporaryDirectory:
+    """A folder with files of CLIP's tokeniser that have as many tokens as CLIP's."""
+    folder = tempfile.TemporaryDirectory()
+    words = [f"word{row}" for row in range(_CLIP_IDS - 2)] + ["<|startoftext|>", "<|endoftext|>"]
+    Path(folder.name, "vocab.json").write_text(json.dumps({w: row for row, w in enumerate(words)}))
+    Path(folder.name, "merges.txt").write_text("#version: 0.2\n")
+    return folder
+
+
+_CLIP_IDS, _DISTILBERT_IDS = 49408, 30522
+SYSTEMS = {"eva": _eva, "mmn": _mmn, "vdi": _vdi, "vlanet": _vlanet}
 
 
 def random_batch(case: Case, items: int, seed: int = 0) -> Batch | VideoBatch | HybridBatch:
@@ -165,6 +195,16 @@ def _random_videos(domain: Videos, videos: int, rng: np.random.Generator, key: A
     duration = rng.uniform(20, 40, videos).astype(np.float32)
     moment = np.sort(rng.uniform(0, duration[owner][:, None], (queries, 2)), axis=1)
     video_mask = np.ones((videos, spec.max_clips), bool)
+    parts = {}
+    if domain.patch_frames:
+        frames = jnp.ones((videos, domain.patch_frames), bool)
+        patches = jnp.ones((videos, domain.patch_frames, 49), bool)
+        parts["patches"] = _random_rows(jax.random.fold_in(key, 1), patches, spec.video_dim)
+        parts["patch_cls"] = _random_rows(jax.random.fold_in(key, 2), frames, spec.video_dim)
+        for part in ("static", "dynamic"):
+            kept = token_mask & (np.arange(spec.max_words) < spec.max_words // 2)
+            parts |= {f"{part}_tokens": (tokens * kept).astype(np.int32), f"{part}_mask": kept}
+            parts[f"{part}_ok"] = np.ones(queries, bool)
     return jax.device_put(
         VideoBatch(
             video=_random_rows(key, video_mask, spec.video_dim),
@@ -179,6 +219,7 @@ def _random_videos(domain: Videos, videos: int, rng: np.random.Generator, key: A
             query_id=np.arange(queries, dtype=np.int32),
             moment=moment.astype(np.float32),
             query_weight=np.ones(queries, np.float32),
+            **parts,
         )
     )
 

@@ -13,7 +13,7 @@ PyTorch's FlopCounterMode (matrix products only); the peak is a large matrix pro
 library, the faster one. Memory is what the program needs with its batch and state: XLA's figure,
 and what PyTorch allocates on a GPU. Device peak is the most that JAX's process has held on a GPU so
 far, so it is a set-up's own only in the first one. Without PyTorch its rows are left out; MMN's
-need `transformers` too.
+need `transformers` too. VDI stands beside MMN on CLIP's text encoder, not beside PyTorch.
 """
 
 import argparse
@@ -117,7 +117,7 @@ def _implementations(name: str, case: Case, config, batch, compiled: bool):
         label = ", ".join(filter(None, ("vmr_jax", form)))
         *made, params = _jax_step(case, ours, batch)
         yield label, made
-    if not _WITH_TORCH:
+    if not _WITH_TORCH or not importlib.util.find_spec(f"benchmarks.{config.system}_torch"):
         return
     from benchmarks import torch_step
 

@@ -79,6 +79,13 @@ PAPER = {
 PAPER |= dict.fromkeys(("activitynet_cd", "activitynet_cg"), PAPER["activitynet_captions"])
 
 
+# How the large products of the text encoder lie over several devices.
+_TEXT_RULES = (
+    ("text_encoder/layers/(qkv|fc1)/kernel", (None, None, "data")),
+    ("text_encoder/layers/(out|fc2)/kernel", (None, "data", None)),
+)
+
+
 def get_config(dataset: str = "") -> ConfigDict:
     """MMN's settings for a dataset, locked: later only these keys can be set."""
     config = common.run()
@@ -141,6 +148,8 @@ def get_config(dataset: str = "") -> ConfigDict:
         }
     )
     config.update_from_flattened_dict(PAPER.get(dataset, _CHARADES))
+    if dataset:
+        config.parameter_rules = _TEXT_RULES
 
     if not dataset:  # sized for two CPU cores
         config.target.max_words = 16

@@ -9,8 +9,9 @@
 The argument is any prepared dataset with CLIP ViT-B/32 features `clip` of its frames, their patches
 `clip_patches` and the queries' noun chunks (`vmr prepare --noun-chunks spacy`); it takes MMN's
 numbers. The text encoder is CLIP's, whose files you name: --config.text.tokenizer=FOLDER
---config.text.weights=FOLDER/model.safetensors. Set --config.select=holdout to stop by a tenth of
-the training videos (D15), --config.target.eval_split=novel_composition or test_trivial for the
+--config.text.weights=FOLDER/model.safetensors. Where there is no validation split a tenth of the
+training videos chooses the epoch (D15; --config.select=last trains on all of them). Set
+--config.target.eval_split=novel_composition or test_trivial for the
 other splits of a CG dataset, --config.eval.query=static or dynamic for the paper's Figure 3.
 Without an argument training takes about 2.5 minutes on two CPU cores; expected result:
 R@1,IoU=0.5 65.7 on simulated_target / test, location_prior 15.6.
@@ -75,6 +76,8 @@ def get_config(dataset: str = "") -> ConfigDict:
         config.target.eval_split = "novel_word"
     if config.target.dataset.startswith("simulated"):
         config.target.update({"features": "simulated", "patches": "simulated_patches"})
-    if not dataset:
+    if dataset:
+        config.select = "val" if config.target.select_split else "holdout"
+    else:
         config.target.max_words = 16
     return config.lock()

@@ -138,6 +138,7 @@ def small_vdi(data_dir):
     config = small_mmn(data_dir, vdi.get_config)
     config.target.update({"features": "features", "patches": "patches", "patch_frames": 3})
     config.vdi.dropout = 0.0
+    config.select = "last"
     return config
 
 

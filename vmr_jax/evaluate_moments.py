@@ -184,11 +184,10 @@ def write_report(
     train = dataset.splits.get(config.target.train_split)
     learnt_from = train and (train.moments, dataset.videos.duration[train.video])
     report |= baselines.baseline_metrics(truths, durations, learnt_from, **settings)
-    name, part = f"{dataset.name}_{config.target.eval_split}", asked_part(config)
-    if part != "full":
-        name, report = f"{name}_{part}", report | {"query": part}
+    part = asked_part(config)
+    report |= {} if part == "full" else {"query": part}
     if jax.process_index() == 0:
-        folder = workdir / "eval" / name
+        folder = report_folder(workdir, config)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "metrics.json").write_text(json.dumps(report, indent=2) + "\n")
         table = domain.table
@@ -212,6 +211,13 @@ def write_report(
             console.print(didemo.legend(config.metric.didemo))
         console.print(f"written to {folder}")
     return report
+
+
+def report_folder(workdir: Path, config: ConfigDict) -> Path:
+    """Where the report of a run is written."""
+    part = asked_part(config)
+    name = f"{config.target.dataset}_{config.target.eval_split}"
+    return workdir / "eval" / (name if part == "full" else f"{name}_{part}")
 
 
 def _check_widths(domain: Domain, trained: Mapping) -> None:

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from configs.tables import PaperTable, Row
-from vmr_jax import evaluate, train
+from vmr_jax import evaluate, evaluate_moments, train
 from vmr_jax.data.domains import training_dataset
 
 SIMULATED = "simulated"
@@ -140,7 +140,7 @@ def _run(config_name, table, row: Row, data, seed, out: Path, settings, console)
     if row.run.evaluate_on:
         evaluated = _config(config_name, table, row, data, seed, settings, row.run.evaluate_on)
     target = evaluated.target
-    path = workdir / "eval" / f"{target.dataset}_{target.eval_split}" / "metrics.json"
+    path = evaluate_moments.report_folder(workdir, evaluated) / "metrics.json"
     if path.exists():
         _check_same_data(config, workdir)
         console.print(f"already there: {path}")

@@ -72,6 +72,11 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
         elif system.pretrained:
             state = state._replace(params=_placed(system.pretrained(state.params), state.params))
             console.print("starting from the weight files that the config names")
+        elif "text" in config and config.text.size == "base":
+            console.print(
+                "the text encoder starts from random weights: --config.text.weights=FILE names "
+                "pre-trained ones"
+            )
     first = int(state.step)
     if first:
         console.print(f"resuming {workdir} at step {first}")
@@ -109,6 +114,8 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     step = checkpoints.best_step()
     params = state.params
     if step != last_step:
+        last = {"step": last_step, "selected_by": "last epoch"}
+        evaluation.report(params, last, workdir / "last_epoch")
         params = checkpoints.restore_params(step)
     checkpoints.close()
     chosen = {"step": step, "selected_by": split or "last epoch"}

@@ -114,7 +114,7 @@ def _write_chunks(
     report = write_chunks(data_dir, annotations, chunks, method, overwrite=overwrite)
     about = ", an approximation of a parser's" if method == "rules" else ""
     print(
-        f"noun chunks by {method}{about}: {report['chunks']:,} of {report['queries']:,} queries; "
+        f"noun chunks by {method}{about}: {report['chunks']:,} in {report['queries']:,} queries; "
         f"{report['without_static']:,} queries have none, {report['without_dynamic']:,} have "
         "nothing else"
     )
