@@ -13,7 +13,7 @@ from vmr_jax.types import Array
 
 
 class Segments(NamedTuple):
-    """K segments each; where one is not valid its indices are those of some segment in range."""
+    """K segments each; one that is not valid is 0 ... 0."""
 
     first: Array  # (..., K) int32
     last: Array  # (..., K) int32
@@ -34,6 +34,7 @@ def overlapping_segments(span: Array, num_clips: Array, clips: int, most: int) -
     near = (i <= j) & (j < num_clips[:, None, None]) & (10 * inter > 7 * union)
     iou = jnp.where(near, inter / union, 0).reshape(len(span), -1)
     best, index = jax.lax.top_k(iou, min(most, clips**2))
+    index = jnp.where(best > 0, index, 0)
     return Segments(index // clips, index % clips, best > 0)
 
 
@@ -53,5 +54,6 @@ def best_segments(
     score = jax.lax.stop_gradient(start[..., None] + end[..., inside])
     score = jnp.where(valid, score, -jnp.inf).reshape(*start.shape[:-1], last.size)
     best, index = jax.lax.top_k(score, min(most, last.size))
-    first = index // len(widths)
-    return Segments(first, jnp.asarray(inside.ravel())[index], best > -jnp.inf)
+    valid = best > -jnp.inf
+    first, last = index // len(widths), jnp.asarray(inside.ravel())[index]
+    return Segments(jnp.where(valid, first, 0), jnp.where(valid, last, 0), valid)
