@@ -123,3 +123,13 @@ def test_gradients():
 
     arguments = (jnp.asarray(pairs.query), jnp.asarray(pairs.video))
     check_grads(jax.jit(loss), arguments, 1, modes=["rev"], atol=1e-2, rtol=1e-2, eps=1e-3)
+
+
+def test_with_and_without_jit():
+    pairs, settings = _pairs(), _settings(vq__neg_scope="span")
+    plain, compiled = (
+        run(lambda: retrieval_losses(jax.tree.map(jnp.asarray, pairs), settings))()
+        for run in (lambda f: f, jax.jit)
+    )
+    for one, two in zip(*map(jax.tree.leaves, (plain, compiled)), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5)

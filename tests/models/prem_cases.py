@@ -1,6 +1,7 @@
 """Tiny configs, systems and batches for the tests of PREM."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from configs import prem_localizer, prem_retriever
@@ -8,6 +9,7 @@ from vmr_jax import models
 from vmr_jax.types import Batch, CandidateBatch, DataSpec
 
 SPEC = DataSpec(video_dim=5, word_dim=4, max_clips=9, max_words=5, sub_dim=3)
+LARGER = SPEC._replace(max_clips=12, max_words=7)
 SPECS = {"target": SPEC}
 GET_CONFIG = {
     "prem_retriever": prem_retriever.get_config,
@@ -108,15 +110,15 @@ def system(c, seed=0, specs=None):
     return made, jax.tree.map(lambda leaf: jax.device_put(draw(leaf)), shapes)
 
 
-def pad(b, rows=2, clips=3, words=2, candidates=0):
-    """The same batch with padding: items of weight 0, clips and words that are not zero, videos.
+def pad(b, rows=2, clips=3, words=2, candidates=0, value=7):
+    """The same batch with padding: items of weight 0, clips and words of `value`, videos.
 
-    The padded rows hold the first ones again, with moments that are hidden.
+    Padded items are the first ones again, with moments that are hidden.
     """
     lead = 2 if isinstance(b, CandidateBatch) else 1
     b = jax.tree.map(np.asarray, b)
 
-    def grow(x, axis, count, value=7):
+    def grow(x, axis, count, value=value):
         widths = [(0, 0)] * x.ndim
         widths[axis] = (0, count)
         return np.pad(x, widths, constant_values=value if x.dtype != bool else False)
@@ -134,3 +136,36 @@ def pad(b, rows=2, clips=3, words=2, candidates=0):
     again["weight"][len(b.weight) :] = 0
     again["moment"][len(b.weight) :] = np.nan
     return jax.device_put(type(b)(**again))
+
+
+def longer_tables(params, value=5.0):
+    """The parameters for LARGER: the tables of positions have rows of `value` at their ends."""
+
+    def grow(path, leaf):
+        if path[-1].key != "positions":
+            return leaf
+        rows = LARGER.max_words if path[-2].key == "query" else LARGER.max_clips
+        return jnp.pad(leaf, ((0, rows - len(leaf)), (0, 0)), constant_values=value)
+
+    return jax.tree_util.tree_map_with_path(grow, params)
+
+
+def blank(spec, candidates=0):
+    """A batch of two zero items of a spec's sizes, with `candidates` videos each."""
+    lead = (2, candidates) if candidates else (2,)
+    made = {
+        "video": jnp.zeros((*lead, spec.max_clips, spec.video_dim)),
+        "video_mask": jnp.zeros((*lead, spec.max_clips), bool),
+        "num_clips": jnp.zeros(lead, jnp.int32),
+        "duration": jnp.zeros(lead),
+        "video_id": jnp.zeros(lead, jnp.int32),
+        "query": jnp.zeros((2, spec.max_words, spec.word_dim)),
+        "query_mask": jnp.zeros((2, spec.max_words), bool),
+        "query_id": jnp.zeros(2, jnp.int32),
+        "moment": jnp.zeros((2, 2)),
+        "weight": jnp.zeros(2),
+        "sub": jnp.zeros((*lead, spec.max_clips, spec.sub_dim)) if spec.sub_dim else None,
+    }
+    if candidates:
+        return CandidateBatch(**made)
+    return Batch(**made, span=jnp.zeros((2, 2), jnp.int32))
