@@ -1,36 +1,37 @@
 """PREM's localizer, which finds the moments in the videos that a retriever ranks high.
 
-    python -m vmr_jax.main --config=configs/prem_localizer.py --config.first.checkpoint=RETRIEVER
-    ... --config=configs/prem_localizer.py:tvr --config.first.checkpoint=RETRIEVER     # Tables 4, 6
-    ... --config=configs/prem_localizer.py:didemo --config.first.checkpoint=RETRIEVER  # Table 5
+    python -m vmr_jax.main --config=configs/prem_localizer.py          # simulated corpus
+    python -m vmr_jax.main --config=configs/prem_localizer.py:tvr      # Tables 4, 6
+    python -m vmr_jax.main --config=configs/prem_localizer.py:didemo   # Table 5
 
-RETRIEVER is the workdir of a run of configs/prem_retriever.py on the same data; its ranking gives
-the videos to tell the true one from. The argument is any prepared dataset; one that the paper does
+A retriever is trained first, in WORKDIR/retriever; --config.first.checkpoint=WORKDIR_OF_ANOTHER
+takes one that is there, a run of configs/prem_retriever.py on the same data. Its ranking gives the
+videos to tell the true one from. The argument is any prepared dataset; one that the paper does
 not have takes TVR's numbers. Table 6 is the switches `modalities`, `gate`, `lc.enabled` and
 `shared_norm`. Source: Hou et al., ICMR 2024.
 """
 
 from ml_collections import ConfigDict
 
-from configs import common
-from configs.prem_retriever import shared
+from configs import common, prem_retriever
 
 
 def get_config(dataset: str = "") -> ConfigDict:
     """The localizer's settings for a dataset, locked: later only these keys can be set."""
-    config = shared(dataset)
+    config = prem_retriever.shared(dataset)
     config.system = "prem_localizer"
     config.batch_size = 32
     config.epochs = 15
     config.negatives = 4  # videos beside the true one
     config.first = ConfigDict(
         {
-            "checkpoint": "",  # a retriever's workdir
-            "scores_file": "",  # in its place: ranked videos and scores of another system
+            "checkpoint": "",  # a retriever's workdir; "" = one is trained in WORKDIR/retriever
+            "scores_file": "",  # in its place: a submission of another system, of which VR is read
             "top": 100,  # ranked videos of a query, of which the negatives are drawn
             "retrieve": 10,  # videos of a query that are searched for its moment
         }
     )
+    config.first.retriever = prem_retriever.get_config(dataset)  # what is trained, see checkpoint
     config.gate = "l2"  # l2 | sigmoid | none (P12, Table 6)
     config.head = "conv5_conv1"  # conv5_conv1 | conv5_single | conv3 (P11)
     config.shared_norm = True  # False: the softmax is over the true video alone (P20, Table 6)

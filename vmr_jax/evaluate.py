@@ -7,7 +7,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from vmr_jax import evaluate_moments
+from vmr_jax import evaluate_corpus, evaluate_moments, models
 from vmr_jax.restore import restore_run
 from vmr_jax.runtime.checkpoint import checkpoint_directory
 from vmr_jax.runtime.mesh import make_mesh
@@ -26,7 +26,8 @@ def evaluate_checkpoint(
     restored = restore_run(config, directory)
     if part:
         restored.config.eval.query = part
-    evaluation = make_evaluation(restored.config, restored.trained, "", make_mesh(), console)
+    located = models.located(restored.config, directory.parent)
+    evaluation = make_evaluation(located, restored.trained, "", make_mesh(), console)
     folder = Path(workdir or directory.parent)
     return evaluation.report(restored.params, restored.checkpoint, folder)
 
@@ -38,4 +39,5 @@ def make_evaluation(
 
     `trained` are the sizes that it was trained with, `split` chooses checkpoints ("": none).
     """
-    return evaluate_moments.make_evaluation(config, trained, split, mesh, console)
+    scored_by = {"moments": evaluate_moments, "corpus": evaluate_corpus}[models.task(config)]
+    return scored_by.make_evaluation(config, trained, split, mesh, console)

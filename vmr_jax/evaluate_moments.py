@@ -103,7 +103,7 @@ def reported_domain(config: ConfigDict, dataset: Dataset, trained: Mapping[str, 
             f"{len(hidden)} queries of {dataset.name} / {split} have no labels to score with, "
             f"e.g. {', '.join(hidden[:3])}: choose another --config.target.eval_split"
         )
-    _check_widths(domain, trained)
+    check_widths(domain, trained)
     if config.metric.didemo:
         _check_didemo(domain, config)
     return domain
@@ -220,7 +220,8 @@ def report_folder(workdir: Path, config: ConfigDict) -> Path:
     return workdir / "eval" / (name if part == "full" else f"{name}_{part}")
 
 
-def _check_widths(domain: Domain, trained: Mapping) -> None:
+def check_widths(domain: Domain, trained: Mapping) -> None:
+    """Raise ValueError where features are not as wide as those that a system was trained with."""
     for name, unit in (("video_dim", "clip features"), ("word_dim", "word vectors")):
         found = getattr(domain.spec, name)
         if found != trained[name]:

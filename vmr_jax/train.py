@@ -13,6 +13,8 @@ from rich.console import Console
 from vmr_jax import models
 from vmr_jax.data.domains import selection_split, training_domains
 from vmr_jax.evaluate import make_evaluation
+from vmr_jax.evaluate_moments import report_folder
+from vmr_jax.mining import with_candidates
 from vmr_jax.runtime import adopt
 from vmr_jax.runtime import mesh as meshes
 from vmr_jax.runtime.checkpoint import Checkpoints, checkpoint_directory
@@ -41,14 +43,23 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
         if train(before, workdir / "pretrain", "", console) is None:
             return None
         restore = str(workdir / "pretrain")
+    first = models.first_run(config, workdir)
+    if first is not None and not _is_trained(*first, console):
+        return None
     split = selection_split(config)
     mesh = meshes.make_mesh()
     meshes.check_batch_size(config.batch_size, "batch_size")
+    located = models.located(config, workdir)
     domains = training_domains(config, models.domains(config))
+    if models.form(config) == "candidates":
+        domains = {
+            role: with_candidates(located, domain, workdir, mesh, console)
+            for role, domain in domains.items()
+        }
     specs = {role: domain.spec for role, domain in domains.items()}
     system = models.make(config, specs)
     trained = list(specs.values())[-1]._asdict()
-    evaluation = make_evaluation(config, trained, split, mesh, console)
+    evaluation = make_evaluation(located, trained, split, mesh, console)
     meta = claim_workdir(workdir, config, {role: d.dataset for role, d in domains.items()})
     chosen_by = f"val/{models.selected_by(config)}" if split else ""
     meta |= {
@@ -120,6 +131,15 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     checkpoints.close()
     chosen = {"step": step, "selected_by": split or "last epoch"}
     return evaluation.report(params, chosen, workdir)
+
+
+def _is_trained(first: ConfigDict, workdir: Path, console: Console) -> bool:
+    """Train a run that another one reads, unless it is there; false: it was asked to stop."""
+    if (report_folder(workdir, first) / "metrics.json").exists():
+        console.print(f"{first.system} is trained: {workdir}")
+        return True
+    console.print(f"training {first.system} in {workdir}")
+    return train(first, workdir, "", console) is not None
 
 
 def _check_numbers(config: ConfigDict) -> None:

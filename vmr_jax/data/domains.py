@@ -15,6 +15,7 @@ from vmr_jax.data.splits import find_split, make_domain
 from vmr_jax.data.tables import Dataset, load_dataset
 from vmr_jax.data.words import masks_queries
 
+TRAINED = "trained"  # the name of the part of a training split that is trained on
 HOLDOUT = "holdout"  # the name of the part of a training split that chooses checkpoints
 _HOLDOUT_SHARE = 0.1
 _PARTS = {"static": static_text, "dynamic": dynamic_text}
@@ -59,8 +60,8 @@ def training_domains(config: ConfigDict, roles: Sequence[str]) -> dict[str, Doma
     domains, text = {}, config.get("text")
     for role in roles:
         settings, dataset, rows = config[role], training_dataset(config, role), None
-        if role == "target" and config.select == HOLDOUT:
-            rows = np.flatnonzero(~_held_out(dataset, settings.train_split, config.seed))
+        if role == "target":
+            _, rows = _rows_of(config, dataset, TRAINED)
         domains[role] = make_domain(dataset, settings.train_split, settings, rows, text)
     return domains
 
@@ -91,7 +92,7 @@ def evaluation_domain(config: ConfigDict, dataset: Dataset, split: str) -> Domai
     those parts of the queries alone, the dataset being loaded with its noun chunks.
     """
     settings = ConfigDict(config.target.to_dict() | {"labels": False})
-    split, rows = _evaluated_rows(config, dataset, split)
+    split, rows = _rows_of(config, dataset, split)
     part = asked_part(config)
     if part != "full" and split in dataset.splits:
         table = dataset.splits[split]
@@ -105,20 +106,21 @@ def evaluation_domain(config: ConfigDict, dataset: Dataset, split: str) -> Domai
 def evaluation_corpus(config: ConfigDict, dataset: Dataset, split: str) -> Domain:
     """A split of the target for a search in its corpus, see `corpus.make_corpus`.
 
-    `holdout` is a part of the training split, searched in the videos of that part.
+    HOLDOUT and TRAINED are parts of the training split, searched in the videos of that part.
     """
-    split, rows = _evaluated_rows(config, dataset, split)
+    split, rows = _rows_of(config, dataset, split)
     return make_corpus(dataset, split, config.target, rows, config.get("text"))
 
 
-def _evaluated_rows(
-    config: ConfigDict, dataset: Dataset, split: str
-) -> tuple[str, np.ndarray | None]:
+def _rows_of(config: ConfigDict, dataset: Dataset, split: str) -> tuple[str, np.ndarray | None]:
     """The dataset's split that `split` stands for, and which of its queries; None: all."""
-    if split != HOLDOUT:
+    if split not in (HOLDOUT, TRAINED):
         return split, None
-    split = config.target.train_split
-    return split, np.flatnonzero(_held_out(dataset, split, config.seed))
+    name = config.target.train_split
+    if split == TRAINED and config.select != HOLDOUT:
+        return name, None
+    held_out = _held_out(dataset, name, config.seed)
+    return name, np.flatnonzero(held_out if split == HOLDOUT else ~held_out)
 
 
 def selection_split(config: ConfigDict) -> str:

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 
 from ml_collections import ConfigDict
@@ -34,6 +35,23 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
 def form(config: ConfigDict) -> str:
     """What a batch holds: "pairs", "videos" with all their queries, or queries' "candidates"."""
     return getattr(_module(config), "FORM", "pairs")
+
+
+def task(config: ConfigDict) -> str:
+    """What the system finds: "moments" in a given video, or videos and moments in a "corpus"."""
+    return getattr(_module(config), "TASK", "moments")
+
+
+def first_run(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Path] | None:
+    """The run that has to be trained before this one, which reads it, and its workdir; or None."""
+    first = getattr(_module(config), "first_run", lambda *_: None)
+    return first(config, workdir)
+
+
+def located(config: ConfigDict, workdir: Path) -> ConfigDict:
+    """The config with the places in the run's own workdir that it leaves open."""
+    locate = getattr(_module(config), "located", lambda config, _: config)
+    return locate(config, workdir)
 
 
 def readout(config: ConfigDict) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ ICMR 2024; specification: prem.md, section 3.
 
 import functools
 from collections.abc import Mapping
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +37,7 @@ from vmr_jax.types import (
     Videos,
 )
 
-FORM = "candidates"
+FORM, TASK, SELECTED_BY = "candidates", "corpus", "VCMR/R@1,IoU=0.7"
 READOUT = ("first", "infer", "score")  # blocks of a config that no parameter depends on
 _NEGATIVES = 5  # segments of each negative video
 _CHOICES = {
@@ -81,6 +82,26 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
         if value < 1:
             raise ValueError(f"config.{name}={value}: use at least 1.")
     return ("target",)
+
+
+def first_run(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Path] | None:
+    """The retriever to train on the same data, and its workdir; None: there is one."""
+    if config.first.checkpoint or config.first.scores_file:
+        return None
+    first = ConfigDict(config.first.retriever.to_dict())
+    for name in ("target", "data_dir", "seed", "precision", "modalities", "select"):
+        first[name] = config[name]
+    return first, workdir / "retriever"
+
+
+def located(config: ConfigDict, workdir: Path) -> ConfigDict:
+    """The config with the workdir of that retriever."""
+    first = first_run(config, workdir)
+    if first is None:
+        return config
+    found = config.copy_and_resolve_references()
+    found.first.checkpoint = str(first[1])
+    return found
 
 
 def _loss(

@@ -28,6 +28,8 @@ from vmr_jax.types import (
     Videos,
 )
 
+TASK, SELECTED_BY = "corpus", "VR/SumR"
+
 
 def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
     """Build the retriever for batches of the sizes in `specs["target"]`.

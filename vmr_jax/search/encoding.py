@@ -47,11 +47,11 @@ def encode_videos(
     """
     native = ((source.video_id[position], *source.read(position)) for position in positions)
     sizes, first, second = itertools.tee(native, 3)
-    vectors = _encode(retriever, retriever.system.retriever.encode_videos, first)
+    vectors = encode_native(retriever, retriever.system.retriever.encode_videos, first)
     if localizer is None:
         codes = itertools.repeat([])
     else:
-        codes = _encode(localizer, localizer.system.localizer.encode_videos, second)
+        codes = encode_native(localizer, localizer.system.localizer.encode_videos, second)
     # `sizes` comes last: with `positions` at its end, nothing more is taken from the others.
     for position, vector, code, (video, features, _) in zip(
         positions, vectors, codes, sizes, strict=False
@@ -71,8 +71,16 @@ def code_of_one_clip(trained: Trained, encode: Callable) -> Any:
     return jax.eval_shape(encode, trained.params, videos)
 
 
-def _encode(trained: Trained, encode: Callable, native: Iterable) -> Iterator[Any]:
-    """The code of each video, a tree of arrays (n, ...), by batches."""
+def encode_native(
+    trained: Trained,
+    encode: Callable,
+    native: Iterable[tuple[str, np.ndarray, np.ndarray | None]],
+) -> Iterator[Any]:
+    """What `encode(params, Videos)` makes of each video, a tree of arrays (n, ...), by batches.
+
+    A video is its id, features (n, F) and subtitles (n, S), as they are stored. Raises ValueError
+    as `encode_videos`, but for codes that are not finite.
+    """
     run = jax.jit(encode)
     shown = (_show(trained, *video) for video in native)
     while batch := list(itertools.islice(shown, _BATCH)):
