@@ -55,6 +55,6 @@ def get_config(dataset: str = "") -> ConfigDict:
     if common.is_didemo(dataset):
         config.negatives = 2
         config.infer.update({"min_l": 3, "max_l": 5})
-    if not dataset:
+    if config.target.dataset.startswith("simulated"):
         config.epochs = 10
     return config.lock()

@@ -4,7 +4,9 @@
     python -m vmr_jax.main --config=configs/prem_retriever.py:tvr      # Tables 1 to 3
     python -m vmr_jax.main --config=configs/prem_retriever.py:didemo   # Table 1
 
-The argument is any prepared dataset; one that the paper does not have takes TVR's numbers. Tables
+The argument is any prepared dataset. TVR's and DiDeMo's token features of queries and subtitles are
+those of `vmr prepare`, under the names below. Another dataset has word vectors and no subtitles
+unless you name them: --config.target.subtitles=NAME --config.modalities="('image', 'sub')". Tables
 2 and 3 are the switches `modalities`, `positive` and `pooling`. configs/prem_localizer.py finds
 the moments in the videos that this system ranks.
 """
@@ -26,7 +28,7 @@ def get_config(dataset: str = "") -> ConfigDict:
     config.strong = ConfigDict({"joint_clip": False})  # one clip for both modalities (P4)
     config.mask_same_video = True  # pairs of one video are no negatives of each other (P5)
     config.vq = ConfigDict({"neg_scope": "video"})  # video | span: where other queries look (P7)
-    if not dataset:
+    if config.target.dataset.startswith("simulated"):
         config.batch_size, config.epochs = 64, 20
     return config.lock()
 
@@ -37,7 +39,7 @@ def shared(dataset: str) -> ConfigDict:
     config.target = common.domain(dataset or "simulated_corpus", labels=True)
     del config.target.windows, config.target.stride  # of sliding windows
     config.target.clip_sampling = "cut"
-    config.target.l2norm = True  # of the image features
+    config.target.l2norm = True  # of the image features, not of the subtitles
     config.clip_seconds = 1.5
     config.modalities = ("image", "sub")  # ("image",) | ("sub",) (P6, Table 2)
     config.sub = ConfigDict({"mask_empty": False})  # leave out clips without subtitles (P3)
@@ -60,15 +62,18 @@ def shared(dataset: str) -> ConfigDict:
             "grad_clip": 0.0,
         }
     )
-    if common.is_didemo(dataset):
-        config.modalities = ("image",)
-        config.target.update({"max_clips": 20, "training_moment": "most_frequent"})
-    elif dataset:
-        config.target.update({"max_clips": 100, "max_words": 30, "subtitles": "subtitles"})
+    if dataset == "tvr":
+        config.target.update({"features": "slowfast_resnet", "subtitles": "roberta_subtitles"})
         config.target.query_features = "roberta"
-    else:  # sized for two CPU cores
-        config.target.subtitles = "simulated_subtitles"
+    elif common.is_didemo(dataset):
+        config.target.update({"features": "slowfast_resnet", "query_features": "roberta"})
+        config.target.update({"max_clips": 20, "training_moment": "most_frequent"})
+    if config.target.dataset.startswith("simulated"):  # sized for two CPU cores
         config.dim = 64
         config.optimizer.learning_rate = 1e-3
+    else:
+        config.target.max_words = 30
+    if not config.target.subtitles:
+        config.modalities = ("image",)
     common.evaluate_as(config, dataset)
     return config

@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs import eva, mmn, vdi, vlanet
+from configs import eva, mmn, prem_localizer, prem_retriever, vdi, vlanet
 
 
 @pytest.mark.parametrize("argument", ["tvr", "tvr,", ",tvr", "a,b,c"])
@@ -98,8 +98,40 @@ def test_vdi_follows_its_specification_on_the_papers_datasets():
     assert vdi.get_config().target.patches == "simulated_patches"
 
 
+def test_prem_follows_its_specification_on_the_papers_datasets():
+    first, second = (system.get_config("tvr") for system in (prem_retriever, prem_localizer))
+    for config in (first, second):
+        assert (config.dim, config.heads, config.dropout, config.temperature) == (384, 4, 0.1, 0.01)
+        assert (config.target.max_clips, config.target.max_words) == (100, 30)
+        assert config.target.clip_sampling == "cut" and config.target.l2norm
+        assert config.modalities == ("image", "sub") and config.pooling == "modality"
+        optimizer = config.optimizer
+        assert (optimizer.learning_rate, optimizer.weight_decay) == (1e-4, 0.01)
+        assert (optimizer.warmup, optimizer.schedule) == (0.01, "linear")
+    assert (first.batch_size, first.epochs, second.batch_size, second.epochs) == (256, 100, 32, 15)
+    assert (first.positive, first.weak_weight, second.lc.weight) == ("strong_weak", 0.5, 0.8)
+    assert (second.negatives, second.first.top, second.first.retrieve) == (4, 100, 10)
+    assert (second.infer.min_l, second.infer.max_l, second.infer.keep) == (0, 23, 100)
+    didemo = prem_localizer.get_config("didemo")
+    assert (didemo.modalities, didemo.target.subtitles) == (("image",), "")
+    assert (didemo.target.max_clips, didemo.target.training_moment) == (20, "most_frequent")
+    assert (didemo.negatives, didemo.infer.min_l, didemo.infer.max_l) == (2, 3, 5)
+    mine, simulated = (prem_retriever.get_config(name) for name in ("mine", ""))
+    assert (mine.dim, mine.modalities, mine.target.query_features) == (384, ("image",), "")
+    assert simulated.target.subtitles and simulated.modalities == ("image", "sub")
+    assert prem_retriever.get_config("simulated_corpus") == simulated
+
+
 @pytest.mark.parametrize(
-    "get_config", [eva.get_config, vlanet.get_config, mmn.get_config, vdi.get_config]
+    "get_config",
+    [
+        eva.get_config,
+        vlanet.get_config,
+        mmn.get_config,
+        vdi.get_config,
+        prem_retriever.get_config,
+        prem_localizer.get_config,
+    ],
 )
 @pytest.mark.parametrize("key", ["epoch", "optimizer.lr", "losses.alignn", "target.window"])
 def test_new_keys_are_refused(get_config, key):

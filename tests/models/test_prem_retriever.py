@@ -208,7 +208,7 @@ def _layer(width):
 
 @pytest.mark.parametrize(
     ("dataset", "clips", "words", "sub", "parameters"),
-    [("tvr", 100, 30, 768, 5_875_840), ("didemo", 20, 20, 0, 5_543_296)],
+    [("tvr", 100, 30, 768, 5_875_840), ("didemo", 20, 30, 0, 5_547_136)],
 )
 def test_parameters_of_the_papers_sizes(dataset, clips, words, sub, parameters):
     c = cases.prem_retriever.get_config(dataset)
