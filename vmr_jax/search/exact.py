@@ -1,16 +1,16 @@
 """Exact search of a corpus for videos: the largest cosine of a query with a clip (PREM, Eq. 6)."""
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
-from vmr_jax.search.table import Block, Table
+from vmr_jax.search.table import Block, Table, concurrent_blocks
 from vmr_jax.types import Array
 
 _QUERIES = 64  # that are searched for at a time
-_IN_FLIGHT = 4  # blocks that are searched at the same time, at most
 _LOCAL, _EVERYWHERE = PartitionSpec("data"), PartitionSpec()
 
 
@@ -48,18 +48,18 @@ def top_videos(query: Array, table: Table, top_k: int) -> tuple[Array, Array]:
 
 
 def _search(query: Array, table: Table, top_k: int) -> tuple[Array, Array]:
-    queries, devices = len(query), table.mesh.size
-    best = (
-        jnp.full((devices * queries, top_k), -jnp.inf),
-        jnp.full((devices * queries, top_k), -1, jnp.int32),
-    )
-    ahead = []
-    for block in table.blocks:
-        ahead.append(_search_block(query, block, table.mesh, top_k))
-        best = _keep_better(best, ahead[-1], table.mesh)
-        if len(ahead) > _IN_FLIGHT:
-            jax.block_until_ready(ahead.pop(0))
-    return _merge(best, table.mesh)
+    """Search the blocks, on a CPU as many at a time as it has cores, and merge what was found."""
+
+    def search(block: Block) -> tuple[Array, Array]:
+        return jax.block_until_ready(_search_block(query, block, table.mesh, top_k))
+
+    found = list(_workers(concurrent_blocks(table.mesh)).map(search, table.blocks))
+    return _merge(found, table.mesh, top_k)
+
+
+@functools.cache
+def _workers(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix="search")
 
 
 @functools.partial(jax.jit, static_argnames=("mesh", "top_k"))
@@ -112,29 +112,22 @@ def _products(rows: Array, query: Array) -> Array:
     return jnp.matmul(rows, query.T, precision=precision)
 
 
-@functools.partial(jax.jit, static_argnames="mesh")
-def _keep_better(best, found, mesh: Mesh) -> tuple[Array, Array]:
-    """The best k of what each device had and found; equal scores keep their order."""
+@functools.partial(jax.jit, static_argnames=("mesh", "top_k"))
+def _merge(found: list, mesh: Mesh, top_k: int) -> tuple[Array, Array]:
+    """The best k (B, k) of all blocks and devices, by score and then by row."""
 
-    def keep(best, found):
-        score, row = (jnp.concatenate(pair, axis=1) for pair in zip(best, found, strict=True))
-        score, place = jax.lax.top_k(score, best[0].shape[1])
-        return score, jnp.take_along_axis(row, place, axis=1)
-
-    return jax.shard_map(keep, mesh=mesh, in_specs=(_LOCAL, _LOCAL), out_specs=_LOCAL)(best, found)
-
-
-@functools.partial(jax.jit, static_argnames="mesh")
-def _merge(best, mesh: Mesh) -> tuple[Array, Array]:
-    """The best k (B, k) of all devices, by score and then by row."""
-
-    def merge(best):
-        top_k = best[0].shape[1]
-        score, row = (jax.lax.all_gather(part, "data", axis=1, tiled=True) for part in best)
+    def merge(found):
+        # The rows of a device ascend from block to block, so that top_k keeps the order of equals.
+        score, row = (jnp.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+        score, place = jax.lax.top_k(score, min(top_k, score.shape[1]))
+        row = jnp.take_along_axis(row, place, axis=1)
+        score, row = (jax.lax.all_gather(x, "data", axis=1, tiled=True) for x in (score, row))
         score, row = jax.lax.sort((-score, row), num_keys=2)
-        return -score[:, :top_k], row[:, :top_k]
+        missing = ((0, 0), (0, max(top_k - score.shape[1], 0)))
+        score = jnp.pad(-score, missing, constant_values=-jnp.inf)
+        return score[:, :top_k], jnp.pad(row, missing, constant_values=-1)[:, :top_k]
 
     # Every device sorts the same, which the check of replication cannot see.
     return jax.shard_map(
         merge, mesh=mesh, in_specs=(_LOCAL,), out_specs=_EVERYWHERE, check_vma=False
-    )(best)
+    )(found)

@@ -1,5 +1,6 @@
 """The clip vectors of a corpus, cut into blocks of one shape that the devices share."""
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ DTYPES = ("float32", "float16", "bfloat16", "int8")
 _BLOCK_ROWS = 32768  # clips of a block, about: what one dispatch searches
 # Clips of a tile: on the CPU its products with 64 queries stay in a core's second-level cache.
 _CPU_TILE_ROWS = 2048
+_CPU_BLOCKS = 8  # that are searched at a time, at most: more cores wait for the memory
 
 
 class Clips(NamedTuple):
@@ -74,7 +76,7 @@ def make_table(parts: Iterable[Clips], mesh: Mesh | None = None, tile_rows: int 
     tile_rows = max(tile_rows, 1 << (longest - 1).bit_length())
     cuts = [_cut_tiles(part.num_clips, tile_rows) for part in parts]
     most = max(int(np.diff(cut).max()) for cut in cuts)
-    tiles = _tiles_a_block(max(len(cut) - 1 for cut in cuts), tile_rows, mesh.size)
+    tiles = _tiles_a_block(max(len(cut) - 1 for cut in cuts), tile_rows, mesh)
     blocks, before = [], 0
     for part, cut in zip(parts, cuts, strict=True):
         shares = [
@@ -85,6 +87,11 @@ def make_table(parts: Iterable[Clips], mesh: Mesh | None = None, tile_rows: int 
             blocks.append(_place(shares[first : first + mesh.size], mesh))
         before += len(part.num_clips)
     return Table(tuple(blocks), before, mesh)
+
+
+def concurrent_blocks(mesh: Mesh) -> int:
+    """Blocks that are searched at a time: XLA uses one core of a CPU for a single query."""
+    return min(os.cpu_count() or 1, _CPU_BLOCKS) if _on_cpu(mesh) and mesh.size == 1 else 1
 
 
 def quantize(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -155,10 +162,11 @@ def _round_up(number: int, step: int) -> int:
     return -(-number // step) * step
 
 
-def _tiles_a_block(tiles: int, tile_rows: int, devices: int) -> int:
+def _tiles_a_block(tiles: int, tile_rows: int, mesh: Mesh) -> int:
     """Tiles of a block and device, so that the blocks of `tiles` tiles are about equally full."""
-    blocks = -(-tiles // (max(1, _BLOCK_ROWS // tile_rows) * devices))
-    return -(-tiles // (blocks * devices))
+    blocks = -(-tiles // (max(1, _BLOCK_ROWS // tile_rows) * mesh.size))
+    blocks = _round_up(blocks, concurrent_blocks(mesh))
+    return -(-tiles // (blocks * mesh.size))
 
 
 def _cut_tiles(num_clips: np.ndarray, tile_rows: int) -> np.ndarray:
