@@ -30,7 +30,7 @@ def top_videos(query: Array, table: Table, top_k: int) -> tuple[Array, Array]:
     query = jnp.asarray(query, jnp.float32)
     block = table.blocks[0]
     wanted = (len(block.vectors), block.vectors[0].shape[1])
-    if query.ndim != 3 or query.shape[1:] != wanted:
+    if query.ndim != 3 or not len(query) or query.shape[1:] != wanted:
         raise ValueError(
             f"the queries are of shape {query.shape}, but this corpus needs (queries, "
             f"{wanted[0]} modalities, width {wanted[1]})"
