@@ -46,12 +46,13 @@ def encode_videos(
     a system was trained with, or where its code is not finite.
     """
     native = ((source.video_id[position], *source.read(position)) for position in positions)
-    sizes, first, second = itertools.tee(native, 3)
+    # No stream that nobody reads: it would hold all videos.
+    sizes, first, *second = itertools.tee(native, 2 if localizer is None else 3)
     vectors = encode_native(retriever, retriever.system.retriever.encode_videos, first)
     if localizer is None:
         codes = itertools.repeat([])
     else:
-        codes = encode_native(localizer, localizer.system.localizer.encode_videos, second)
+        codes = encode_native(localizer, localizer.system.localizer.encode_videos, *second)
     # `sizes` comes last: with `positions` at its end, nothing more is taken from the others.
     for position, vector, code, (video, features, _) in zip(
         positions, vectors, codes, sizes, strict=False
