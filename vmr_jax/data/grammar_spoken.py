@@ -1,6 +1,6 @@
 """The embedded corpus: videos in which things are done, and talked about.
 
-Its sentences are those of grammar.py. Half of the queries are about what is said; they have a verb
+Its sentences are those of grammar.py, about a few objects in each video. Half of the queries are about what is said; they have a verb
 of speech,
 
     the SUBJECT SPEECH the [ADJECTIVE] OBJECT [in the PLACE]
@@ -12,11 +12,22 @@ from vmr_jax.data import grammar
 from vmr_jax.data.planting import generator
 from vmr_jax.data.records import Annotations, MomentRecord
 
+VERBS = " ".join(grammar.VERBS.split()[:10])  # as many as there are of speech
 SPEECH = (
     "mentions describes praises criticizes recommends advertises recalls questions insures borrows"
 )
 THINGS = 3  # different objects of a video
-LEXICON = f"{grammar.LEXICON} {SPEECH}"
+LEXICON = " ".join(
+    (
+        grammar.SUBJECTS,
+        VERBS,
+        SPEECH,
+        grammar.ADJECTIVES,
+        grammar.OBJECTS,
+        grammar.PLACES,
+        grammar.FUNCTION_WORDS,
+    )
+)
 CORPUS = grammar.Domain(
     name="simulated_corpus",
     side=0,
@@ -34,7 +45,7 @@ def annotate(domain: grammar.Domain) -> Annotations:
         grammar.words_of(concepts, domain.side)
         for concepts in (
             grammar.SUBJECTS,
-            grammar.VERBS,
+            VERBS,
             SPEECH,
             grammar.ADJECTIVES,
             grammar.OBJECTS,
