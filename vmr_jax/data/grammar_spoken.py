@@ -1,7 +1,7 @@
 """The embedded corpus: videos in which things are done, and talked about.
 
-Its sentences are those of grammar.py, about a few objects in each video. Half of the queries are about what is said; they have a verb
-of speech,
+Its sentences are those of grammar.py, about a few objects in each video. Half of the queries are
+about what is said; they have a verb of speech,
 
     the SUBJECT SPEECH the [ADJECTIVE] OBJECT [in the PLACE]
 

@@ -20,7 +20,8 @@ modalities. VR R@1 / R@10 on the test split's 300 videos (chance 0.3 / 3.3):
 
 1. both modalities lie far above chance and below 70, even where each query is matched in its own
    modality alone: 30.6 / 75.0 and 47.9 / 91.3;
-2. each modality alone is clearly worse, in R@10 at least: images 26.9 / 57.2, subtitles 24.2 / 55.3.
+2. each modality alone is clearly worse, in R@10 at least: images 26.9 / 57.2, subtitles
+   24.2 / 55.3.
 
 A common mean of the clips (sigma_offset) was left out: retrievers by cosine learn slowly with it.
 """
@@ -78,7 +79,8 @@ def build_simulated(data_dir: str | Path, name: str, *, patches: bool = False) -
         if name == CORPUS:
             processes = _SHOWN_PROCESS, SPEECH_PROCESS
             settings = _WIDTH, _SUBTITLE_WIDTH, grammar_spoken.CORPUS, *processes
-            digest = _digest(_CORPUS_VERSION, *settings, grammar_spoken.LEXICON)
+            words = grammar_spoken.LEXICON, grammar_spoken.THINGS
+            digest = _digest(_CORPUS_VERSION, *settings, *words)
             if _outdated(stamp, digest):
                 _build_corpus(data_dir, stamp, digest)
             return
