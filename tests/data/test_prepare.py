@@ -113,7 +113,7 @@ def test_prepare_stores_noun_chunks_also_later(monkeypatch, capsys, files, tmp_p
     assert prepare(monkeypatch, files, tmp_path / "out") in (0, None)
     rules = ("--noun-chunks", "rules")
     assert prepare(monkeypatch, files, tmp_path / "out", *rules) in (0, None)
-    said = "noun chunks by rules, an approximation of a parser's: 3 of 3 queries; 0 queries have no"
+    said = "noun chunks by rules, an approximation of a parser's: 3 in 3 queries; 0 queries have no"
     assert said in capsys.readouterr().out
     table = load_dataset(tmp_path / "out", "mine", "i3d", with_chunks=True).splits["train"]
     assert [chunks.tolist() for chunks in table.chunks] == [[[0, 5]]] * 3
