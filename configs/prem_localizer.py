@@ -4,7 +4,7 @@
     python -m vmr_jax.main --config=configs/prem_localizer.py:tvr      # Tables 4, 6
     python -m vmr_jax.main --config=configs/prem_localizer.py:didemo   # Table 5
 
-A retriever is trained first, in WORKDIR/retriever; --config.first.checkpoint=WORKDIR_OF_ANOTHER
+A retriever is trained first, in WORKDIR/first_run; --config.first.checkpoint=WORKDIR_OF_ANOTHER
 takes one that is there, a run of configs/prem_retriever.py on the same data. Its ranking gives the
 videos to tell the true one from. The argument is any prepared dataset; one that the paper does
 not have takes TVR's numbers. Table 6 is the switches `modalities`, `gate`, `lc.enabled` and
@@ -25,7 +25,7 @@ def get_config(dataset: str = "") -> ConfigDict:
     config.negatives = 4  # videos beside the true one
     config.first = ConfigDict(
         {
-            "checkpoint": "",  # a retriever's workdir; "" = one is trained in WORKDIR/retriever
+            "checkpoint": "",  # a retriever's workdir; "" = one is trained in WORKDIR/first_run
             "scores_file": "",  # in its place: a submission of another system, of which VR is read
             "top": 100,  # ranked videos of a query, of which the negatives are drawn
             "retrieve": 10,  # videos of a query that are searched for its moment

@@ -26,7 +26,7 @@ def evaluate_checkpoint(
     restored = restore_run(config, directory)
     if part:
         restored.config.eval.query = part
-    located = models.located(restored.config, directory.parent)
+    located = models.located(restored.config, directory.parent / models.FIRST_RUN)
     evaluation = make_evaluation(located, restored.trained, "", make_mesh(), console)
     folder = Path(workdir or directory.parent)
     return evaluation.report(restored.params, restored.checkpoint, folder)

@@ -166,7 +166,12 @@ def _write_report(
         f"{checkpoint['selected_by']})"
     )
     if labelled:
-        names = [name for name in ("location_prior", "random") if name in report]
+        # The prior is of moments: where only videos are found it is as good as chance.
+        names = [
+            n
+            for n in ("location_prior", "random")
+            if n in report and ("SVMR" in tasks or n == "random")
+        ]
         systems = {config.system: report["model"]} | {name: report[name] for name in names}
         console.print(metrics_table(systems))
     else:

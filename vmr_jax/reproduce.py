@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from configs.tables import PaperTable, Row
-from vmr_jax import evaluate, evaluate_moments, train
+from vmr_jax import evaluate, evaluate_moments, models, train
 from vmr_jax.data.domains import training_dataset
 
 SIMULATED = "simulated"
@@ -46,7 +46,8 @@ def reproduce(
     reports = []
     for part, paper_table in enumerate(module.TABLES[table]):
         name = f"{paper}_table{table}" + ("ab"[part] if len(module.TABLES[table]) > 1 else "")
-        report = _report(module.CONFIG, paper_table, data, range(seeds), out, settings, console)
+        config = paper_table.config or module.CONFIG
+        report = _report(config, paper_table, data, range(seeds), out, settings, console)
         (out / f"{name}.json").write_text(json.dumps(report, indent=2) + "\n")
         (out / f"{name}.md").write_text(as_markdown(report))
         console.print(as_markdown(report), markup=False)
@@ -145,11 +146,23 @@ def _run(config_name, table, row: Row, data, seed, out: Path, settings, console)
         _check_same_data(config, workdir)
         console.print(f"already there: {path}")
     else:
+        config = _with_first_run(config, seed, out, console)
         if train.train(config, workdir, "", console) is None:
             raise KeyboardInterrupt
         if row.run.evaluate_on:
             evaluate.evaluate_checkpoint(evaluated, "", str(workdir), console)
     return json.loads(path.read_text()) | {"features": target.features}
+
+
+def _with_first_run(config: ConfigDict, seed: int, out: Path, console: Console) -> ConfigDict:
+    """The config, reading a first run that the rows of a table share."""
+    first = models.first_run(config)
+    if first is None:
+        return config
+    workdir = out / "runs" / f"{_hash(first)}-seed{seed}"
+    if not train.run_once(first, workdir, console):
+        raise KeyboardInterrupt
+    return models.located(config, workdir)
 
 
 def _config(config_name, table, row: Row, data, seed, settings, evaluate_on="") -> ConfigDict:

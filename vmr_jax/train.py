@@ -43,13 +43,13 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
         if train(before, workdir / "pretrain", "", console) is None:
             return None
         restore = str(workdir / "pretrain")
-    first = models.first_run(config, workdir)
-    if first is not None and not _is_trained(*first, console):
+    first = models.first_run(config)
+    if first is not None and not run_once(first, workdir / models.FIRST_RUN, console):
         return None
     split = selection_split(config)
     mesh = meshes.make_mesh()
     meshes.check_batch_size(config.batch_size, "batch_size")
-    located = models.located(config, workdir)
+    located = models.located(config, workdir / models.FIRST_RUN)
     domains = training_domains(config, models.domains(config))
     if models.form(config) == "candidates":
         domains = {
@@ -133,13 +133,13 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     return evaluation.report(params, chosen, workdir)
 
 
-def _is_trained(first: ConfigDict, workdir: Path, console: Console) -> bool:
-    """Train a run that another one reads, unless it is there; false: it was asked to stop."""
-    if (report_folder(workdir, first) / "metrics.json").exists():
-        console.print(f"{first.system} is trained: {workdir}")
+def run_once(config: ConfigDict, workdir: Path, console: Console) -> bool:
+    """Train a run that another one reads, unless it is finished; false: it was asked to stop."""
+    if (report_folder(workdir, config) / "metrics.json").exists():
+        console.print(f"{config.system} is trained: {workdir}")
         return True
-    console.print(f"training {first.system} in {workdir}")
-    return train(first, workdir, "", console) is not None
+    console.print(f"training {config.system} in {workdir}")
+    return train(config, workdir, "", console) is not None
 
 
 def _check_numbers(config: ConfigDict) -> None:

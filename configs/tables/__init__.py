@@ -29,3 +29,4 @@ class PaperTable(NamedTuple):
     metrics: tuple[str, ...]
     rows: tuple[Row, ...]
     on_simulated: bool = True  # simulated data have what the metrics need
+    config: str = ""  # where it is not the one of the paper's other tables

@@ -18,6 +18,8 @@ _MODULES = {
     "vlanet": "vmr_jax.models.vlanet",
 }
 
+FIRST_RUN = "first_run"  # its folder in the workdir of the run that reads it
+
 
 def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
     """Build the system that `config.system` names; `specs` maps a domain's name to its sizes.
@@ -42,16 +44,14 @@ def task(config: ConfigDict) -> str:
     return getattr(_module(config), "TASK", "moments")
 
 
-def first_run(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Path] | None:
-    """The run that has to be trained before this one, which reads it, and its workdir; or None."""
-    first = getattr(_module(config), "first_run", lambda *_: None)
-    return first(config, workdir)
+def first_run(config: ConfigDict) -> ConfigDict | None:
+    """The run that has to be trained before this one, which reads it, or None."""
+    return getattr(_module(config), "first_run", lambda _: None)(config)
 
 
-def located(config: ConfigDict, workdir: Path) -> ConfigDict:
-    """The config with the places in the run's own workdir that it leaves open."""
-    locate = getattr(_module(config), "located", lambda config, _: config)
-    return locate(config, workdir)
+def located(config: ConfigDict, first_workdir: Path) -> ConfigDict:
+    """The config that reads its first run, if it needs one, in `first_workdir`."""
+    return getattr(_module(config), "located", lambda config, _: config)(config, first_workdir)
 
 
 def readout(config: ConfigDict) -> tuple[str, ...]:

@@ -84,23 +84,22 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
     return ("target",)
 
 
-def first_run(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Path] | None:
-    """The retriever to train on the same data, and its workdir; None: there is one."""
+def first_run(config: ConfigDict) -> ConfigDict | None:
+    """The retriever to train on the same data, or None where there is a first stage."""
     if config.first.checkpoint or config.first.scores_file:
         return None
     first = ConfigDict(config.first.retriever.to_dict())
-    for name in ("target", "data_dir", "seed", "precision", "modalities", "select"):
+    for name in ("target", "data_dir", "seed", "precision", "select"):
         first[name] = config[name]
-    return first, workdir / "retriever"
+    return first
 
 
-def located(config: ConfigDict, workdir: Path) -> ConfigDict:
+def located(config: ConfigDict, first_workdir: Path) -> ConfigDict:
     """The config with the workdir of that retriever."""
-    first = first_run(config, workdir)
-    if first is None:
+    if first_run(config) is None:
         return config
     found = config.copy_and_resolve_references()
-    found.first.checkpoint = str(first[1])
+    found.first.checkpoint = str(first_workdir)
     return found
 
 
