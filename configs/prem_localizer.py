@@ -56,5 +56,5 @@ def get_config(dataset: str = "") -> ConfigDict:
         config.negatives = 2
         config.infer.update({"min_l": 3, "max_l": 5})
     if config.target.dataset.startswith("simulated"):
-        config.epochs = 10
+        config.negatives, config.epochs = 2, 8
     return config.lock()
