@@ -127,7 +127,7 @@ def small_mmn(data_dir, get_config=mmn.get_config):
     config = get_config("toy_target")
     settings = {k: v for k, v in small_settings(data_dir).items() if not k.startswith("source.")}
     settings = {k: v for k, v in settings.items() if k not in ("target.windows", "target.stride")}
-    sizes = {"map.clips": 6, "map.pooling_counts": (5,), "map.kernel": 3, "map.layers": 2}
+    sizes = {"map.clips": 6, "map.pooling_counts": (5,), "map.kernel": 3, "map.layers": 1}
     text = {"text.size": "small", "target.max_words": 8, "joint_dim": 8}
     config.update_from_flattened_dict(settings | sizes | text)
     return config

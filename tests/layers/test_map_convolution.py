@@ -15,7 +15,7 @@ from vmr_jax.layers.moment_map import moment_cells
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "mmn.json").read_text())
 TINY = (8, (3, 2), 3, 2)
 # clips, pooling counts, kernel, layers: odd and even kernels, one layer, one clip.
-SIZES = [TINY, (12, (3, 2, 1), 5, 2), (5, (4,), 3, 4), (6, (5,), 2, 2), (9, (4, 2), 1, 1)]
+SIZES = [TINY, (12, (3, 2, 1), 5, 2), (5, (4,), 3, 3), (6, (5,), 2, 2), (9, (4, 2), 1, 1)]
 SIZES += [(1, (), 3, 2)]
 PAPER = {
     "Charades-STA": (16, (15,), 5, 8),

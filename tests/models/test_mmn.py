@@ -25,7 +25,7 @@ GOLDEN = losses.GOLDEN["outputs"]
 
 def _golden_network():
     """The network at the golden sizes, with the golden weights of the video side."""
-    c = cases.config(dim=8, joint_dim=4)
+    c = cases.config(dim=8, joint_dim=4, map__layers=2)
     weights = losses.golden_input
 
     def dense(name):
@@ -218,7 +218,7 @@ def _loss_and_gradient(made):
 
 
 def test_padding_changes_no_loss_gradient_or_statistic():
-    c = cases.config(text__encoder="clip")
+    c = cases.config(text__encoder="clip", map__layers=2)
     made, params = cases.system(c)
     run = _loss_and_gradient(made)
     b = cases.batch()
@@ -255,7 +255,7 @@ def test_gradients_of_the_loss():
 
 
 def test_with_and_without_jit():
-    c = cases.config(map__layers=1, text__encoder="clip")
+    c = cases.config(text__encoder="clip")
     made, params = cases.system(c)
     b = cases.batch((0, 1))
     loss = lambda p, b: made.loss(p, b, jax.random.key(0), cases.FIRST_EPOCH)  # noqa: E731

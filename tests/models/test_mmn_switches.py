@@ -63,19 +63,18 @@ def test_every_switch_trains_a_step_and_predicts(switches):
     assert all(np.isfinite(value) for value in metrics.values())
     before, after = (state.params for state in states)
     for name in split_statistics(before)[0]:
-        moved = jax.tree.map(lambda a, b: bool(jnp.any(a != b)), before[name], after[name])
+        moved = jax.tree.map(lambda a, b: np.any(np.asarray(a) != b), before[name], after[name])
         assert any(jax.tree.leaves(moved)), name
+    for name, old in before[STATISTICS]["map"].items():
+        assert not np.allclose(old, after[STATISTICS]["map"][name]), name
     moments = jit(made.predict)(after, cases.batch())
     assert moments.start.shape == (6, 4) and np.isfinite(moments.score[:, 0]).all()
 
 
-def test_running_statistics_move_in_training_and_are_read_in_prediction():
-    made, states, _ = _train(cases.config(), optax.sgd(0.1))
-    before, after = (state.params[STATISTICS]["map"] for state in states)
-    for name, old in before.items():
-        assert not np.allclose(old, after[name]), name
-    params, b = states[0].params, cases.batch()
-    other = params | {STATISTICS: states[1].params[STATISTICS]}
+def test_running_statistics_are_read_in_prediction_alone():
+    made, params = cases.system(cases.config(text__encoder="clip"))
+    b = cases.batch()
+    other = params | {STATISTICS: jax.tree.map(lambda x: x + 0.5, params[STATISTICS])}
     one, two = (jit(made.predict)(p, b).score for p in (params, other))
     assert not np.allclose(one, two)
     loss = jit(lambda p: made.loss(p, b, jax.random.key(0), cases.FIRST_EPOCH).terms)
@@ -96,7 +95,7 @@ def test_the_text_encoder_is_frozen_first_and_then_slow():
     pace = Pace(1, 4)
     _, states, _ = _train(c, make_optimizer(c.optimizer, pace), steps=3, pace=pace)
     change = lambda name, k: max(  # noqa: E731
-        float(jnp.abs(a - b).max())
+        float(np.abs(np.asarray(a) - b).max())
         for a, b in zip(
             jax.tree.leaves(states[k].params[name]),
             jax.tree.leaves(states[k + 1].params[name]),

@@ -1,5 +1,7 @@
 """VDI against float64 references, MMN, and what must not influence it."""
 
+import functools
+
 import eva_cases
 import jax
 import jax.numpy as jnp
@@ -27,10 +29,12 @@ def _as_mmn(c):
     return ConfigDict(c.to_dict() | {"system": "mmn", "video": {"conv": c.backbone != "clip"}})
 
 
+@functools.cache
 def _loss(made):
     return jit(lambda params, b: made.loss(params, b, jax.random.key(0), cases.FIRST_EPOCH))
 
 
+@functools.cache
 def _total(made):
     """Value and gradient of the whole loss, and the new statistics."""
 
@@ -56,9 +60,7 @@ def _encode(c, params, tokens, mask):
 
 
 def test_the_injections_are_the_losses_of_each_pass_alone():
-    c = cases.config()
-    b = cases.batch(c)
-    made, params = cases.system(c, b)
+    c, b, made, params = cases.plain()
     means = term_means(_loss(made)(params, b).terms)
     static = _encode(c, params, b.static_tokens, b.static_mask)
     dynamic = _encode(c, params, b.dynamic_tokens, b.dynamic_mask)
@@ -96,8 +98,7 @@ def test_without_injections_the_loss_is_mmns():
     assert set(ours.terms) == set(theirs.terms)
     for one, two in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-5)
-    full = cases.config()
-    with_all, params = cases.system(full, b)
+    _, _, with_all, params = cases.plain()
     ours, theirs = _loss(with_all)(params, b).terms, _loss(base)(params, bare).terms
     for name, term in theirs.items():
         np.testing.assert_allclose(ours[name], term, rtol=1e-5, err_msg=name)
@@ -105,9 +106,7 @@ def test_without_injections_the_loss_is_mmns():
 
 
 def test_prediction_is_mmns_and_not_one_operation_more():
-    c = cases.config()
-    b = cases.batch(c)
-    made, params = cases.system(c, b)
+    c, b, made, params = cases.plain()
     bare = cases.without_parts(b)
     own = {name: leaf for name, leaf in params.items() if name not in cases.INJECTED}
     base = models.make(_as_mmn(c), cases.SPECS)
@@ -223,9 +222,7 @@ def test_parameters_of_the_papers_sizes(monkeypatch):
 
 
 def test_padding_changes_no_loss_gradient_statistic_or_prediction():
-    c = cases.config()
-    b = cases.batch(c)
-    made, params = cases.system(c, b)
+    c, b, made, params = cases.plain()
     dirty = cases.pad(b)
     dirty = dirty._replace(
         video=dirty.video.at[4:].set(7.0),
@@ -243,9 +240,7 @@ def test_padding_changes_no_loss_gradient_statistic_or_prediction():
 
 
 def test_parts_that_are_not_ok_change_nothing():
-    c = cases.config()
-    b = cases.batch(c)
-    made, params = cases.system(c, b)
+    c, b, made, params = cases.plain()
     other = b._replace(
         static_tokens=b.static_tokens.at[1, 1].set(5),
         dynamic_tokens=b.dynamic_tokens.at[3, 1].set(5),

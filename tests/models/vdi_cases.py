@@ -1,5 +1,7 @@
 """Tiny configs, systems and batches for the tests of VDI: MMN's, with parts and patches."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import mmn_cases
@@ -23,7 +25,7 @@ def config(**switches):
     c = vdi_config.get_config()
     c.dim, c.joint_dim, c.batch_size = 8, 6, 4
     c.target.max_clips = SPEC.max_clips
-    c.map.update(clips=8, pooling_counts=(3, 2), kernel=3, layers=2)
+    c.map.update(clips=4, pooling_counts=(3,), kernel=3, layers=1)
     c.eval.top_k = 4
     c.vdi.dropout = 0.0
     c.update_from_flattened_dict({k.replace("__", "."): v for k, v in switches.items()})
@@ -87,3 +89,11 @@ def system(c, b, seed=0, scale=0.3, specs=SPECS):
         if name.startswith("var"):
             params[STATISTICS]["map"][name] = np.abs(params[STATISTICS]["map"][name]) + 0.5
     return made, jax.device_put(params)
+
+
+@functools.cache
+def plain():
+    """The config without switches, its batch, system and parameters, made once."""
+    c = config()
+    b = batch(c)
+    return c, b, *system(c, b)
