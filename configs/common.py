@@ -136,6 +136,7 @@ def run() -> ConfigDict:
     config.keep_checkpoints = 2
     config.parameter_rules = ()  # (path pattern, mesh axis or None for each array axis)
     config.select = "last"  # last | val (R@1,IoU=0.5 on select_split) | holdout (10 % of train)
+    config.patience = 0  # epochs without a better one after which a run ends; 0 = it never does
     config.eval = ConfigDict(
         {
             "batch_size": 64,

@@ -73,6 +73,7 @@ def shared(dataset: str) -> ConfigDict:
         config.optimizer.learning_rate = 1e-3
     else:
         config.target.max_words = 30
+        config.select = "val" if config.target.select_split else "last"  # (P9)
     if not config.target.subtitles:
         config.modalities = ("image",)
     common.evaluate_as(config, dataset)

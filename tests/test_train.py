@@ -237,3 +237,25 @@ def test_chunks_cover_every_step_once(epoch, size):
     assert list(train.chunks(middle, 3 * epoch, epoch, size)) == [
         p for p in pieces if p[0] >= middle
     ]
+
+
+def test_a_run_without_patience_ends_early_and_stays_ended(toy_data, tmp_path, monkeypatch):
+    scores = iter([30.0, 20.0, 25.0, 10.0, 10.0])
+    made = train.make_evaluation
+
+    def falling(*args):
+        return made(*args)._replace(select=lambda params: {"R@1,IoU=0.5": next(scores)})
+
+    monkeypatch.setattr(train, "make_evaluation", falling)
+    config = _config(toy_data, select="holdout", epochs=6, patience=2)
+    report = train.train(config, tmp_path, "", CONSOLE)
+    steps = [x["step"] for x in lines_of(tmp_path) if "val/R@1,IoU=0.5" in x]
+    assert len(steps) == 3 and report["checkpoint"]["step"] == steps[0]
+    assert (tmp_path / "last_epoch" / "eval").is_dir()
+    assert train.train(config, tmp_path, "", CONSOLE) == report
+    assert len(list(scores)) == 2  # nothing was trained or scored again
+
+
+def test_patience_needs_scores(toy_data, tmp_path):
+    with pytest.raises(ValueError, match="patience waits for a better checkpoint"):
+        train.train(_config(toy_data, patience=3), tmp_path, "", CONSOLE)

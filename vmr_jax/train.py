@@ -91,6 +91,8 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     first = int(state.step)
     if first:
         console.print(f"resuming {workdir} at step {first}")
+        if out_of_patience(checkpoints, config.patience * steps_per_epoch):
+            last_step = first
     _describe(config, domains, num_parameters(state.params), last_step, console)
 
     advance = feed.make_advance(system, optimizer, state) if first < last_step else None
@@ -121,6 +123,10 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
                 checkpoints.close()
                 console.print(f"stopped by a signal; saved step {end}: the same command goes on")
                 return None
+            if scored and out_of_patience(checkpoints, config.patience * steps_per_epoch):
+                console.print(f"no better {chosen_by} for {config.patience} epochs: stopping here")
+                last_step = end
+                break
     checkpoints.wait()
     step = checkpoints.best_step()
     params = state.params
@@ -142,13 +148,23 @@ def run_once(config: ConfigDict, workdir: Path, console: Console) -> bool:
     return train(config, workdir, "", console) is not None
 
 
+def out_of_patience(checkpoints: Checkpoints, steps: int) -> bool:
+    """Tell whether the best checkpoint is at least so many steps old; 0 steps: patient for ever."""
+    checkpoints.wait()
+    there = checkpoints.steps()
+    return bool(steps and there) and there[-1] - checkpoints.best_step() >= steps
+
+
 def _check_numbers(config: ConfigDict) -> None:
     """Refuse counts that make no run."""
     for name in ("epochs", "batch_size", "log_every", "checkpoint_every", "keep_checkpoints"):
         if config[name] < 1:
             raise ValueError(f"{name} is {config[name]}; it must be at least 1")
-    if config.eval_every < 0:
-        raise ValueError(f"eval_every is {config.eval_every}; it must be 0 or more")
+    for name in ("eval_every", "patience"):
+        if config[name] < 0:
+            raise ValueError(f"{name} is {config[name]}; it must be 0 or more")
+    if config.patience and config.select == "last":
+        raise ValueError("patience waits for a better checkpoint, but select='last' compares none")
 
 
 def chunks(first: int, last: int, steps_per_epoch: int, size: int) -> Iterator[tuple[int, int]]:
@@ -237,6 +253,11 @@ def _describe(config, domains, parameters: int, last_step: int, console: Console
             f"{len(domain.video_row):,} videos, {'with' if config[role].labels else 'without'} "
             f"boundaries, {size:,.0f} MiB of features"
         )
+        if domain.dataset.fitted_subtitles:
+            console.print(
+                f"  {domain.dataset.fitted_subtitles:,} videos have a row of subtitles too many or "
+                "too few: it is cut, or filled with zeros"
+            )
         if domain.cut_queries:
             console.print(
                 f"  {domain.cut_queries:,} queries are longer than max_words="
