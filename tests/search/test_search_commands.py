@@ -1,62 +1,17 @@
 """`vmr index` and `vmr search` with PREM's networks, trained for no step."""
 
 import json
-from pathlib import Path
 
 import h5py
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from configs import prem_localizer, prem_retriever
 from tests.conftest import write_toy
-from vmr_jax import models
+from tests.search.prem_runs import save_run
 from vmr_jax.cli import app
-from vmr_jax.data.domains import open_dataset
-from vmr_jax.runtime.checkpoint import Checkpoints
-from vmr_jax.runtime.state import TrainState
 from vmr_jax.search.corpus import Corpus
-from vmr_jax.types import Batch, CandidateBatch, DataSpec
-
-
-def save_run(workdir: Path, get_config, data_dir: Path, **switches) -> str:
-    """A run of the toy corpus whose only checkpoint holds the first parameters."""
-    config = get_config()
-    config.update_from_flattened_dict(
-        {
-            "data_dir": str(data_dir),
-            "dim": 8,
-            "heads": 2,
-            "target.dataset": "toy",
-            "target.features": "features",
-            "target.subtitles": "subtitles",
-            "target.max_clips": 12,
-            "target.max_words": 6,
-        }
-        | {name.replace("__", "."): value for name, value in switches.items()}
-    )
-    dataset = open_dataset(config.target, data_dir)
-    width = dataset.query_vectors if config.target.query_features else dataset.vectors
-    spec = DataSpec(dataset.videos.feature_dim, width.shape[1], 12, 6, dataset.sub_dim)
-    system = models.make(config, {"target": spec})
-    of_video = (1,) if system.retriever else (1, 2)
-    zeros = lambda *shape: jnp.zeros((*of_video, *shape))  # noqa: E731
-    form = Batch if system.retriever else CandidateBatch
-    blank = dict.fromkeys(form._fields) | {
-        "video": zeros(12, spec.video_dim),
-        "video_mask": zeros(12) == 0,
-        "sub": zeros(12, spec.sub_dim),
-        "query": jnp.zeros((1, 6, spec.word_dim)),
-        "query_mask": jnp.ones((1, 6), bool),
-    }
-    state = TrainState(jnp.int32(3), system.init(jax.random.key(0), form(**blank)), {})
-    checkpoints = Checkpoints(workdir / "checkpoints")
-    meta = {"config": config.to_dict(), "specs": {"target": spec._asdict()}}
-    checkpoints.save(state, meta | {"selected_by": "last epoch", "chosen_by": ""})
-    checkpoints.close()
-    return str(workdir)
 
 
 @pytest.fixture(scope="module")
