@@ -13,10 +13,11 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from configs import common
-from vmr_jax import evaluate, evaluate_moments, models, train
+from vmr_jax import evaluate, models, train
 from vmr_jax.data import grammar
 from vmr_jax.data.domains import evaluation_dataset
 from vmr_jax.data.tokens import vocabulary_size
+from vmr_jax.restore import restore_run
 from vmr_jax.types import Losses, Moments, System
 
 CONSOLE = Console(quiet=True)
@@ -154,5 +155,5 @@ def test_a_part_of_the_queries_is_evaluated(tmp_path, monkeypatch):
 def test_the_config_says_where_the_tokeniser_is_now(toy_data, tmp_path):
     train.train(get_config(toy_data), tmp_path / "run", "", CONSOLE)
     moved = get_config(toy_data, **{"text.tokenizer": "elsewhere"})
-    run = evaluate_moments.open_run(moved, tmp_path / "run" / "checkpoints")
-    assert run.config.text.tokenizer == "elsewhere" and run.config.text.size == "small"
+    restored = restore_run(moved, tmp_path / "run" / "checkpoints").config
+    assert restored.text.tokenizer == "elsewhere" and restored.text.size == "small"

@@ -349,6 +349,30 @@ def timeline(
 
 
 @plot.command()
+def words(
+    checkpoint: _Checkpoint,
+    qid: _Queries,
+    split: _Split = "",
+    data_dir: _DataDir = None,
+    out: _Out = None,
+) -> None:
+    """How much each word of a query counts for images and for subtitles, of a PREM retriever."""
+    _plot_queries("words", checkpoint, qid, split, data_dir, out)
+
+
+@plot.command()
+def boundaries(
+    checkpoint: _Checkpoint,
+    qid: _Queries,
+    split: _Split = "",
+    data_dir: _DataDir = None,
+    out: _Out = None,
+) -> None:
+    """Confidence in start and end over the true video's clips, of a PREM localizer."""
+    _plot_queries("boundaries", checkpoint, qid, split, data_dir, out)
+
+
+@plot.command()
 def similarity(checkpoint: _Checkpoint, out: _Out = None) -> None:
     """The similarity of positive and negative training pairs over a run's steps."""
     from vmr_jax.plots.files import write_similarity_figure

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -20,33 +19,11 @@ from vmr_jax.data.tables import Dataset
 from vmr_jax.metrics import baselines, didemo
 from vmr_jax.metrics.moments import has_valid_truth
 from vmr_jax.metrics.predictions import write_predictions
-from vmr_jax.restore import restore_run
 from vmr_jax.runtime.logs import track
 from vmr_jax.runtime.mesh import along_batch, check_batch_size, local_rows
 from vmr_jax.runtime.steps import make_predict
 from vmr_jax.score import metrics_table
 from vmr_jax.types import Evaluation, Params, System
-
-
-class Run(NamedTuple):
-    """A trained system, and the split that it is evaluated on."""
-
-    config: ConfigDict
-    system: System
-    params: Params
-    domain: Domain
-    checkpoint: dict  # {"step", "selected_by"}
-
-
-def open_run(config: ConfigDict | None, directory: Path) -> Run:
-    """Restore a run and open the split that it is evaluated on.
-
-    Raises as `restore_run` and `reported_domain` do.
-    """
-    restored = restore_run(config, directory)
-    domain = reported_domain(restored.config, evaluation_dataset(restored.config), restored.trained)
-    system = _system(restored.config, domain)
-    return Run(restored.config, system, restored.params, domain, restored.checkpoint)
 
 
 def make_evaluation(

@@ -5,7 +5,12 @@ import numpy as np
 from vmr_jax.plots import content, drawing
 
 SENTENCE = "A person opens the unheard-of door, for $5 and $6 more"
-DRAW = {"attention": drawing.draw_attention, "timeline": drawing.draw_timeline}
+DRAW = {
+    "attention": drawing.draw_attention,
+    "timeline": drawing.draw_timeline,
+    "words": drawing.draw_words,
+    "boundaries": drawing.draw_boundaries,
+}
 
 
 def assert_readable(figure):
@@ -38,7 +43,7 @@ def assert_readable(figure):
 
 
 def made_up(words, rows, truth):
-    """What a figure would show of a query of `words` words in a video of `rows` proposals."""
+    """What a figure would show of so many words, in a video of so many proposals or clips."""
     rng = np.random.default_rng(2)
     start = np.sort(rng.uniform(0, 180, rows))
     strength = np.sort(rng.dirichlet(np.ones(rows)))[::-1].tolist()
@@ -58,7 +63,12 @@ def made_up(words, rows, truth):
         "truth": truth,
         "words": [{"word": token, "known": token != "walks"} for token in tokens],
         "words_left_out": 3,
+        "words_are": "words",
         "quantity": "alignment",
+        "weights": {name: rng.dirichlet(np.ones(words)).tolist() for name in ("image", "sub")},
+        "clips": {"edges": (1.5 * np.arange(rows + 1)).tolist()}
+        | {name: rng.dirichlet(np.full(rows, 0.1)).tolist() for name in ("start", "end")},
+        "span_clips": [1, 24],
         "cells": {
             "edges": edges.tolist(),
             "words": [[None if np.isnan(x) else x for x in line] for line in cells],

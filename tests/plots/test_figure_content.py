@@ -9,17 +9,17 @@ import pytest
 from vmr_jax.data.pairs import PairIndex
 from vmr_jax.data.pipeline import read_batch
 from vmr_jax.metrics.predictions import read_predictions
-from vmr_jax.plots import content
+from vmr_jax.plots import content, queries
 
 
 @pytest.fixture(scope="module")
 def run(workdir):
-    return content.open_split(workdir)
+    return queries.open_split("attention", workdir)
 
 
 @pytest.fixture(scope="module")
 def other(workdir, other_data):
-    return content.open_split(workdir, data_dir=other_data)
+    return queries.open_split("attention", workdir, data_dir=other_data)
 
 
 def whole_split(run):
@@ -92,10 +92,10 @@ def test_words_as_the_system_reads_them(other):
 
 
 def test_splits_with_and_without_labels(workdir, other_data):
-    run = content.open_split(workdir, "train")
+    run = queries.open_split("attention", workdir, "train")
     (shown,) = content.timeline_content(run, ["train3#1"])
     assert (shown["split"], shown["vid"]) == ("train", "train3")
-    hidden = content.open_split(workdir, "hidden", other_data)
+    hidden = queries.open_split("attention", workdir, "hidden", other_data)
     for shown in (
         *content.attention_content(hidden, ["h"]),
         *content.timeline_content(hidden, ["h"]),
@@ -137,16 +137,21 @@ def test_refused_queries_splits_and_places(run, workdir, tmp_path):
         with pytest.raises(ValueError, match=message):
             collect(run, ["x", "test0#0", "y"])
     with pytest.raises(ValueError, match="has no split 'none'; it has .'test', 'train', 'val'"):
-        content.open_split(workdir, "none")
+        queries.open_split("attention", workdir, "none")
     with pytest.raises(FileNotFoundError, match="toy_target .* is not prepared"):
-        content.open_split(workdir, data_dir=tmp_path)
-    for start in (content.open_split, content.similarity_content):
-        with pytest.raises(FileNotFoundError, match="no checkpoint found there; give a run's"):
-            start(tmp_path)
+        queries.open_split("attention", workdir, data_dir=tmp_path)
+    missing = "no checkpoint found there; give a run's"
+    with pytest.raises(FileNotFoundError, match=missing):
+        queries.open_split("attention", tmp_path)
+    with pytest.raises(FileNotFoundError, match=missing):
+        content.similarity_content(tmp_path)
 
 
-def test_a_system_without_attention_says_what_it_has(run, monkeypatch, workdir):
-    blind = run._replace(system=run.system._replace(attention=None))
-    monkeypatch.setattr(content, "open_run", lambda *_: blind)
-    with pytest.raises(ValueError, match="eva has no attention map.* only the figure similarity"):
-        content.open_split(workdir)
+def test_a_system_without_attention_says_what_it_has(run, workdir):
+    blind = run.system._replace(attention=None)
+    message = "eva has no figure timeline, which shows an attention map; .* it has none"
+    with pytest.raises(ValueError, match=message):
+        queries.check_figure("timeline", blind, "this eva")
+    message = "this eva has no figure words, which shows a retriever; .* it has attention, timeline"
+    with pytest.raises(ValueError, match=message):
+        queries.open_split("words", workdir)

@@ -1,4 +1,4 @@
-"""What each figure shows, as JSON: a system's look at a query, and a run's similarities."""
+"""What VLANet's figures show, as JSON: a system's look at a query, and a run's similarities."""
 
 import json
 from collections.abc import Sequence
@@ -8,11 +8,9 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from vmr_jax.data.domains import evaluation_domain
 from vmr_jax.data.pairs import Domain, PairIndex
 from vmr_jax.data.pipeline import read_batch
-from vmr_jax.data.text import UNKNOWN, tokenize
-from vmr_jax.evaluate_moments import Run, open_run
+from vmr_jax.plots.queries import Run, about, as_float32, rows_of, words_of
 from vmr_jax.runtime.checkpoint import Checkpoints, checkpoint_directory
 from vmr_jax.runtime.mesh import make_mesh
 from vmr_jax.runtime.steps import make_predict
@@ -25,31 +23,6 @@ _SIMILARITIES = {
 }
 
 
-def open_split(checkpoint: str | Path, split: str = "", data_dir: str | Path = "") -> Run:
-    """The best checkpoint of a run, with a split of its target, labelled or not.
-
-    `checkpoint` is a workdir or its checkpoints directory; without `split` and `data_dir` the
-    run's own are taken. Raises FileNotFoundError where there is no checkpoint or no data,
-    ValueError for an unknown split and for a system without an attention map.
-    """
-    directory = checkpoint_directory(checkpoint)
-    config = None
-    if data_dir:
-        config = _trained_config(directory)
-        config.data_dir = str(data_dir)
-    run = open_run(config, directory)
-    if run.system.attention is None:
-        raise ValueError(
-            f"{directory}: this {run.config.system} has no attention map, which the figures "
-            "attention and timeline show; it has only the figure similarity"
-        )
-    if split:
-        run.config.target.eval_split = split
-        domain = evaluation_domain(run.config, run.domain.dataset, split)
-        run = run._replace(domain=domain)
-    return run
-
-
 def attention_content(run: Run, qids: Sequence[str]) -> list[dict]:
     """VLANet's Fig. 5 of each query: which of its words meet which times of the video.
 
@@ -57,19 +30,18 @@ def attention_content(run: Run, qids: Sequence[str]) -> list[dict]:
     map that is drawn: the times between all starts and ends, each the mean of the rows that cover
     it, None where no row does. Raises ValueError for an unknown query id.
     """
-    rows = _rows_of(run, qids)
+    rows = rows_of(run, qids)
     attend = jax.jit(run.system.attention)
     contents = []
     for row in rows:
-        words, cut = _words(run.domain, row)
-        seen = _valid_rows(attend(run.params, _read(run.domain, row)), len(words))
+        asked = words_of(run.domain, row)
+        seen = _valid_rows(attend(run.params, _read(run.domain, row)), len(asked["words"]))
         edges, cells = time_cells(seen.start, seen.end, seen.words)
         contents.append(
             {"figure": "attention"}
-            | _about(run, row)
+            | about(run, row)
+            | asked
             | {
-                "words": words,
-                "words_left_out": cut,
                 "quantity": run.system.words_show,
                 "rows": {name: values.tolist() for name, values in _named(seen).items()},
                 "cells": {
@@ -89,7 +61,7 @@ def timeline_content(run: Run, qids: Sequence[str]) -> list[dict]:
     has the first `shown`. `predictions` are all of System.predict. Both are in seconds. Raises
     ValueError for an unknown query id.
     """
-    rows = _rows_of(run, qids)
+    rows = rows_of(run, qids)
     attend, predict = jax.jit(run.system.attention), make_predict(run.system, make_mesh())
     contents = []
     for row in rows:
@@ -101,7 +73,7 @@ def timeline_content(run: Run, qids: Sequence[str]) -> list[dict]:
         ranked = ranked[~np.isneginf(ranked[:, 2])].astype(np.float64)
         contents.append(
             {"figure": "timeline"}
-            | _about(run, row)
+            | about(run, row)
             | {
                 "shown": min(SHOWN, len(order)),
                 "proposals": {
@@ -139,7 +111,9 @@ def similarity_content(checkpoint: str | Path) -> dict:
             f"{path} has no {' and '.join(_SIMILARITIES.values())}: this system does not log the "
             "similarity of its pairs"
         )
-    config = _trained_config(directory)
+    checkpoints = Checkpoints(directory, read_only=True)
+    config = ConfigDict(checkpoints.meta(checkpoints.steps()[-1])["config"])
+    checkpoints.close()
     return {
         "figure": "similarity",
         "system": config.system,
@@ -164,32 +138,9 @@ def time_cells(
         return edges, covering @ values / covering.sum(axis=1, keepdims=True)
 
 
-def _trained_config(directory: Path) -> ConfigDict:
-    """The config that the run of a checkpoints directory was trained with."""
-    checkpoints = Checkpoints(directory, read_only=True)
-    config = ConfigDict(checkpoints.meta(checkpoints.steps()[-1])["config"])
-    checkpoints.close()
-    return config
-
-
-def _rows_of(run: Run, qids: Sequence[str]) -> list[int]:
-    """The rows of the queries in the split's table."""
-    known = run.domain.table.query_id
-    unknown = [qid for qid in qids if qid not in known]
-    if unknown:
-        raise ValueError(
-            f"no query {', '.join(map(repr, unknown))} in {run.domain.dataset.name} / "
-            f"{run.config.target.eval_split}, which has {len(known):,}, such as "
-            f"{', '.join(known[:5])}; --split chooses among "
-            f"{', '.join(sorted(run.domain.dataset.splits))}"
-        )
-    return [known.index(qid) for qid in qids]
-
-
 def _read(domain: Domain, row: int) -> Batch:
     """The batch of one query."""
-    batch = read_batch(domain, PairIndex(np.array([row]), np.ones(1, np.float32)))
-    return batch._replace(video=batch.video.astype(np.float32))
+    return as_float32(read_batch(domain, PairIndex(np.array([row]), np.ones(1, np.float32))))
 
 
 def _valid_rows(seen: AttentionMap, num_words: int) -> AttentionMap:
@@ -202,34 +153,6 @@ def _valid_rows(seen: AttentionMap, num_words: int) -> AttentionMap:
 def _named(seen: AttentionMap) -> dict[str, np.ndarray]:
     """The columns of valid rows."""
     return {name: values for name, values in seen._asdict().items() if name != "valid"}
-
-
-def _words(domain: Domain, row: int) -> tuple[list[dict], int]:
-    """The query's words as the system reads them, and how many are left out at the end."""
-    count = int(domain.pairs.num_words[row])
-    tokens = tokenize(domain.table.sentence[row])
-    vocabulary = domain.dataset.vocabulary
-    words = [
-        {"word": token, "known": vocabulary[index] != UNKNOWN}
-        for token, index in zip(tokens[:count], domain.pairs.words[row, :count], strict=True)
-    ]
-    return words, len(tokens) - count
-
-
-def _about(run: Run, row: int) -> dict:
-    """Which query of which data and checkpoint it is, with its ground truth."""
-    domain = run.domain
-    return {
-        "system": run.config.system,
-        "checkpoint": run.checkpoint,
-        "dataset": domain.dataset.name,
-        "split": run.config.target.eval_split,
-        "qid": domain.table.query_id[row],
-        "query": domain.table.sentence[row],
-        "vid": domain.dataset.videos.video_id[domain.table.video[row]],
-        "duration": float(domain.pairs.duration[domain.pairs.video[row]]),
-        "truth": domain.moments[row].tolist(),
-    }
 
 
 def _finite(value: float) -> float | None:

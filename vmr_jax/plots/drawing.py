@@ -7,10 +7,12 @@ import numpy as np
 
 DPI = 150
 _TRUTH, _PREDICTED = "#D55E00", "#0072B2"  # vermilion and blue of Okabe and Ito (2008)
+_FIRST, _SECOND = "#009E73", "#CC79A7"  # a pair of curves or bars: his green and purple
 _NOTHING = "0.9"  # where no proposal is
 _ROW, _WORD, _BRACKET = 0.22, 0.3, 0.35  # inches of a bar, a word and a bracket
 _CHARACTERS = 12  # of a title in an inch
 _PREDICTIONS = 2
+_MODALITIES = {"image": ("image query", _FIRST), "sub": ("subtitle query", _SECOND)}
 
 
 def draw_attention(content: Mapping):
@@ -29,9 +31,7 @@ def draw_attention(content: Mapping):
     axes.set_facecolor(_NOTHING)
     axes.set_ylim(0, _last_second(content, cells["edges"]))
     axes.set_ylabel("time (s)")
-    labels = [word["word"] if word["known"] else f"[{word['word']}]" for word in words]
-    axes.set_xticks(range(len(words)), labels, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_xlabel("words of the query")
+    _draw_words(axes, content)
     for place, (start, end) in enumerate(truths):
         arms = [place, place + 0.4, place + 0.4, place]
         side.plot(arms, [start, start, end, end], color=_TRUTH, linewidth=2.5, clip_on=False)
@@ -45,12 +45,8 @@ def draw_attention(content: Mapping):
     figure.colorbar(
         mesh, ax=(axes, side), label=content["quantity"], aspect=25, fraction=0.05, pad=0.01
     )
-    notes = ["Colour: mean of the proposals that cover a time; grey: there is none."]
-    if not all(word["known"] for word in words):
-        notes.append("[word]: unknown, it has no vector.")
-    if content["words_left_out"]:
-        notes.append(f"The last {content['words_left_out']} words are beyond max_words.")
-    _note(figure, notes)
+    colour = "Colour: mean of the proposals that cover a time; grey: there is none."
+    _note(figure, [colour, *_notes_of_words(content)])
     return figure
 
 
@@ -62,17 +58,13 @@ def draw_timeline(content: Mapping):
     proposals, shown = content["proposals"], content["shown"]
     found = content["predictions"]
     best = list(zip(found["start"], found["end"], strict=True))[:_PREDICTIONS]
-    bars = [(f"truth: {_seconds(span)}", span, _TRUTH) for span in content["truth"]]
-    bars += [(f"top {n}: {_seconds(span)}", span, _PREDICTED) for n, span in enumerate(best, 1)]
+    bars = _bars(content["truth"], best)
     strength = np.array(proposals["strength"][:shown])
     spans = np.stack([proposals["start"][:shown], proposals["end"][:shown]], axis=-1)
     inches = _ROW * len(bars), _ROW * shown
     figure = _figure(8.5, max(2.4, sum(inches) + 1.2), _title(content))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=inches)
-    for row, (_, (start, end), colour) in enumerate(bars):
-        above.barh(row, end - start, left=start, height=0.7, color=colour)
-    above.set_yticks(range(len(bars)), [label for label, _, _ in bars])
-    above.tick_params(bottom=False)
+    _draw_bars(above, bars)
     order = np.lexsort((spans[:, 1], spans[:, 0]))
     colours = ScalarMappable(Normalize(strength.min(), strength.max()), "viridis")
     below.barh(
@@ -88,12 +80,59 @@ def draw_timeline(content: Mapping):
     )
     below.set_xlim(0, _last_second(content, [*(end for _, end in best), *spans[:, 1]]))
     below.set_xlabel("time (s)")
-    for axes, rows in ((above, len(bars)), (below, shown)):
-        axes.set_ylim(rows - 0.4, -0.6)
-        for start, end in _counted(content["truth"]):
-            axes.axvspan(start, end, color=_TRUTH, alpha=0.1, linewidth=0, zorder=0)
-        axes.spines[["top", "right"]].set_visible(False)
+    below.set_ylim(shown - 0.4, -0.6)
+    _shade_truth((above, below), content)
     figure.colorbar(colours, ax=(above, below), label="attention strength", aspect=30)
+    return figure
+
+
+def draw_words(content: Mapping):
+    """How much each word counts for the query vector of each modality (PREM, Fig. 6a)."""
+    words, weights = content["words"], content["weights"]
+    figure = _figure(max(7.0, _WORD * len(words) + 1.2), 4, _title(content))
+    axes = figure.subplots()
+    width = 0.8 / len(weights)
+    for place, modality in enumerate(weights):
+        left = np.arange(len(words)) + width * (place - len(weights) / 2)
+        label, colour = _MODALITIES[modality]
+        axes.bar(left, weights[modality], width, align="edge", color=colour, label=label)
+    axes.axhline(1 / len(words), color="0.4", linestyle="--", linewidth=1)
+    axes.set_xlim(-0.6, len(words) - 0.4)
+    axes.set_ylabel("weight of the word")
+    axes.spines[["top", "right"]].set_visible(False)
+    _draw_words(axes, content)
+    _legend(axes)
+    sums = "The weights of a query vector add up to 1; dashed: equal weights."
+    _note(figure, [sums, *_notes_of_words(content)])
+    return figure
+
+
+def draw_boundaries(content: Mapping):
+    """Confidence in start and end over the true video's clips (PREM, Fig. 6b)."""
+    clips, found = content["clips"], content["predictions"]
+    best = list(zip(found["start"], found["end"], strict=True))[:1]
+    bars = _bars(content["truth"], best)
+    inches = _ROW * len(bars), 2.4
+    figure = _figure(8.5, sum(inches) + 1.2, _title(content))
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=inches)
+    _draw_bars(above, bars)
+    for name, colour, line in (("start", _FIRST, "-"), ("end", _SECOND, "--")):
+        style = {"color": colour, "linestyle": line, "linewidth": 2}
+        below.stairs(clips[name], clips["edges"], baseline=None, label=name, **style)
+    for span in best:
+        for second in span:
+            below.axvline(second, color=_PREDICTED, linestyle=":", linewidth=1.5)
+    below.set_xlim(0, _last_second(content, [end for _, end in best]))
+    below.set_ylim(bottom=0)
+    below.set_xlabel("time (s)")
+    below.set_ylabel("confidence")
+    _legend(below)
+    _shade_truth((above, below), content)
+    least, most = content["span_clips"]
+    read = clips["edges"][0], clips["edges"][-1]
+    confidence = f"Confidence: softmax over the video's clips, {_seconds(read)}."
+    best_span = f"Top 1, dotted: the span of {least} to {most} clips with the largest product."
+    _note(figure, [confidence, best_span])
     return figure
 
 
@@ -113,6 +152,55 @@ def draw_similarity(content: Mapping):
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
+
+
+def _draw_words(axes, content: Mapping) -> None:
+    """The query's words along the horizontal axis."""
+    labels = [w["word"] if w["known"] else f"[{w['word']}]" for w in content["words"]]
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_xlabel(f"{content['words_are']} of the query")
+
+
+def _notes_of_words(content: Mapping) -> list[str]:
+    """What a reader has to know of the words, as sentences."""
+    notes = []
+    if not all(word["known"] for word in content["words"]):
+        notes.append("[word]: unknown, it has no vector.")
+    if content["words_left_out"]:
+        notes.append(
+            f"The last {content['words_left_out']} {content['words_are']} are beyond max_words."
+        )
+    return notes
+
+
+def _bars(truth: Sequence, best: Sequence) -> list[tuple]:
+    """Ground truth and ranked predictions as bars: label, span in seconds, colour."""
+    bars = [(f"truth: {_seconds(span)}", span, _TRUTH) for span in truth]
+    return bars + [
+        (f"top {n}: {_seconds(span)}", span, _PREDICTED) for n, span in enumerate(best, 1)
+    ]
+
+
+def _draw_bars(axes, bars: Sequence[tuple]) -> None:
+    """Bars one below the other, their labels at the left."""
+    for row, (_, (start, end), colour) in enumerate(bars):
+        axes.barh(row, end - start, left=start, height=0.7, color=colour)
+    axes.set_yticks(range(len(bars)), [label for label, _, _ in bars])
+    axes.tick_params(bottom=False)
+    axes.set_ylim(len(bars) - 0.4, -0.6)
+
+
+def _shade_truth(panels: Sequence, content: Mapping) -> None:
+    """The ground truth behind panels that share a time axis."""
+    for axes in panels:
+        for start, end in _counted(content["truth"]):
+            axes.axvspan(start, end, color=_TRUTH, alpha=0.1, linewidth=0, zorder=0)
+        axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(axes) -> None:
+    """In one row above the axes, where it covers nothing."""
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
 
 
 def _figure(width: float, height: float, title: Sequence[str]):
@@ -138,7 +226,7 @@ def _title(content: Mapping) -> list[str]:
     step = content["checkpoint"]["step"]
     return [
         f"{content['dataset']} / {content['split']}, query {content['qid']}, video "
-        f"{content['vid']} ({content['system']}, step {step})",
+        f"{content['vid'] or 'hidden'} ({content['system']}, step {step})",
         f"“{content['query']}”",
     ]
 

@@ -5,12 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from vmr_jax.plots import content, drawing
+from vmr_jax.plots import content, corpus_content, drawing
+from vmr_jax.plots.queries import open_split
 from vmr_jax.runtime.checkpoint import checkpoint_directory
 
 _OF_QUERIES = {
     "attention": (content.attention_content, drawing.draw_attention),
     "timeline": (content.timeline_content, drawing.draw_timeline),
+    "words": (corpus_content.words_content, drawing.draw_words),
+    "boundaries": (corpus_content.boundaries_content, drawing.draw_boundaries),
 }
 
 
@@ -22,14 +25,14 @@ def write_query_figures(
     data_dir: Path | None = None,
     out: Path | None = None,
 ) -> list[Path]:
-    """Draw "attention" or "timeline" of each query: OUT/<figure>_<qid>.png and .json.
+    """Draw a figure of each query: OUT/<figure>_<qid>.png and .json.
 
-    Letters, digits and "_.-~#" of an id stand as they are in a file's name, others as %XX. Without
-    `out` the files go to plots/ in the workdir. Returns the PNG files; raises as `open_split` and
-    the contents do.
+    `figure` is "attention", "timeline", "words" or "boundaries". Letters, digits and "_.-~#" of an
+    id stand as they are in a file's name, others as %XX. Without `out` the files go to plots/ in
+    the workdir. Returns the PNG files; raises as `open_split` and the contents do.
     """
     collect, draw = _OF_QUERIES[figure]
-    run = content.open_split(checkpoint, split, data_dir or "")
+    run = open_split(figure, checkpoint, split, data_dir or "")
     return [
         _write(draw, shown, _folder(checkpoint, out), f"{figure}_{quote(shown['qid'], safe='#')}")
         for shown in collect(run, qids)
