@@ -89,7 +89,7 @@ def draw_timeline(content: Mapping):
 def draw_words(content: Mapping):
     """How much each word counts for the query vector of each modality (PREM, Fig. 6a)."""
     words, weights = content["words"], content["weights"]
-    figure = _figure(max(7.0, _WORD * len(words) + 1.2), 4, _title(content))
+    figure = _figure(max(7.5, _WORD * len(words) + 1.2), 4, _title(content))
     axes = figure.subplots()
     width = 0.8 / len(weights)
     for place, modality in enumerate(weights):
