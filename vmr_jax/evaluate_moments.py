@@ -199,12 +199,13 @@ def report_folder(workdir: Path, config: ConfigDict) -> Path:
 
 def check_widths(domain: Domain, trained: Mapping) -> None:
     """Raise ValueError where features are not as wide as those that a system was trained with."""
-    for name, unit in (("video_dim", "clip features"), ("word_dim", "word vectors")):
+    units = {"video_dim": "clip features", "word_dim": "word vectors", "sub_dim": "subtitles"}
+    for name, unit in units.items():
         found = getattr(domain.spec, name)
-        if found != trained[name]:
+        if found != trained.get(name, 0):  # checkpoints of older versions know no subtitles
             raise ValueError(
                 f"the {unit} of {domain.dataset.name} have width {found}, but the checkpoint was "
-                f"trained with {trained[name]}: evaluate on features of the same kind"
+                f"trained with {trained.get(name, 0)}: evaluate on features of the same kind"
             )
 
 
