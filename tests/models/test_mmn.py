@@ -68,6 +68,23 @@ def test_golden_maps(form, mode):
             np.testing.assert_allclose(new["batch_stats"]["map"][f"var{n}"], expected, rtol=1e-4)
 
 
+def test_golden_cosines_with_the_own_video():
+    cells = losses.CELLS
+    for space, of_space in (("c", "s_c"), ("iou", "")):
+        maps = np.asarray(losses.golden_input(f"feat_{space}"))[:, :, cells.row, cells.column]
+        queries = losses.unit(np.asarray(losses.golden_input(f"q_{space}")))
+        rows = losses.unit(maps.swapaxes(1, 2))
+        owner = jnp.array([0, 0, 1])
+        found = mmn._of_own_video(jnp.asarray(rows), jnp.asarray(queries), owner)
+        if of_space:
+            expected = np.array(GOLDEN["e_fused"][of_space])
+        else:
+            expected = np.array(GOLDEN["c_iou_loss"]["s_iou"])
+            found = jax.nn.sigmoid(mmn.IOU_SCALE * found)
+        expected = expected[:, cells.row, cells.column]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_golden_fusion_and_ranking():
     cells = losses.CELLS
     on_cells = lambda x: np.array(x)[:, cells.row, cells.column]  # noqa: E731

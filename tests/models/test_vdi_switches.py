@@ -1,6 +1,7 @@
 """VDI's switches, its training step, and what each of them stops."""
 
 import functools
+from types import SimpleNamespace
 
 import eva_cases
 import jax
@@ -44,6 +45,14 @@ def _train(c, optimizer, pace=None, **of_batch):
     after, metrics = jit(step)(state, b, jnp.uint32(0))
     assert all(np.isfinite(value) for value in metrics.values())
     return params, after.params, metrics
+
+
+@pytest.mark.parametrize(("probe", "asked"), [("full", 1), ("static", 2), ("none", None)])
+def test_what_asks_for_the_context(probe, asked):
+    features = {"full": 1, "static": 2, "dynamic": 3}
+    shown = SimpleNamespace(video=4, owner=5)
+    read = vdi._context_inputs(cases.config(vc__probe=probe), features, shown)
+    assert read == (3, asked, 4, 5)
 
 
 @pytest.mark.parametrize(
