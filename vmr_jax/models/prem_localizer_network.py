@@ -1,14 +1,14 @@
 """The network of PREM's localizer: gates, fusion and heads on top of encoders (spec prem.md 3)."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from vmr_jax.layers.clip_convolution import ClipConvolution
 from vmr_jax.layers.fusion import FusionLayer, Memory
-from vmr_jax.layers.map_convolution import symmetric_uniform
 from vmr_jax.layers.normalize import l2_normalize
 from vmr_jax.layers.pooling import range_max
 from vmr_jax.layers.segments import Segments
@@ -52,28 +52,18 @@ class Located(NamedTuple):
 
 
 class BoundaryScore(nn.Module):
-    """Convolutions over the clips without biases, with a ReLU between them."""
+    """Convolutions over the clips, with a ReLU between them."""
 
     config: ConfigDict
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """(..., N, D), zero on padding -> (..., N) float32."""
+        dtype = compute_dtype(self.config)
         for number, (width, channels) in enumerate(HEADS[self.config.head]):
             x = nn.relu(x) if number else x
-            x = nn.Conv(
-                channels,
-                (width,),
-                use_bias=False,
-                kernel_init=_uniform,
-                dtype=compute_dtype(self.config),
-            )(x)
-        return x[..., 0].astype(jnp.float32)
-
-
-def _uniform(key: Array, shape: tuple[int, ...], _: Any) -> Array:
-    """A convolution's kernel (width, D, channels), uniform in +- fan_in^-0.5."""
-    return symmetric_uniform(key, shape, (shape[0] * shape[1]) ** -0.5)
+            x = ClipConvolution(width, channels, dtype)(x)
+        return x[..., 0]
 
 
 class PremLocalizer(nn.Module):
