@@ -61,8 +61,7 @@ def gradient_on(devices: int, system_name: str, data_dir: str):
         ("vlanet", {"loss", "contrastive", "similarity_positive", "similarity_negative"}),
     ],
 )
-def test_eight_devices_give_the_gradient_of_one(system_name, terms, toy_data, monkeypatch):
-    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+def test_eight_devices_give_the_gradient_of_one(system_name, terms, toy_data):
     spawn = multiprocessing.get_context("spawn")
     results = []
     for devices in (1, 8):

@@ -35,9 +35,7 @@ class Processes:
             if count > 1:
                 where = f"--coordinator=127.0.0.1:{port}"
                 command += [where, f"--num_processes={count}", f"--process_id={number}"]
-            # Compiling takes the time of these runs, so that the compiler shall not optimise.
-            quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-            variables = {"XLA_FLAGS": quick, "JAX_COMPILATION_CACHE_DIR": str(folder / "programs")}
+            variables = {"JAX_COMPILATION_CACHE_DIR": str(folder / "programs")}
             with log.open("w") as output:
                 self._processes.append(
                     subprocess.Popen(
