@@ -43,13 +43,13 @@ def test_positives_are_the_best_of_the_loops(most):
     assert not any(np.asarray(x)[invalid].any() for x in segments[:2])
 
 
-@pytest.mark.parametrize("limits", [(0, 2), (2, 4), (0, 30), (3, 3)])
-def test_negatives_are_the_best_of_the_loops(limits):
+@pytest.mark.parametrize("limits", [(0, 2), (2, 4), (0, 30), (3, 3), (9, 12)])
+def test_the_best_segments_are_the_best_of_the_loops(limits):
     rng = np.random.default_rng(0)
     start, end = rng.integers(0, 3, (2, 4, 3, 8)).astype(np.float32)  # with ties
     clips = rng.integers(0, 9, (4, 3))
     mask = np.arange(8) < clips[..., None]
-    segments = best_segments(*map(jnp.asarray, (start, end, mask)), *limits, 5)
+    found, segments = best_segments(*map(jnp.asarray, (start, end, mask)), *limits, 5)
     for row in np.ndindex(4, 3):
         score = {
             (i, j): start[row][i] + end[row][j]
@@ -59,14 +59,16 @@ def test_negatives_are_the_best_of_the_loops(limits):
         }
         expected = sorted(score, key=lambda segment: (-score[segment], segment))[:5]
         assert _listed(segments, row) == expected
+        np.testing.assert_array_equal(found[row][: len(expected)], [score[s] for s in expected])
     invalid = ~np.asarray(segments.valid)
-    assert invalid.any() and not any(np.asarray(x)[invalid].any() for x in segments[:2])
+    assert invalid.any() and np.isneginf(np.asarray(found)[invalid]).all()
+    assert not any(np.asarray(x)[invalid].any() for x in segments[:2])
 
 
 def test_no_gradient_goes_through_the_choice():
     def total(start):
-        segments = best_segments(start, start, jnp.ones((1, 6), bool), 0, 3, 2)
-        return jnp.sum(start[0, segments.first[0]])
+        score, segments = best_segments(start, start, jnp.ones((1, 6), bool), 0, 3, 2)
+        return jnp.sum(start[0, segments.first[0]]) + score.sum()
 
     gradient = jax.grad(total)(jnp.arange(6.0)[None])
     assert gradient.sum() == 2 and set(np.asarray(gradient).ravel().tolist()) == {0.0, 1.0}

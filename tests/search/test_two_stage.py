@@ -99,6 +99,19 @@ def test_spec_prem_check_7():
     assert int(found.video[0, 0]) == 5
 
 
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_a_video_that_is_missing_has_no_moment(weight):
+    """Where the corpus is smaller than what is retrieved, its score is -inf."""
+    logits = jnp.array([[[1.0, 2], [3, 4]]])
+    mask = jnp.array([[[True, True], [False, False]]])
+    score, row = jnp.array([[0.5, -jnp.inf]]), jnp.array([[7, -1]])
+    settings = PLAIN._replace(video_weight=weight)
+    found = best_moments(logits, logits, mask, score, row, jnp.array([[2.0, 0]]), settings)
+    np.testing.assert_allclose(found.score[0, :3], weight * 0.5 + np.array([4, 3, 2]))
+    assert found.video[0].tolist() == [7, 7, 7, *[-1] * (found.video.shape[1] - 3)]
+    assert np.isneginf(found.score[0, 3:]).all()
+
+
 def toy_localizer() -> Localizer:
     """Clips and queries are numbers; a moment starts and ends where they are close."""
     return Localizer(

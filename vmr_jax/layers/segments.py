@@ -40,20 +40,27 @@ def overlapping_segments(span: Array, num_clips: Array, clips: int, most: int) -
 
 def best_segments(
     start: Array, end: Array, mask: Array, shortest: int, longest: int, most: int
-) -> Segments:
+) -> tuple[Array, Segments]:
     """The segments with the largest start_i + end_j, the best `most` of them, best first.
 
-    Logits and valid clips (..., N) -> (..., K). Only segments with shortest <= j - i <= longest
-    count; of equal ones the smaller i, then the smaller j. No gradient passes.
+    Logits and valid clips (..., N) -> the sums (..., K), -inf where there is no segment, and the
+    segments (..., K), K the smaller of `most` and of N times the lengths. Only segments with
+    shortest <= j - i <= longest count; of equal ones the smaller i, then the smaller j comes
+    first. No gradient passes.
     """
     clips = start.shape[-1]
-    widths = np.arange(shortest, min(longest, clips - 1) + 1)
-    last = np.arange(clips)[:, None] + widths  # (N, widths)
-    inside = np.minimum(last, clips - 1)
-    valid = mask[..., None] & mask[..., inside] & (last < clips)
-    score = jax.lax.stop_gradient(start[..., None] + end[..., inside])
-    score = jnp.where(valid, score, -jnp.inf).reshape(*start.shape[:-1], last.size)
-    best, index = jax.lax.top_k(score, min(most, last.size))
-    valid = best > -jnp.inf
-    first, last = index // len(widths), jnp.asarray(inside.ravel())[index]
-    return Segments(jnp.where(valid, first, 0), jnp.where(valid, last, 0), valid)
+    lengths = np.arange(shortest, max(shortest, min(longest, clips - 1)) + 1)
+
+    def at_last(x: Array) -> Array:
+        """Of each first clip and length what the last clip has: (..., N) -> (..., N, lengths)."""
+        padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, int(lengths[-1]))])
+        return jnp.stack([padded[..., length : length + clips] for length in lengths], axis=-1)
+
+    score = jax.lax.stop_gradient(start[..., None] + at_last(end))
+    score = jnp.where(mask[..., None] & at_last(mask), score, -jnp.inf)
+    score = score.reshape(*start.shape[:-1], -1)
+    score, place = jax.lax.top_k(score, min(most, score.shape[-1]))
+    valid = score > -jnp.inf
+    first = place // len(lengths)
+    last = first + shortest + place % len(lengths)
+    return score, Segments(jnp.where(valid, first, 0), jnp.where(valid, last, 0), valid)

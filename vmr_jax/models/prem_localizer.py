@@ -138,7 +138,7 @@ def _content(
     settings, lengths = config.lc, config.infer
     positives = overlapping_segments(span, batch.num_clips[:, 0], clips, settings.max_pos)
     others = [x[:, 1:] for x in (located.start, located.end, batch.video_mask)]
-    negatives = best_segments(*others, lengths.min_l, lengths.max_l, _NEGATIVES)
+    _, negatives = best_segments(*others, lengths.min_l, lengths.max_l, _NEGATIVES)
     each = Segments(*(x.reshape(items * (videos - 1), -1) for x in negatives))
     score = functools.partial(network.apply, {"params": params}, method="segment_logits")
     content = located.content

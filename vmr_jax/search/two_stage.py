@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from vmr_jax.layers.segments import best_segments
 from vmr_jax.search.shelf import Shelf, fetch
 from vmr_jax.types import Array, Localizer, Moments, Params, Queries
 
@@ -97,17 +98,19 @@ def best_moments(
     then smaller j. A video too short for min_l has one span, the whole of it (spec metrics.md,
     S6); a video without clips has none.
     """
-    count = mask.sum(axis=-1)
+    limits = settings.min_l, settings.max_l, settings.keep
+    score, spans = best_segments(start_logits, end_logits, mask, *limits)
     prior = settings.video_weight * video_score / settings.temperature
-    score, first, last = _best_spans(start_logits, end_logits, count, prior, settings)
+    score = jnp.where(spans.valid, prior[..., None] + score, -jnp.inf)
 
+    count = mask.sum(axis=-1)
     final = jnp.maximum(count - 1, 0)
     whole = prior + start_logits[..., 0] + _take(end_logits, final[..., None])[..., 0]
     whole = jnp.where(count > 0, whole, -jnp.inf)[..., None]
     alone = jnp.where(jnp.arange(score.shape[-1]) == 0, whole, -jnp.inf)
     short = (count <= settings.min_l)[..., None]
     score = jnp.where(short, alone, score)
-    first, last = jnp.where(short, 0, first), jnp.where(short, final[..., None], last)
+    first, last = spans.first, jnp.where(short, final[..., None], spans.last)
 
     each = score.shape[-1]
     score, first, last = (x.reshape(len(x), -1) for x in (score, first, last))
@@ -122,25 +125,6 @@ def best_moments(
         score=score,
         video=jnp.where(found, _take(row, video), -1),
     )
-
-
-def _best_spans(start_logits: Array, end_logits: Array, count: Array, prior: Array, settings):
-    """Scores, first and last clips (B, C, k) of the best spans of each video, inclusive.
-
-    Only the band of allowed lengths is scored, (N, lengths) row by row, so that of equal scores
-    the one with the smaller i, then the smaller j, comes first.
-    """
-    clips = start_logits.shape[-1]
-    lengths = np.arange(settings.min_l, max(settings.min_l, min(settings.max_l, clips - 1)) + 1)
-    padded = jnp.pad(end_logits, ((0, 0), (0, 0), (0, int(lengths[-1]))))
-    end = jnp.stack([padded[..., step : step + clips] for step in lengths], axis=-1)
-    scores = prior[..., None, None] + start_logits[..., None] + end
-    last = np.arange(clips)[:, None] + lengths
-    scores = jnp.where(last < count[..., None, None], scores, -jnp.inf)
-    scores = scores.reshape(*scores.shape[:2], -1)
-    score, place = jax.lax.top_k(scores, min(settings.keep, scores.shape[-1]))
-    first = place // len(lengths)
-    return score, first, first + settings.min_l + place % len(lengths)
 
 
 def _take(values: Array, place: Array) -> Array:
