@@ -60,7 +60,12 @@ def trained(role: str, seed: int = 0, **switches) -> Trained:
             "modalities": ("image", "sub"),
             "clip_seconds": 1.5,
             "temperature": 0.1,
-            "target": {"l2norm": True, "clip_sampling": "cut", "max_clips": SPEC.max_clips},
+            "target": {
+                "l2norm": True,
+                "clip_sampling": "cut",
+                "max_clips": SPEC.max_clips,
+                "query_features": "",
+            },
             "infer": {"min_l": 0, "max_l": 3, "keep": 20},
             "score": {"video_weight": 1.0},
         }

@@ -32,6 +32,9 @@ def test_many_blocks_and_more_queries_than_are_searched_at_a_time(monkeypatch):
     parts = [make_part(rng, rng.integers(1, 9, count)) for count in (50, 1, 3, 20)]
     table = make_table(parts, tile_rows=8)
     assert len(table.blocks) > 5
+    owners = np.concatenate([block.owner for block in table.blocks])
+    assert (np.diff(owners, axis=1) >= 0).all()  # the search counts on it
+    assert (owners[:, 0] == -1).any()  # a last block begins before its first video
     query = unit(rng, 70, 2, 8)
     score, row = top_videos(query, table, 10)
     slow_score, slow_row = search_slowly(query, parts, 10)

@@ -132,8 +132,13 @@ def test_an_interrupted_build_goes_on_after_its_last_shard(tmp_path, small_shard
     assert sum(shard["videos"] for shard in manifest["shards"]) == 6 + append
     with pytest.raises(ValueError, match="not finished"):
         Corpus.open(tmp_path)
-    with pytest.raises(ValueError, match="unfinished build of 9 other videos"):
-        build_index(tmp_path, make_source([10] * 8), retriever, **build)
+    for other, how in (
+        (make_source([10] * 5), build),  # without one that is there
+        (make_source([10] * 9, "other"), build),
+        (source, build | {"append": not append}),
+    ):
+        with pytest.raises(ValueError, match="unfinished build of other videos"):
+            build_index(tmp_path, other, retriever, **how)
     read = []
     counted = source._replace(read=lambda i: read.append(i) or source.read(i))
     said = []
@@ -143,6 +148,24 @@ def test_an_interrupted_build_goes_on_after_its_last_shard(tmp_path, small_shard
     assert read_manifest(tmp_path)["building"] is None
     ids = video_ids(tmp_path, read_manifest(tmp_path))
     assert ids == ["before0"] * append + list(source.video_id)
+
+
+def test_a_build_goes_on_without_a_video_that_cannot_be_read(tmp_path, small_shards):
+    retriever, source = trained("retriever"), make_source([10] * 9)
+    nothing = np.zeros((0, 6)), np.zeros((0, 3))
+    bad = source._replace(read=lambda i: nothing if i == 7 else source.read(i))
+    with pytest.MonkeyPatch.context() as small_batches:
+        small_batches.setattr("vmr_jax.search.encoding._BATCH", 2)
+        with pytest.raises(ValueError, match="features of video7 have no clips: leave it out"):
+            build_index(tmp_path, bad, retriever, say=quiet)
+    good = [0, 1, 2, 3, 4, 5, 6, 8]
+    without = source._replace(
+        video_id=tuple(source.video_id[i] for i in good),
+        duration=source.duration[good],
+        read=lambda i: source.read(good[i]),
+    )
+    assert build_index(tmp_path, without, retriever, say=quiet) == 2
+    assert video_ids(tmp_path, read_manifest(tmp_path)) == list(without.video_id)
 
 
 def test_a_half_written_shard_is_written_again(tmp_path, small_shards):
@@ -246,6 +269,9 @@ def test_mistakes(tmp_path):
         build_index(tmp_path, source._replace(video_id=("video0", "video0")), retriever)
     with pytest.raises(ValueError, match="same clips"):
         build_index(tmp_path, source, retriever, trained("localizer", clip_seconds=2.0))
+    with pytest.raises(ValueError, match=r"same queries; .* are \('', 4\) and \('roberta', 4\)"):
+        of_tokens = trained("localizer", target__query_features="roberta")
+        build_index(tmp_path, source, retriever, of_tokens)
     build_index(tmp_path, source, retriever, say=quiet)
     with pytest.raises(ValueError, match="--append adds videos"):
         build_index(tmp_path, make_source([1], "other"), retriever)

@@ -1,7 +1,6 @@
 """Building an index of a corpus: videos are encoded once, added and removed without a rebuild."""
 
 import fcntl
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,7 +34,8 @@ def build_index(
 ) -> int:
     """Encode the videos of a source into an index; returns how many were encoded now.
 
-    The same call again continues a build that was interrupted, after its last whole shard. With
+    The same call again continues a build that was interrupted, after its last whole shard; videos
+    that are not in a shard yet may be others then, such as without one that cannot be read. With
     `append` the videos are added to those of a complete index, whose dtype and words stay. Vectors
     of the retriever are stored as `dtype`, int8 ones with a scale each; codes of the localizer as
     float16, or float32 with that dtype.
@@ -43,8 +43,8 @@ def build_index(
     Raises:
         ValueError: there are no videos; an id comes twice or is in the index already; the index
             was made by other checkpoints, is complete (without `append`), or holds an unfinished
-            build of other videos; retriever and localizer do not read the same clips; or as
-            `encode_videos`.
+            build of other videos; retriever and localizer do not read the same clips or queries;
+            or as `encode_videos`.
         FileNotFoundError: `append` to an index that is not there.
     """
     index = Path(index)
@@ -52,11 +52,6 @@ def build_index(
         raise ValueError(f"dtype is {dtype!r}; an index is one of {', '.join(DTYPES)}")
     _check_ids(source.video_id)
     _check_systems(retriever, localizer)
-    job = {
-        "videos": len(source.video_id),
-        "ids": hashlib.sha256("\0".join(source.video_id).encode()).hexdigest(),
-        "append": append,
-    }
     with _locked(index, create=not append):
         manifest = read_manifest(index)
         if manifest is None:
@@ -67,16 +62,11 @@ def build_index(
             check_identity(index, manifest, retriever, localizer)
             if manifest["localizer"] and localizer is None:
                 raise ValueError(f"{index} was made with a localizer: name it with --localizer")
-        there = set(video_ids(index, manifest))
+        _check_build(index, manifest, source.video_id, append)
         if manifest["building"] is None:
-            _refuse_start(index, manifest, append, [v for v in source.video_id if v in there])
-            manifest["building"] = job
+            manifest["building"] = {"append": append, "shards": len(manifest["shards"])}
             write_manifest(index, manifest)
-        elif manifest["building"] != job:
-            raise ValueError(
-                f"{index} holds an unfinished build of {manifest['building']['videos']} other "
-                "videos: finish it with the same command, or choose another --out"
-            )
+        there = set(video_ids(index, manifest))
         todo = [i for i, video in enumerate(source.video_id) if video not in there]
         if len(todo) < len(source.video_id):
             say(f"continuing: {len(source.video_id) - len(todo)} videos are there already")
@@ -109,13 +99,13 @@ def remove_videos(index: str | Path, ids: Sequence[str]) -> None:
         write_manifest(index, manifest)
 
 
-def video_ids(index: Path, manifest: dict) -> list[str]:
-    """The ids of the videos that are in the index and not removed."""
+def video_ids(index: Path, manifest: dict, shards: slice = slice(None)) -> list[str]:
+    """The ids of the videos that are in the index, or some of its shards, and not removed."""
     return [
         video
-        for number, shard in enumerate(manifest["shards"])
+        for number in range(len(manifest["shards"]))[shards]
         for video in read_ids(index, number)
-        if video not in shard["removed"]
+        if video not in manifest["shards"][number]["removed"]
     ]
 
 
@@ -160,6 +150,15 @@ def _check_systems(retriever: Trained, localizer: Trained | None) -> None:
             "retriever and localizer must read the same clips; their (clip_seconds, "
             f"target.max_clips, target.clip_sampling) are {first} and {second}"
         )
+    first, second = (
+        (trained.config.target.query_features, trained.spec.word_dim)
+        for trained in (retriever, localizer)
+    )
+    if first != second:
+        raise ValueError(
+            "retriever and localizer must read the same queries; their (target.query_features, "
+            f"width of a word) are {first} and {second}"
+        )
 
 
 @contextmanager
@@ -198,14 +197,23 @@ def _new_manifest(index, retriever: Trained, localizer: Trained | None, words, d
     }
 
 
-def _refuse_start(index: Path, manifest: dict, append: bool, known: Sequence[str]) -> None:
-    """Refuse a new build in an index that is complete, and videos that it has."""
-    if manifest["shards"] and not append:
+def _check_build(index: Path, manifest: dict, ids: Sequence[str], append: bool) -> None:
+    """Refuse what is no new build and does not continue the one that is unfinished."""
+    building, shards = manifest["building"], len(manifest["shards"])
+    if building is None and shards and not append:
         raise ValueError(f"{index} is complete: --append adds videos to it")
+    begun = building["shards"] if building else shards
+    known = sorted(set(ids) & set(video_ids(index, manifest, slice(begun))))
     if known:
         raise ValueError(
             f"{len(known)} of the videos are in {index} already, such as {', '.join(known[:3])}: "
             "remove them first (--remove), or leave them out"
+        )
+    others = set(video_ids(index, manifest, slice(begun, None))) - set(ids)
+    if others or (building and building["append"] != append):
+        raise ValueError(
+            f"{index} holds an unfinished build of other videos: finish it with the same command, "
+            "or choose another --out"
         )
 
 

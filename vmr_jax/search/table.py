@@ -43,7 +43,8 @@ class Block(NamedTuple):
     scale: tuple[Array, ...]  # J x (devices * R,) float32, or ()
     tiles: Array  # (devices,) int32, those that there are
     start: Array  # (devices * tiles,) int32
-    owner: Array  # (devices * tiles, T) int32 which video of the tile; I on rows of none
+    # (devices * tiles, T) int32 which video of the tile, ascending; -1 and I on rows of none
+    owner: Array
     row: Array  # (devices * tiles, I) int32 row of the video in the corpus; -1 is padding
 
 
@@ -200,6 +201,7 @@ def _share(part: Clips, videos: np.ndarray, before: int, sizes: tuple[int, int, 
         block.start[tile] = min(first, (tiles - 1) * tile_rows)
         counts = part.num_clips[begin:end]
         at = first - block.start[tile]
+        block.owner[tile, :at] = -1
         block.owner[tile, at : at + counts.sum()] = np.repeat(np.arange(end - begin), counts)
         block.row[tile, : end - begin] = np.where(
             kept[begin:end], before + np.arange(begin, end), -1
