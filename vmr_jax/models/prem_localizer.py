@@ -78,7 +78,14 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
             f"config.target.max_clips={config.target.max_clips} clips: use 0 <= min_l <= max_l, "
             "and min_l < max_clips."
         )
-    for name, value in {"negatives": config.negatives, "lc.max_pos": config.lc.max_pos}.items():
+    counts = {
+        "negatives": config.negatives,
+        "lc.max_pos": config.lc.max_pos,
+        "first.top": config.first.top,
+        "first.retrieve": config.first.retrieve,
+        "infer.keep": lengths.keep,
+    }
+    for name, value in counts.items():
         if value < 1:
             raise ValueError(f"config.{name}={value}: use at least 1.")
     return ("target",)
