@@ -94,7 +94,7 @@ def first_stage(config: ConfigDict) -> FirstStage:
 
     The file is a submission whose task VR lists the videos of each query with their scores, as
     another system ranks them. Raises FileNotFoundError where there is neither; ranking raises
-    ValueError where they are of other videos or queries.
+    ValueError where they are of other videos or queries, or a score is not finite.
     """
     if config.first.scores_file:
         return _external(Path(config.first.scores_file))
@@ -159,6 +159,8 @@ def _external(path: Path) -> FirstStage:
             best = list(found.items())[:top_k]
             row[query, : len(best)] = [video for video, _ in best]
             score[query, : len(best)] = [value for _, value in best]
+            if not np.isfinite(score[query, : len(best)]).all():
+                raise ValueError(f"{path} gives videos scores that are not finite for query {name}")
         return Ranking(score, row)
 
     return FirstStage(rank, hashlib.sha256(path.read_bytes()).hexdigest())
