@@ -10,9 +10,12 @@ import pytest
 from rich.console import Console
 
 from configs import prem_localizer, prem_retriever
-from tests.conftest import small_settings, write_toy
+from tests.conftest import small_settings
 from vmr_jax import models, train
-from vmr_jax.data.domains import evaluation_corpus, evaluation_dataset
+from vmr_jax.data.build import write_dataset
+from vmr_jax.data.domains import evaluation_corpus, evaluation_dataset, training_domains
+from vmr_jax.data.features import from_arrays
+from vmr_jax.data.records import Annotations, MomentRecord
 from vmr_jax.evaluate import evaluate_checkpoint
 from vmr_jax.metrics.predictions import read_predictions
 from vmr_jax.mining import without_truth
@@ -68,7 +71,8 @@ def test_both_runs_from_one_command(localizer, toy_data, tmp_path):
 
     found = np.load(workdir / "candidates.npz")["candidates"]
     assert found.shape == (48, 6) and found.min() >= 0 and found.max() < 24
-    assert not (found == np.repeat(np.arange(24), 2)[:, None]).any() or len(set(found[0])) == 6
+    truth = training_domains(config, ("target",))["target"].pairs.video
+    assert not (found == truth[:, None]).any() and all(len(set(row)) == 6 for row in found)
 
     moved = tmp_path / "moved"
     shutil.copytree(workdir, moved)
@@ -174,12 +178,49 @@ def test_a_ranking_from_a_file(localizer, toy_data, tmp_path):
         train.train(config, tmp_path / "none", "", CONSOLE)
 
 
-def test_a_retriever_of_other_videos_is_refused(localizer, tmp_path):
-    _, workdir, _, _ = localizer
-    write_toy(tmp_path, "toy_target", videos=20)
-    config = small_localizer(tmp_path, **{"first.checkpoint": str(workdir / "elsewhere")})
+def test_a_retriever_that_is_not_there(toy_data, tmp_path):
+    config = small_localizer(toy_data, **{"first.checkpoint": str(tmp_path / "elsewhere")})
     with pytest.raises(FileNotFoundError, match="elsewhere"):
         train.train(config, tmp_path / "run", "", CONSOLE)
+
+
+def write_public(data_dir):
+    """Prepare a dataset whose test_public hides videos and moments; it searches p0, p1, p2."""
+    rng = np.random.default_rng(0)
+    words, known = ["a", "person", "opens", "the", "box"], np.array([[1.0, 4.0]])
+    splits = {
+        "train": [MomentRecord("t0", "t0", "a person opens the box", known)],
+        "test_public": [MomentRecord(f"{q}", "", "the box", known[:0]) for q in (11, 12)],
+    }
+    durations = dict.fromkeys(("t0", "p0", "p1", "p2"), 12.0)
+    annotations = Annotations("toy_public", splits, durations, [], {})
+    vectors = {word: rng.normal(size=6).astype(np.float32) for word in words}
+    for name, width in (("features", 8), ("subtitles", 5)):
+        rows = {video: rng.normal(size=(8, width)).astype(np.float32) for video in durations}
+        of_words = vectors if name == "features" else None
+        write_dataset(data_dir, annotations, from_arrays(rows), name, of_words)
+
+
+def test_hidden_labels_give_a_submission_and_no_metrics(localizer, tmp_path):
+    workdir = localizer[1]
+    write_public(tmp_path)
+    changes = {"target.dataset": "toy_public", "target.eval_split": "test_public"}
+    config = small_localizer(tmp_path, **changes)
+    said = io.StringIO()
+    out = tmp_path / "out"
+    report = evaluate_checkpoint(config, str(out), str(workdir), Console(file=said, width=200))
+    assert (report["queries"], report["videos"]) == (2, 3)
+    assert not {"model", "random", "location_prior"} & set(report)
+    assert "no metrics, only the submission" in said.getvalue()
+    folder = out / "eval" / "toy_public_test_public"
+    assert json.loads((folder / "metrics.json").read_text()) == report
+    assert not (folder / "predictions.jsonl").exists()
+    submission = json.loads((folder / "submission.json").read_text())
+    assert submission["video2idx"] == {"p0": 0, "p1": 1, "p2": 2}
+    assert set(submission) == {"video2idx", "VR", "VCMR"}
+    for entry, query in zip(submission["VR"], (11, 12), strict=True):
+        assert entry["desc_id"] == query
+        assert sorted(row[0] for row in entry["predictions"]) == [0, 1, 2]
 
 
 def test_selection_by_the_sum_of_recalls(toy_data, tmp_path):
