@@ -274,6 +274,17 @@ def test_parameters_of_the_papers_sizes(dataset, clips, words, sub, parameters):
     assert num_parameters(params) == num_parameters(params["encoder"]) + rest == parameters
 
 
+def test_the_first_run_reads_the_same_data(tmp_path):
+    c = cases.config("prem_localizer", seed=3, target__max_clips=9, data__residency="host")
+    c.first.retriever.epochs = 7
+    first = models.first_run(c)
+    assert (first.system, first.epochs, first.seed) == ("prem_retriever", 7, 3)
+    assert first.target == c.target and first.data.residency == "host"
+    assert models.located(c, tmp_path).first.checkpoint == str(tmp_path)
+    c.first.checkpoint = "runs/other"
+    assert models.first_run(c) is None and models.located(c, tmp_path) == c
+
+
 @pytest.mark.parametrize(
     ("switches", "message"),
     [

@@ -98,6 +98,7 @@ def first_run(config: ConfigDict) -> ConfigDict | None:
     first = ConfigDict(config.first.retriever.to_dict())
     for name in ("target", "data_dir", "seed", "precision", "select"):
         first[name] = config[name]
+    first.data.residency = config.data.residency
     return first
 
 
