@@ -97,6 +97,12 @@ def test_sentences_that_cannot_be_asked(sentence, message):
         queries_of_sentences(["red box", sentence], WORDS, 5)
 
 
+def test_one_sentence_is_no_list(tmp_path):
+    corpus, _ = opened(tmp_path)
+    with pytest.raises(ValueError, match=r"give a list of sentences, such as \['red box'\]"):
+        corpus.search("red box")
+
+
 def test_queries_that_do_not_fit(tmp_path):
     corpus, _ = opened(tmp_path, words=None)
     good = queries(2)
@@ -108,6 +114,9 @@ def test_queries_that_do_not_fit(tmp_path):
         corpus.search(Queries(np.tile(good.query, (1, 2, 1)), np.tile(good.query_mask, (1, 2))))
     with pytest.raises(ValueError, match="query 2 has no words"):
         corpus.search(good._replace(query_mask=good.query_mask & np.array([[True], [False]])))
+    broken = np.where(np.arange(2)[:, None, None] == 1, np.nan, good.query)
+    with pytest.raises(ValueError, match="features of query 2 are not finite"):
+        corpus.search(good._replace(query=broken))
     with pytest.raises(ValueError, match="no queries"):
         corpus.search(Queries(good.query[:0], good.query_mask[:0]))
     with pytest.raises(ValueError, match="top_k is 0"):

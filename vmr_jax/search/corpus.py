@@ -116,8 +116,9 @@ class Corpus:
         Without a localizer a video is its own only moment, and its score is the retriever's. Where
         there are fewer moments the rest has score -inf and video -1.
 
-        Raises ValueError as `queries_of_sentences`; for features of another width or longer than
-        the systems read; for a query without a word; and for top_k or videos below 1.
+        Raises ValueError as `queries_of_sentences`; for one sentence that is in no list; for
+        features of another width, longer than the systems read or not finite; for a query without
+        a word; and for top_k or videos below 1.
         """
         for name, number in (("top_k", top_k), ("videos", videos)):
             if number < 1:
@@ -134,6 +135,8 @@ class Corpus:
         return self._finder(top_k)(self._localizer.params, queries, score, row, self._shelf)
 
     def _read(self, sentences: Sequence[str]) -> Queries:
+        if isinstance(sentences, str):
+            raise ValueError(f"give a list of sentences, such as [{sentences!r}]")
         if self._words is None:
             raise ValueError(
                 "these systems read token features, not words: give queries as features "
@@ -155,6 +158,9 @@ class Corpus:
             raise ValueError(f"queries have {shape[1]} words, these systems read {self.max_words}")
         if not mask.any(axis=1).all():
             raise ValueError(f"query {np.flatnonzero(~mask.any(axis=1))[0] + 1} has no words")
+        broken = (~np.isfinite(queries.query).all(axis=2) & mask).any(axis=1)
+        if broken.any():
+            raise ValueError(f"the features of query {broken.argmax() + 1} are not finite")
 
     def _encode_all(self, queries: Queries) -> jax.Array:
         count, found = len(queries.query), []
