@@ -142,14 +142,14 @@ def test_real_data_take_the_papers_set_up(pretended, tmp_path):
     assert all(config.metric.discounted for _, config in pretended)
 
 
-@pytest.mark.parametrize("paper", ["eva", "vdi", "vlanet"])
+@pytest.mark.parametrize("paper", ["eva", "prem", "vdi", "vlanet"])
 def test_rows_are_settings_that_the_config_has(paper):
-    get_config = importlib.import_module(f"configs.{paper}").get_config
-    tables = importlib.import_module(f"configs.tables.{paper}").TABLES
-    with pytest.raises(KeyError, match="unknown_key"):
-        get_config().update_from_flattened_dict({"unknown_key": 1})
-    for part in (part for parts in tables.values() for part in parts):
+    module = importlib.import_module(f"configs.tables.{paper}")
+    for part in (part for parts in module.TABLES.values() for part in parts):
         assert isinstance(part, PaperTable)
+        get_config = importlib.import_module(f"configs.{part.config or module.CONFIG}").get_config
+        with pytest.raises(KeyError, match="unknown_key"):
+            get_config().update_from_flattened_dict({"unknown_key": 1})
         for row in part.rows:
             assert set(row.published) <= set(part.metrics)
             if row.run:
@@ -183,6 +183,21 @@ def test_vdi_is_measured_on_novel_words(pretended, tmp_path):
     assert kinds == expected
     reproduce("vdi", "3", "simulated", 1, tmp_path, {}, CONSOLE)
     assert len(pretended) == 4 + 7
+
+
+def test_rows_share_the_run_that_they_read(pretended, tmp_path):
+    reproduce("prem", "6", "simulated", 2, tmp_path, {}, CONSOLE)
+    retrievers, localizers = (
+        [config for _, config in pretended if config.system == f"prem_{name}"]
+        for name in ("retriever", "localizer")
+    )
+    assert [config.seed for config in retrievers] == [0, 1] and len(localizers) == 6 * 2
+    for seed in (0, 1):
+        read = {config.first.checkpoint for config in localizers if config.seed == seed}
+        (folder,) = map(Path, read)
+        assert (folder / "config.json").exists() and folder.name.endswith(f"seed{seed}")
+    switches = [(c.modalities, c.gate, c.lc.enabled, c.shared_norm) for c in localizers]
+    assert len(set(switches)) == 6
 
 
 def test_a_table_that_simulated_data_cannot_have_is_refused(pretended, tmp_path):
