@@ -29,7 +29,7 @@ def by_name(monkeypatch):
     def open_trained(workdir, role):
         return trained(role, int(str(workdir)[-1]))
 
-    monkeypatch.setattr("vmr_jax.search.corpus.open_trained", open_trained)
+    monkeypatch.setattr("vmr_jax.search.trained.open_trained", open_trained)
 
 
 def plain_codes(source, position, system):

@@ -1,6 +1,7 @@
 """`vmr index` and `vmr search` with PREM's networks, trained for no step."""
 
 import json
+import shutil
 
 import h5py
 import numpy as np
@@ -102,6 +103,24 @@ def test_features_from_files_and_token_features(runs, tmp_path):
     (line,) = vmr(*asked, tmp_path / "queries.h5", "--json").splitlines()
     ends = {moment["video"]: moment["end"] for moment in json.loads(line)["moments"]}
     assert ends == {"one": 7 * 1.5, "two": 20 * 1.5}
+
+
+def test_systems_that_were_moved(runs, tmp_path):
+    out, moved = tmp_path / "index", {}
+    for role in ("retriever", "localizer"):
+        moved[role] = shutil.copytree(runs[role], tmp_path / role)
+    made = ("--checkpoint", moved["retriever"], "--localizer", moved["localizer"])
+    vmr("index", "--out", out, "--videos", "toy:test", *made)
+    asked = ("search", "--index", out, "a person", "--json")
+    before = vmr(*asked)
+    for role, option in (("localizer", "--localizer"), ("retriever", "--checkpoint")):
+        moved[role].rename(tmp_path / f"{role} of old")
+        with pytest.raises(FileNotFoundError, match=f"made by the {role} in .* with {option} wh"):
+            vmr(*asked)
+        with pytest.raises(FileNotFoundError, match=f"made by the {role} in .* with {option} wh"):
+            vmr("index", "--out", out, "--videos", "toy:val", "--append")
+        asked = (*asked, option, runs[role])
+    assert vmr(*asked) == before
 
 
 def test_mistakes(runs, tmp_path):

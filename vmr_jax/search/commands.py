@@ -16,7 +16,7 @@ from vmr_jax.search.index import build_index, remove_videos
 from vmr_jax.search.manifest import read_manifest
 from vmr_jax.search.sentences import WordVectors, queries_of_features
 from vmr_jax.search.sources import open_source
-from vmr_jax.search.trained import Trained, open_trained
+from vmr_jax.search.trained import Trained, open_maker
 from vmr_jax.types import Moments
 
 
@@ -44,7 +44,7 @@ def index_videos(
 
     Checkpoints that are not named are those that the index was made by. Raises ValueError for
     options that do not go together, and as `build_index`, `remove_videos`, `open_source` and
-    `open_trained`.
+    `open_maker`.
     """
     if remove:
         if videos:
@@ -59,12 +59,10 @@ def index_videos(
         if dtype and dtype != manifest["dtype"]:
             raise ValueError(f"{out} is {manifest['dtype']}; it cannot be continued as {dtype}")
         dtype = manifest["dtype"]
-        checkpoint = checkpoint or manifest["retriever"]["workdir"]
-        localizer = localizer or (manifest["localizer"] or {}).get("workdir", "")
-    if not checkpoint:
+    retriever = open_maker(out, manifest, "retriever", checkpoint)
+    if retriever is None:
         raise ValueError("--checkpoint names the retriever's workdir")
-    retriever = open_trained(checkpoint, "retriever")
-    second = open_trained(localizer, "localizer") if localizer else None
+    second = open_maker(out, manifest, "localizer", localizer)
     data_dir = data_dir or retriever.config.data_dir
     source = open_source(videos, subtitles, retriever.config.target, data_dir)
     words = None if manifest else _words(retriever, data_dir)

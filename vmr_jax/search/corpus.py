@@ -16,7 +16,7 @@ from vmr_jax.search.sentences import WordVectors, queries_of_sentences
 from vmr_jax.search.shards import Shard, check_shard, open_shard
 from vmr_jax.search.shelf import make_shelf
 from vmr_jax.search.table import make_table
-from vmr_jax.search.trained import Trained, open_trained
+from vmr_jax.search.trained import Trained, open_maker
 from vmr_jax.search.two_stage import make_finder, readout
 from vmr_jax.types import Moments, Queries
 
@@ -89,9 +89,8 @@ class Corpus:
                 f"{index} is not finished ({there} videos are there): run the same `vmr index` "
                 "command again, which continues it"
             )
-        retriever = open_trained(checkpoint or manifest["retriever"]["workdir"], "retriever")
-        where = localizer or (manifest["localizer"] or {}).get("workdir", "")
-        second = open_trained(where, "localizer") if where else None
+        retriever = open_maker(index, manifest, "retriever", checkpoint)
+        second = open_maker(index, manifest, "localizer", localizer)
         check_identity(index, manifest, retriever, second)
         words = None
         if manifest["words"]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,6 +46,26 @@ def open_trained(workdir: str | Path, role: str) -> Trained:
         "workdir": str(directory.absolute()),
     }
     return Trained(config, system, restored.params, spec, identity)
+
+
+def open_maker(
+    index: Path, manifest: Mapping | None, role: str, elsewhere: str | Path
+) -> Trained | None:
+    """Restore the system in `elsewhere`, or else the one that an index was made by; None: neither.
+
+    Raises as `open_trained`.
+    """
+    made_by = (manifest or {}).get(role)
+    if elsewhere or not made_by:
+        return open_trained(elsewhere, role) if elsewhere else None
+    try:
+        return open_trained(made_by["workdir"], role)
+    except FileNotFoundError as error:
+        option = {"retriever": "--checkpoint", "localizer": "--localizer"}[role]
+        raise FileNotFoundError(
+            f"{index} was made by the {role} in {made_by['workdir']}, which is not there any more: "
+            f"say with {option} where it is now"
+        ) from error
 
 
 def fingerprint(config: ConfigDict, params: Params) -> str:
