@@ -18,7 +18,6 @@ from vmr_jax.data.features import from_arrays
 from vmr_jax.data.records import Annotations, MomentRecord
 from vmr_jax.evaluate import evaluate_checkpoint
 from vmr_jax.metrics.predictions import read_predictions
-from vmr_jax.mining import without_truth
 from vmr_jax.restore import restore_run
 from vmr_jax.score import score_files
 from vmr_jax.types import Queries, Videos
@@ -229,12 +228,3 @@ def test_selection_by_the_sum_of_recalls(toy_data, tmp_path):
     train.train(config, tmp_path, "", CONSOLE)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert sum("val/VR/SumR" in line for line in lines) == 2
-
-
-def test_the_true_video_is_no_candidate():
-    row = np.array([[4, 2, 7], [5, 6, 8], [1, 3, -1]])
-    found = without_truth(row, np.array([2, 9, 0]))
-    np.testing.assert_array_equal(found, [[4, 7], [5, 6], [1, 3]])
-    assert found.dtype == np.int32
-    few = without_truth(np.array([[3, 0, -1]]), np.array([3]))
-    np.testing.assert_array_equal(few, [[0, -1]])
