@@ -20,6 +20,12 @@ class Row(NamedTuple):
     set_up: str = ""  # the config's argument on real data, where rows differ in it
 
 
+def published_row(name, metrics, values, run=None, set_up="") -> Row:
+    """A row with its published percents; None is a dash in the paper."""
+    pairs = zip(metrics, values, strict=True)
+    return Row(name, {m: value for m, value in pairs if value is not None}, run, set_up)
+
+
 class PaperTable(NamedTuple):
     """One table of a paper."""
 

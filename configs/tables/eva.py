@@ -1,6 +1,6 @@
 """Tables 2 to 7 of EVA (Cai, Huang, Gong; BMVC 2022, arXiv 2406.01791)."""
 
-from configs.tables import PaperTable, Row, Run
+from configs.tables import PaperTable, Run, published_row
 
 CONFIG = "eva"
 _CHARADES, _ACTIVITYNET = "tvr,charades_sta", "tvr,activitynet_captions"
@@ -12,27 +12,19 @@ WR = {"branches.full": False, "losses.align": False, "losses.domain": False}
 _SOURCE_ONLY = {"branches.weak": False, "losses.align": False, "losses.domain": False}
 
 
-def _at(metrics, *values):
-    """Published values by metric; None is a dash in the paper."""
-    pairs = zip(metrics, values, strict=True)
-    return {name: value for name, value in pairs if value is not None}
-
-
-def _row(name, metrics, values, run=None, set_up=""):
-    return Row(name, _at(metrics, *values), run, set_up)
-
-
 _TABLE_2A = PaperTable(
     "Table 2, Charades-STA: against fully supervised methods trained on the source",
     _CHARADES,
     "TVR → Charades-STA test",
     _AT_CHARADES,
     (
-        _row("2D-TAN, source only", _AT_CHARADES, (14.65, 4.30, 1.26)),
-        _row("XML, source only", _AT_CHARADES, (32.49, 18.27, 8.87)),
-        _row("MMN, source only", _AT_CHARADES, (11.45, 3.06, 0.86)),
-        _row("EVA's full branch, source only", _AT_CHARADES, (None,) * 3, Run(_SOURCE_ONLY)),
-        _row("EVA", _AT_CHARADES, (62.01, 40.21, 18.22), Run()),
+        published_row("2D-TAN, source only", _AT_CHARADES, (14.65, 4.30, 1.26)),
+        published_row("XML, source only", _AT_CHARADES, (32.49, 18.27, 8.87)),
+        published_row("MMN, source only", _AT_CHARADES, (11.45, 3.06, 0.86)),
+        published_row(
+            "EVA's full branch, source only", _AT_CHARADES, (None,) * 3, Run(_SOURCE_ONLY)
+        ),
+        published_row("EVA", _AT_CHARADES, (62.01, 40.21, 18.22), Run()),
     ),
 )
 _TABLE_2B = PaperTable(
@@ -41,11 +33,13 @@ _TABLE_2B = PaperTable(
     "TVR → ActivityNet val_2",
     _AT_ACTIVITYNET,
     (
-        _row("2D-TAN, source only", _AT_ACTIVITYNET, (40.16, 28.71, 17.29)),
-        _row("XML, source only", _AT_ACTIVITYNET, (31.78, 17.18, 9.27)),
-        _row("MMN, source only", _AT_ACTIVITYNET, (42.19, 24.57, 13.09)),
-        _row("EVA's full branch, source only", _AT_ACTIVITYNET, (None,) * 3, Run(_SOURCE_ONLY)),
-        _row("EVA", _AT_ACTIVITYNET, (74.09, 49.89, 29.43), Run()),
+        published_row("2D-TAN, source only", _AT_ACTIVITYNET, (40.16, 28.71, 17.29)),
+        published_row("XML, source only", _AT_ACTIVITYNET, (31.78, 17.18, 9.27)),
+        published_row("MMN, source only", _AT_ACTIVITYNET, (42.19, 24.57, 13.09)),
+        published_row(
+            "EVA's full branch, source only", _AT_ACTIVITYNET, (None,) * 3, Run(_SOURCE_ONLY)
+        ),
+        published_row("EVA", _AT_ACTIVITYNET, (74.09, 49.89, 29.43), Run()),
     ),
 )
 _TABLE_3A = PaperTable(
@@ -54,16 +48,16 @@ _TABLE_3A = PaperTable(
     "TVR → Charades-STA test",
     _AT_CHARADES,
     (
-        _row("TGA", _AT_CHARADES, (29.68, 17.04, 6.93)),
-        _row("SCN", _AT_CHARADES, (42.96, 23.58, 9.97)),
-        _row("LoGAN", _AT_CHARADES, (51.67, 34.68, 14.54)),
-        _row("BAR", _AT_CHARADES, (44.97, 27.04, 12.23)),
-        _row("RTBPN", _AT_CHARADES, (60.04, 32.36, 13.24)),
-        _row("VLANet", _AT_CHARADES, (45.24, 31.83, 14.17)),
-        _row("CCL", _AT_CHARADES, (None, 33.21, 15.68)),
-        _row("CRM", _AT_CHARADES, (53.66, 34.76, 16.37)),
-        _row("WR (EVA's weak branch alone)", _AT_CHARADES, (None,) * 3, Run(WR)),
-        _row("EVA", _AT_CHARADES, (62.01, 40.21, 18.22), Run()),
+        published_row("TGA", _AT_CHARADES, (29.68, 17.04, 6.93)),
+        published_row("SCN", _AT_CHARADES, (42.96, 23.58, 9.97)),
+        published_row("LoGAN", _AT_CHARADES, (51.67, 34.68, 14.54)),
+        published_row("BAR", _AT_CHARADES, (44.97, 27.04, 12.23)),
+        published_row("RTBPN", _AT_CHARADES, (60.04, 32.36, 13.24)),
+        published_row("VLANet", _AT_CHARADES, (45.24, 31.83, 14.17)),
+        published_row("CCL", _AT_CHARADES, (None, 33.21, 15.68)),
+        published_row("CRM", _AT_CHARADES, (53.66, 34.76, 16.37)),
+        published_row("WR (EVA's weak branch alone)", _AT_CHARADES, (None,) * 3, Run(WR)),
+        published_row("EVA", _AT_CHARADES, (62.01, 40.21, 18.22), Run()),
     ),
 )
 _TABLE_3B = PaperTable(
@@ -72,12 +66,12 @@ _TABLE_3B = PaperTable(
     "TVR → ActivityNet val_2",
     _AT_ACTIVITYNET,
     (
-        _row("SCN", _AT_ACTIVITYNET, (71.48, 47.23, 29.22)),
-        _row("RTBPN", _AT_ACTIVITYNET, (73.73, 49.77, 29.63)),
-        _row("CCL", _AT_ACTIVITYNET, (None, 50.12, 31.07)),
-        _row("CRM", _AT_ACTIVITYNET, (81.61, 55.26, 32.19)),
-        _row("WR (EVA's weak branch alone)", _AT_ACTIVITYNET, (None,) * 3, Run(WR)),
-        _row("EVA", _AT_ACTIVITYNET, (74.09, 49.89, 29.43), Run()),
+        published_row("SCN", _AT_ACTIVITYNET, (71.48, 47.23, 29.22)),
+        published_row("RTBPN", _AT_ACTIVITYNET, (73.73, 49.77, 29.63)),
+        published_row("CCL", _AT_ACTIVITYNET, (None, 50.12, 31.07)),
+        published_row("CRM", _AT_ACTIVITYNET, (81.61, 55.26, 32.19)),
+        published_row("WR (EVA's weak branch alone)", _AT_ACTIVITYNET, (None,) * 3, Run(WR)),
+        published_row("EVA", _AT_ACTIVITYNET, (74.09, 49.89, 29.43), Run()),
     ),
 )
 _DISCOUNTED = ("dR@1,IoU=0.3", "dR@1,IoU=0.5", "dR@1,IoU=0.7")
@@ -87,13 +81,13 @@ _TABLE_4 = PaperTable(
     "the CD test-ood splits, as each row says",
     _DISCOUNTED,
     (
-        _row("WS-DEC, Charades-CD", _DISCOUNTED, (35.86, 23.67, 8.27)),
-        _row(
+        published_row("WS-DEC, Charades-CD", _DISCOUNTED, (35.86, 23.67, 8.27)),
+        published_row(
             "EVA, Charades-CD", _DISCOUNTED, (47.83, 31.71, 12.76), Run({"metric.discounted": True})
         ),
-        _row("WS-DEC, ActivityNet-CD", _DISCOUNTED, (17.00, 7.17, 1.82)),
-        _row("CRM, ActivityNet-CD", _DISCOUNTED, (22.77, 10.31, None)),
-        _row(
+        published_row("WS-DEC, ActivityNet-CD", _DISCOUNTED, (17.00, 7.17, 1.82)),
+        published_row("CRM, ActivityNet-CD", _DISCOUNTED, (22.77, 10.31, None)),
+        published_row(
             "EVA, ActivityNet-CD",
             _DISCOUNTED,
             (23.11, 11.29, 4.32),
@@ -108,38 +102,38 @@ _TABLE_5 = PaperTable(
     "TVR → ActivityNet val_2",
     _WITH_MIOU,
     (
-        _row("WR", _WITH_MIOU, (32.96, 71.48, 48.06, 28.74), Run(WR)),
-        _row(
+        published_row("WR", _WITH_MIOU, (32.96, 71.48, 48.06, 28.74), Run(WR)),
+        published_row(
             "WR + fine-tune",
             _WITH_MIOU,
             (33.14, 72.59, 48.86, 28.21),
             Run(WR | {"pretrain": "source_finetune"}),
         ),
-        _row(
+        published_row(
             "WR + unlabelled source",
             _WITH_MIOU,
             (33.01, 72.18, 48.18, 28.01),
             Run(WR | {"pretrain": "unlabelled_source"}),
         ),
-        _row(
+        published_row(
             "WR + FA",
             _WITH_MIOU,
             (33.11, 71.62, 48.46, 28.56),
             Run({"losses.align": False, "losses.domain": False}),
         ),
-        _row(
+        published_row(
             "WR + FA + Align",
             _WITH_MIOU,
             (33.83, 73.35, 49.60, 28.80),
             Run({"losses.domain": False}),
         ),
-        _row(
+        published_row(
             "WR + FA + Domain",
             _WITH_MIOU,
             (33.66, 73.14, 49.32, 28.92),
             Run({"losses.align": False}),
         ),
-        _row("WR + FA + Align + Domain", _WITH_MIOU, (34.27, 74.09, 49.89, 29.43), Run()),
+        published_row("WR + FA + Align + Domain", _WITH_MIOU, (34.27, 74.09, 49.89, 29.43), Run()),
     ),
 )
 _TABLE_6 = PaperTable(
@@ -148,32 +142,34 @@ _TABLE_6 = PaperTable(
     "TVR → ActivityNet val_2",
     _WITH_MIOU,
     (
-        _row("none", _WITH_MIOU, (33.85, 73.40, 49.73, 29.21), Run({"share": ()})),
-        _row(
+        published_row("none", _WITH_MIOU, (33.85, 73.40, 49.73, 29.21), Run({"share": ()})),
+        published_row(
             "Self1 + Self2",
             _WITH_MIOU,
             (34.08, 73.63, 49.84, 29.33),
             Run({"share": ("self1", "self2")}),
         ),
-        _row(
+        published_row(
             "Self1 + Cross",
             _WITH_MIOU,
             (34.00, 73.92, 49.21, 28.91),
             Run({"share": ("self1", "cross")}),
         ),
-        _row(
+        published_row(
             "Self2 + Cross",
             _WITH_MIOU,
             (33.88, 73.81, 49.42, 28.80),
             Run({"share": ("self2", "cross")}),
         ),
-        _row(
+        published_row(
             "Self1 + Self2 + Cross",
             _WITH_MIOU,
             (33.70, 73.92, 49.06, 28.30),
             Run({"share": ("self1", "self2", "cross")}),
         ),
-        _row("Cross", _WITH_MIOU, (34.27, 74.09, 49.89, 29.43), Run({"share": ("cross",)})),
+        published_row(
+            "Cross", _WITH_MIOU, (34.27, 74.09, 49.89, 29.43), Run({"share": ("cross",)})
+        ),
     ),
 )
 _ALL = ("mIoU", "R@1,IoU=0.1", "R@1,IoU=0.3", "R@1,IoU=0.5", "R@1,IoU=0.7")
@@ -185,14 +181,24 @@ _TABLE_7 = PaperTable(
     "(source, target) → test; t = TVR, a = ActivityNet val_2, c = Charades-STA",
     _ALL,
     (
-        _row("WR (t,a)→c", _ALL, (22.68, None, 34.48, 17.84, 6.23), Run(WR, _TA_C[0]), _TA_C[1]),
-        _row("EVA (t,a)→c", _ALL, (24.18, None, 36.91, 22.53, 8.79), Run({}, _TA_C[0]), _TA_C[1]),
-        _row("WR (t,a)→a", _ALL, (31.50, 69.62, 46.05, 26.23, None), Run(WR), _ACTIVITYNET),
-        _row("EVA (t,a)→a", _ALL, (34.04, 73.76, 49.80, 28.75, None), Run(), _ACTIVITYNET),
-        _row("WR (t,c)→c", _ALL, (39.74, None, 61.72, 38.60, 16.63), Run(WR), _CHARADES),
-        _row("EVA (t,c)→c", _ALL, (40.08, None, 62.01, 40.21, 18.22), Run(), _CHARADES),
-        _row("WR (t,c)→a", _ALL, (17.94, 45.04, 24.47, 12.35, None), Run(WR, _TC_A[0]), _TC_A[1]),
-        _row("EVA (t,c)→a", _ALL, (22.04, 52.05, 31.81, 16.57, None), Run({}, _TC_A[0]), _TC_A[1]),
+        published_row(
+            "WR (t,a)→c", _ALL, (22.68, None, 34.48, 17.84, 6.23), Run(WR, _TA_C[0]), _TA_C[1]
+        ),
+        published_row(
+            "EVA (t,a)→c", _ALL, (24.18, None, 36.91, 22.53, 8.79), Run({}, _TA_C[0]), _TA_C[1]
+        ),
+        published_row(
+            "WR (t,a)→a", _ALL, (31.50, 69.62, 46.05, 26.23, None), Run(WR), _ACTIVITYNET
+        ),
+        published_row("EVA (t,a)→a", _ALL, (34.04, 73.76, 49.80, 28.75, None), Run(), _ACTIVITYNET),
+        published_row("WR (t,c)→c", _ALL, (39.74, None, 61.72, 38.60, 16.63), Run(WR), _CHARADES),
+        published_row("EVA (t,c)→c", _ALL, (40.08, None, 62.01, 40.21, 18.22), Run(), _CHARADES),
+        published_row(
+            "WR (t,c)→a", _ALL, (17.94, 45.04, 24.47, 12.35, None), Run(WR, _TC_A[0]), _TC_A[1]
+        ),
+        published_row(
+            "EVA (t,c)→a", _ALL, (22.04, 52.05, 31.81, 16.57, None), Run({}, _TC_A[0]), _TC_A[1]
+        ),
     ),
 )
 TABLES = {

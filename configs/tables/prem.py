@@ -5,7 +5,7 @@ The source text has lost some tick marks of Table 2: which of its second and thi
 subtitles and which without images is read from the one that is left.
 """
 
-from configs.tables import PaperTable, Row, Run
+from configs.tables import PaperTable, Run, published_row
 
 CONFIG = "prem_retriever"
 _VR = ("VR/R@1", "VR/R@5", "VR/R@10", "VR/R@100")
@@ -14,9 +14,8 @@ _IMAGE, _TEXT = {"modalities": ("image",)}, {"modalities": ("sub",)}
 
 
 def _row(name, metrics, values, settings=None):
-    """A row; None is a figure that was not published, and no settings: no system of ours."""
-    published = {m: v for m, v in zip(metrics, values, strict=True) if v is not None}
-    return Row(name, published, None if settings is None else Run(settings))
+    """A row; without settings it is no system of ours."""
+    return published_row(name, metrics, values, None if settings is None else Run(settings))
 
 
 _TABLE_1A = PaperTable(

@@ -4,7 +4,7 @@ The baseline "MMN + CLIP" is VDI without its two losses. Table 2's MMN with imag
 is a run of configs/mmn.py.
 """
 
-from configs.tables import PaperTable, Row, Run
+from configs.tables import PaperTable, Run, published_row
 
 CONFIG = "vdi"
 _OOD = ("R@1,IoU=0.5", "R@1,IoU=0.7", "mIoU")
@@ -17,8 +17,7 @@ _DYNAMICS = {"vdi.vc": False}
 
 def _row(name, metrics, values, settings=None):
     """A row; without settings it is no system of ours."""
-    published = dict(zip(metrics, values, strict=True))
-    return Row(name, published, None if settings is None else Run(settings))
+    return published_row(name, metrics, values, None if settings is None else Run(settings))
 
 
 _TABLE_1A = PaperTable(

@@ -4,7 +4,7 @@ Table 3's strides and windows are 16-frame clips of Charades videos (45 on avera
 data, 29 to 37 clips a video, rows stand for them with strides and windows of the same order.
 """
 
-from configs.tables import PaperTable, Row, Run
+from configs.tables import PaperTable, Run, published_row
 
 CONFIG = "vlanet"
 _RECALLS = tuple(f"R@{n},IoU={m}" for n in (1, 5) for m in (0.3, 0.5, 0.7))
@@ -12,9 +12,7 @@ _DIDEMO = ("rank@1", "rank@5", "mIoU")
 
 
 def _row(name, values, run=None, metrics=_RECALLS):
-    """A row; None is a dash in the paper."""
-    pairs = zip(metrics, values, strict=True)
-    return Row(name, {metric: value for metric, value in pairs if value is not None}, run)
+    return published_row(name, metrics, values, run)
 
 
 def _grid(stride, widths, simulated_stride, simulated_widths):
