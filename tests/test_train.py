@@ -193,6 +193,7 @@ def test_holdout_is_a_tenth_of_the_training_videos(toy_data, tmp_path):
 def test_bad_settings_are_refused(toy_data, tmp_path, changes, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         train.train(_config(toy_data, **changes), tmp_path, "", CONSOLE)
+    assert not (tmp_path / "pretrain").exists()
 
 
 def test_another_config_in_the_same_workdir_is_refused(finished, toy_data):

@@ -97,6 +97,7 @@ def pretraining(config: ConfigDict) -> ConfigDict | None:
     """The run whose parameters this one starts from, or None (Table 5, WR + fine-tune)."""
     if config.pretrain != "source_finetune":
         return None
+    _check_switches(config)  # before hours of pre-training, not after them
     before = ConfigDict(config)
     before.pretrain = "none"
     before.branches = ConfigDict({"weak": False, "full": True})
