@@ -13,7 +13,7 @@ from vmr_jax.data.features import from_arrays
 from vmr_jax.data.pairs import PairIndex
 from vmr_jax.data.records import Annotations, Fault, MomentRecord
 from vmr_jax.data.splits import make_domain
-from vmr_jax.data.subtitles import pool_subtitles
+from vmr_jax.data.subtitles import fit_rows, pool_subtitles
 from vmr_jax.data.tables import load_dataset
 from vmr_jax.runtime.mesh import make_mesh
 
@@ -95,6 +95,15 @@ def test_what_pooling_needs(tmp_path):
     (tmp_path / "text.h5").write_text("text")
     with pytest.raises(ValueError, match="text.h5 cannot be read as HDF5; is it complete?"):
         pool_subtitles(tmp_path / "text.h5", annotations(LINES), 1.5)
+
+
+def test_a_row_more_or_less_is_fitted():
+    rows = np.ones((4, 2), np.float16)
+    np.testing.assert_array_equal(fit_rows(rows, 3, "v"), rows[:3])
+    assert fit_rows(rows, 5, "v").tolist() == [[1, 1]] * 4 + [[0, 0]]
+    for clips in (2, 6):
+        with pytest.raises(ValueError, match=f"v has 4 rows of subtitles for {clips} clips: pool"):
+            fit_rows(rows, clips, "v")
 
 
 def write(data_dir, spoken=SPOKEN, **options):

@@ -1,4 +1,4 @@
-"""Subtitle features of clips, pooled from those of tokens.
+"""Subtitle features of clips: pooled from those of tokens, fitted to those of images.
 
 The files of TVR's release (jayleicn/TVRetrieval, utils/text_feature) hold for each video
 `<video>` (tokens, S), the tokens of its subtitle lines one after the other, and
@@ -13,6 +13,7 @@ from vmr_jax.data.features import SIMULATED, FeatureSource
 from vmr_jax.data.records import Annotations, Fault
 
 _LENGTHS = "-lengths"
+_SLACK = 1  # rows that the subtitles of a video may have more or less than its features
 
 
 def pool_subtitles(path: str | Path, annotations: Annotations, seconds: float) -> FeatureSource:
@@ -78,6 +79,26 @@ def pool_subtitles(path: str | Path, annotations: Annotations, seconds: float) -
 
     found = tuple(sorted(video for video in lines if video in file or not lines[video]))
     return FeatureSource(found, read, bool(file.attrs.get(SIMULATED, False)), tuple(faults))
+
+
+def can_fit(rows: np.ndarray | int, clips: np.ndarray | int) -> np.ndarray | bool:
+    """Whether `fit_rows` takes subtitles of so many rows for videos of so many clips."""
+    return abs(rows - clips) <= _SLACK
+
+
+def fit_rows(subtitles: np.ndarray, clips: int, video: str) -> np.ndarray:
+    """Subtitles (R, S) of a video as (clips, S).
+
+    Two extractors may count the last clip of a video or not: a row too many is cut off, a row too
+    few is filled with zeros. Raises ValueError where the numbers differ by more.
+    """
+    if not can_fit(len(subtitles), clips):
+        raise ValueError(
+            f"{video} has {len(subtitles)} rows of subtitles for {clips} clips: pool both into "
+            "clips of one length"
+        )
+    rows = subtitles[:clips]
+    return np.pad(rows, ((0, clips - len(rows)), (0, 0)))
 
 
 def _pool(lines: list[np.ndarray], times: np.ndarray, count: int) -> np.ndarray:

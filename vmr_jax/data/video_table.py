@@ -9,9 +9,8 @@ import numpy as np
 
 from vmr_jax.data.report import read_report
 from vmr_jax.data.store import CORPUS, open_rows
+from vmr_jax.data.subtitles import can_fit, fit_rows
 from vmr_jax.data.unprepared import not_prepared, other_queries
-
-_SLACK = 1  # rows that the subtitles of a video may have more or less than its features
 
 Read = Callable[[int], np.ndarray]  # row of the videos -> what is stored of one, float16
 
@@ -87,9 +86,8 @@ def subtitles_of(
 ) -> tuple[Read, int]:
     """Subtitles (num_clips, S) by the row of `videos`, and how many videos they are fitted to.
 
-    Two extractors may count the last clip of a video or not: a row too many is cut off, a row too
-    few is filled with zeros. Raises ValueError where the numbers of rows differ by more, where a
-    video has none, and where they are patches.
+    They are fitted as `fit_rows` does. Raises ValueError where that cannot be, where a video has
+    none, and where they are patches.
     """
     if spoken.cells:
         raise ValueError(
@@ -97,22 +95,22 @@ def subtitles_of(
             "a clip"
         )
     where = _rows_of(videos, spoken, name, feature_name, f"subtitles {subtitle_name!r}")
-    differ = spoken.num_clips[where] - videos.num_clips
-    wrong = np.flatnonzero(abs(differ) > _SLACK)
+    rows = spoken.num_clips[where]
+    wrong = np.flatnonzero(~can_fit(rows, videos.num_clips))
     if len(wrong):
         first = wrong[0]
         raise ValueError(
             f"{len(wrong)} videos of {name} have another number of clips in the subtitles, e.g. "
-            f"{videos.video_id[first]}: {spoken.num_clips[where[first]]} of {subtitle_name!r}, "
+            f"{videos.video_id[first]}: {rows[first]} of {subtitle_name!r}, "
             f"{videos.num_clips[first]} of {feature_name!r}; pool both into clips of one length"
         )
 
     def read(index: int) -> np.ndarray:
         """Read a video's subtitles, as many rows as it has clips."""
-        rows = spoken.features(int(where[index]))[: videos.num_clips[index]]
-        return np.pad(rows, ((0, videos.num_clips[index] - len(rows)), (0, 0)))
+        of_video = spoken.features(int(where[index]))
+        return fit_rows(of_video, int(videos.num_clips[index]), videos.video_id[index])
 
-    return read, int((differ != 0).sum())
+    return read, int((rows != videos.num_clips).sum())
 
 
 def _rows_of(

@@ -10,8 +10,7 @@ from ml_collections import ConfigDict
 from vmr_jax.data.corpus import corpus_of
 from vmr_jax.data.domains import open_dataset
 from vmr_jax.data.features import as_float16, open_features
-
-_SLACK = 1  # rows that the subtitles of a video may have more or less than its features
+from vmr_jax.data.subtitles import fit_rows
 
 
 class VideoSource(NamedTuple):
@@ -43,7 +42,11 @@ def open_files(videos: str, subtitles: str) -> VideoSource:
         video = features.ids[position]
         clips = features.read(video)
         clips = as_float16(clips, clips.shape[1:], video)
-        return clips, _fit(spoken.read(video), len(clips), video) if spoken else None
+        if spoken is None:
+            return clips, None
+        sub = spoken.read(video)
+        sub = as_float16(sub, sub.shape[1:], f"{video} (subtitles)")
+        return clips, fit_rows(sub, len(clips), video)
 
     return VideoSource(features.ids, np.full(len(features.ids), np.nan, np.float32), read)
 
@@ -79,14 +82,3 @@ def open_source(videos: str, subtitles: str, target: ConfigDict, data_dir: str) 
     if "/" in videos:
         raise FileNotFoundError(f"no features at {videos}")
     return open_prepared(videos, target, data_dir)
-
-
-def _fit(spoken: np.ndarray, clips: int, video: str) -> np.ndarray:
-    """Subtitles with as many rows as the video has clips."""
-    if abs(len(spoken) - clips) > _SLACK:
-        raise ValueError(
-            f"{video} has {len(spoken)} rows of subtitles for {clips} clips: pool both into clips "
-            "of one length"
-        )
-    rows = as_float16(spoken, spoken.shape[1:], f"{video} (subtitles)")[:clips]
-    return np.pad(rows, ((0, clips - len(rows)), (0, 0)))
