@@ -91,6 +91,11 @@ def encode_native(
             yield jax.tree.map(lambda leaf, i=item, n=count: leaf[i, :n], code)
 
 
+def padded_length(longest: int) -> int:
+    """The clips that videos of at most so many are padded to: one of a few, a program for each."""
+    return -(-longest // _LENGTH_STEP) * _LENGTH_STEP
+
+
 def _show(trained: Trained, video: str, features: np.ndarray, sub: np.ndarray | None) -> _Shown:
     """Native features and subtitles as the system's config wants them."""
     target, spec = trained.config.target, trained.spec
@@ -126,9 +131,9 @@ def _sample(rows: np.ndarray, target: ConfigDict) -> np.ndarray:
 
 
 def _pad(batch: Sequence[_Shown], longest: int) -> Videos:
-    """Videos (16, N, ...) float32; N is one of a few lengths, so that few programs are compiled."""
+    """Videos (16, N, ...) float32."""
     counts = np.array([len(video.features) for video in batch] + [0] * (_BATCH - len(batch)))
-    length = min(-(-int(counts.max()) // _LENGTH_STEP) * _LENGTH_STEP, longest)
+    length = min(padded_length(int(counts.max())), longest)
 
     def padded(videos: Sequence[np.ndarray]) -> np.ndarray:
         rows = np.zeros((_BATCH, length, videos[0].shape[1]), np.float32)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-_LENGTH_STEP = 20  # videos are padded to multiples of so many clips
+from vmr_jax.search.encoding import padded_length
 
 
 class Shelf(NamedTuple):
@@ -44,11 +44,11 @@ def make_shelf(
 def fetch(shelf: Shelf, row: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray]:
     """Codes (B, C, N, ...), mask (B, C, N) and durations (B, C) of the videos `row` (B, C).
 
-    N is the longest of them, rounded up so that few lengths occur. Row -1 is a video without
-    clips. Codes keep their type and are zero on padding.
+    N is the `padded_length` of the longest of them. Row -1 is a video without clips. Codes keep
+    their type and are zero on padding.
     """
     count = np.where(row < 0, 0, shelf.num_clips[row])
-    longest = -(-max(int(count.max()), 1) // _LENGTH_STEP) * _LENGTH_STEP
+    longest = padded_length(max(int(count.max()), 1))
     leaves, tree = jax.tree.flatten(shelf.parts[0])
     columns = list(zip(*map(jax.tree.leaves, shelf.parts), strict=True))
     codes = [np.zeros((*row.shape, longest, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
