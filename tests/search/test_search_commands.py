@@ -95,6 +95,12 @@ def test_features_from_files_and_token_features(runs, tmp_path):
         vmr(*made)
     printed = vmr(*made, "--subtitles", tmp_path / "subs.h5")
     assert "1 videos have more than 12 clips" in printed and "2 videos encoded" in printed
+    assert "2 videos have a row of subtitles too many or too few: it is cut" in printed
+    with h5py.File(tmp_path / "subs.h5", "a") as subs:
+        del subs["two"]
+        subs["two"] = rng.normal(size=(18, 5))
+    with pytest.raises(ValueError, match="two has 18 rows of subtitles for 20 clips: pool both"):
+        vmr(*made, "--subtitles", tmp_path / "subs.h5", "--out", tmp_path / "other")
     with pytest.raises(ValueError, match="token features, not words"):
         vmr("search", "--index", out, "a person")
     queries = tmp_path / "queries.jsonl"

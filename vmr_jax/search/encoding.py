@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vmr_jax.data import clips
+from vmr_jax.data.subtitles import fit_rows
 from vmr_jax.search.sources import VideoSource
 from vmr_jax.search.trained import Trained
 from vmr_jax.types import Videos
@@ -23,6 +24,7 @@ class EncodedVideo(NamedTuple):
 
     position: int  # in its source
     native_clips: int  # before longer videos are cut
+    fitted: bool  # its subtitles had a row more or less than it has clips
     vectors: np.ndarray  # (n, J, D) float32 of the retriever
     codes: list[np.ndarray]  # (n, ...) float32, the leaves of a localizer's code; [] without one
 
@@ -42,8 +44,8 @@ def encode_videos(
 ) -> Iterator[EncodedVideo]:
     """Encode some videos of a source, in order.
 
-    Raises ValueError, naming the video, where it has no clips or features of another width than
-    a system was trained with, or where its code is not finite.
+    Raises ValueError, naming the video, where it has no clips, features of another width than a
+    system was trained with or subtitles that cannot be fitted, or where its code is not finite.
     """
     native = ((source.video_id[position], *source.read(position)) for position in positions)
     # No stream that nobody reads: it would hold all videos.
@@ -54,13 +56,14 @@ def encode_videos(
     else:
         codes = encode_native(localizer, localizer.system.localizer.encode_videos, *second)
     # `sizes` comes last: with `positions` at its end, nothing more is taken from the others.
-    for position, vector, code, (video, features, _) in zip(
+    for position, vector, code, (video, features, sub) in zip(
         positions, vectors, codes, sizes, strict=False
     ):
         leaves = [*jax.tree.leaves(vector), *jax.tree.leaves(code)]
         if not all(np.isfinite(leaf).all() for leaf in leaves):
             raise ValueError(f"video {video} is encoded to numbers that are not finite")
-        yield EncodedVideo(position, len(features), leaves[0], leaves[1:])
+        fitted = sub is not None and len(sub) != len(features)
+        yield EncodedVideo(position, len(features), fitted, leaves[0], leaves[1:])
 
 
 def code_of_one_clip(trained: Trained, encode: Callable) -> Any:
@@ -79,8 +82,8 @@ def encode_native(
 ) -> Iterator[Any]:
     """What `encode(params, Videos)` makes of each video, a tree of arrays (n, ...), by batches.
 
-    A video is its id, features (n, F) and subtitles (n, S), as they are stored. Raises ValueError
-    as `encode_videos`, but for codes that are not finite.
+    A video is its id, features (n, F) and subtitles (R, S), as they are stored; `fit_rows` brings
+    these to n. Raises ValueError as `encode_videos`, but for codes that are not finite.
     """
     run = jax.jit(encode)
     shown = (_show(trained, *video) for video in native)
@@ -107,7 +110,7 @@ def _show(trained: Trained, video: str, features: np.ndarray, sub: np.ndarray | 
                 "name theirs with --subtitles"
             )
         _check(video, "subtitles", sub, spec.sub_dim)
-        sub = _sample(sub, target)
+        sub = _sample(fit_rows(sub, len(features), video), target)
     else:
         sub = None
     if target.l2norm:

@@ -70,12 +70,17 @@ def build_index(
         todo = [i for i, video in enumerate(source.video_id) if video not in there]
         if len(todo) < len(source.video_id):
             say(f"continuing: {len(source.video_id) - len(todo)} videos are there already")
-        cut = _add_shards(index, manifest, source, todo, retriever, localizer, progress)
+        cut, fitted = _add_shards(index, manifest, source, todo, retriever, localizer, progress)
         manifest["building"] = None
         write_manifest(index, manifest)
     if cut:
         most = retriever.config.target.max_clips
         say(f"{cut} videos have more than {most} clips; the rest of them is not indexed")
+    if fitted:
+        say(
+            f"{fitted} videos have a row of subtitles too many or too few: it is cut, or filled "
+            "with zeros"
+        )
     return len(todo)
 
 
@@ -217,9 +222,9 @@ def _check_build(index: Path, manifest: dict, ids: Sequence[str], append: bool) 
         )
 
 
-def _add_shards(index, manifest, source, todo, retriever, localizer, progress: Progress) -> int:
-    """Write shards of the videos in `todo`; returns how many videos were cut."""
-    draft, cut = ShardDraft(manifest["modalities"], manifest["dtype"]), 0
+def _add_shards(index, manifest, source, todo, retriever, localizer, progress: Progress):
+    """Write shards of the videos in `todo`; returns (videos cut, videos with fitted subtitles)."""
+    draft, cut, fitted = ShardDraft(manifest["modalities"], manifest["dtype"]), 0, 0
 
     def write() -> None:
         manifest["shards"].append(draft.write(index, len(manifest["shards"])))
@@ -231,9 +236,10 @@ def _add_shards(index, manifest, source, todo, retriever, localizer, progress: P
         seconds = manifest["clip_seconds"] * video.native_clips if np.isnan(known) else float(known)
         draft.add(source.video_id[video.position], seconds, video)
         cut += video.native_clips > len(video.vectors)
+        fitted += video.fitted
         if draft.clips >= _SHARD_CLIPS:
             write()
             draft = ShardDraft(manifest["modalities"], manifest["dtype"])
     if draft.clips:
         write()
-    return cut
+    return cut, fitted

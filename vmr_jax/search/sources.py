@@ -10,7 +10,6 @@ from ml_collections import ConfigDict
 from vmr_jax.data.corpus import corpus_of
 from vmr_jax.data.domains import open_dataset
 from vmr_jax.data.features import as_float16, open_features
-from vmr_jax.data.subtitles import fit_rows
 
 
 class VideoSource(NamedTuple):
@@ -18,16 +17,15 @@ class VideoSource(NamedTuple):
 
     video_id: tuple[str, ...]
     duration: np.ndarray  # (V,) float32 seconds; NaN where it is not known
-    # -> features (n, F) and subtitles (n, S) or None, float16; raises ValueError, naming the video
+    # -> features (n, F) and subtitles (R, S) or None, float16; raises ValueError, naming the video
     read: Callable[[int], tuple[np.ndarray, np.ndarray | None]]
 
 
 def open_files(videos: str, subtitles: str) -> VideoSource:
     """Videos as files of features, HDF5 or a directory of .npy or .npz; and the same of subtitles.
 
-    Durations are not known. Of subtitles a row too many is cut off, a row too few is filled with
-    zeros, as `vmr prepare` does. Raises FileNotFoundError, and ValueError where a file holds no
-    features of a known kind or a video has no subtitles.
+    Durations are not known. Raises FileNotFoundError, and ValueError where a file holds no features
+    of a known kind or a video has no subtitles.
     """
     features = open_features(videos)
     spoken = open_features(subtitles) if subtitles else None
@@ -45,8 +43,7 @@ def open_files(videos: str, subtitles: str) -> VideoSource:
         if spoken is None:
             return clips, None
         sub = spoken.read(video)
-        sub = as_float16(sub, sub.shape[1:], f"{video} (subtitles)")
-        return clips, fit_rows(sub, len(clips), video)
+        return clips, as_float16(sub, sub.shape[1:], f"{video} (subtitles)")
 
     return VideoSource(features.ids, np.full(len(features.ids), np.nan, np.float32), read)
 
