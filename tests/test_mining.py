@@ -38,7 +38,8 @@ def ranked(monkeypatch):
 
 def settings(**changes):
     first = {"checkpoint": "one", "top": 2}
-    config = ConfigDict({"first": first, "select": "last", "seed": 0})
+    target = {"train_split": "train"}
+    config = ConfigDict({"first": first, "target": target, "select": "last", "seed": 0})
     config.update_from_flattened_dict({k.replace("__", "."): v for k, v in changes.items()})
     return config
 
@@ -57,6 +58,8 @@ def test_videos_are_ranked_once_and_stored(ranked, tmp_path):
         (settings(first__checkpoint="two", first__top=1, select="holdout"), domain),
         (settings(first__checkpoint="two", first__top=1, select="holdout", seed=1), domain),
         (settings(first__checkpoint="two", first__top=1, select="holdout", seed=1), other),
+        (settings(first__checkpoint="two", first__top=1, target__train_split="more"), other),
+        (settings(first__checkpoint="two", first__top=1), other),
     ):
         before = len(ranked)
         assert mine(config, read).candidates.shape == (3, config.first.top)

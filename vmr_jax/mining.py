@@ -1,6 +1,7 @@
 """Hard negatives: the videos that a trained retriever ranks high for a query and that are wrong."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import jax
@@ -25,7 +26,8 @@ def with_candidates(
     3.8). Raises as `ranking.first_stage`.
     """
     first, top = first_stage(config), config.first.top
-    made_from = f"{first.identity} {domain.dataset.fingerprint} {config.select} {config.seed} {top}"
+    split = config.target.train_split, config.select, config.seed
+    made_from = json.dumps([first.identity, domain.dataset.fingerprint, *split, top])
     made_from = hashlib.sha256(made_from.encode()).hexdigest()
     path = workdir / _FILE
     if path.exists():
