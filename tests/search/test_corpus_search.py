@@ -70,6 +70,21 @@ def test_with_a_localizer_the_spans_of_all_videos_are_ranked(tmp_path):
         ]
         assert len(got) == len(set(got)) and set(got) == set(spans)
         np.testing.assert_allclose(found.score[item][kept], sorted(spans.values())[::-1], atol=1e-4)
+        assert np.isneginf(found.score[item][~kept]).all()
+
+
+@pytest.mark.parametrize("role", ["retriever", "both"])
+def test_more_moments_than_there_are_is_padding(tmp_path, role):
+    second = trained("localizer") if role == "both" else None
+    corpus, _ = opened(tmp_path, localizer=second, counts=(3, 1, 2))
+    asked = queries(2)
+    found, few = corpus.search(asked, 500, videos=9), corpus.search(asked, 2, videos=9)
+    assert all(part.shape == (2, 500) for part in found)
+    count = 3 if role == "retriever" else 6 + 1 + 3
+    for whole, best, padding in zip(found, few, (0, 0, -np.inf, -1), strict=True):
+        np.testing.assert_allclose(whole[:, :2], best, rtol=1e-6)
+        np.testing.assert_array_equal(whole[:, count:], padding)
+    assert np.isfinite(found.score[:, :count]).all()
 
 
 def test_sentences_are_read_with_the_words_of_the_index(tmp_path):

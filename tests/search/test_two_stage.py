@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from vmr_jax.search import two_stage
 from vmr_jax.search.shelf import fetch, make_shelf
 from vmr_jax.search.two_stage import Readout, best_moments, make_finder, readout
 from vmr_jax.types import Localizer, Queries
@@ -95,7 +96,7 @@ def test_spec_prem_check_7():
     found = best_moments(
         one, -2 * one, one > 0, jnp.full((1, 1), 0.25), jnp.array([[5]]), one[0], settings
     )
-    np.testing.assert_allclose(found.score, [[24.0]], rtol=1e-6)
+    np.testing.assert_allclose(found.score[:, 0], [24.0], rtol=1e-6)
     assert int(found.video[0, 0]) == 5
 
 
@@ -156,6 +157,16 @@ def test_two_stages_of_more_queries_than_are_looked_at_at_a_time():
         np.testing.assert_allclose(found.score[item], [m[3] for m in slow], atol=1e-5)
         np.testing.assert_allclose(found.start[item], [m[1] for m in slow])
         np.testing.assert_allclose(found.end[item], [m[2] for m in slow])
+
+
+def test_queries_with_short_and_with_long_videos_have_as_many_places(monkeypatch):
+    monkeypatch.setattr(two_stage, "_CPU_CLIPS", 1)  # one query at a time
+    shelf = make_shelf([{"clip": np.zeros((28, 1))}], [np.array([3, 25])], np.array([3.0, 25.0]))
+    queries = Queries(np.zeros((2, 1), np.float32), np.ones((2, 1), bool))
+    find = make_finder(toy_localizer(), PLAIN._replace(max_l=1, keep=60))
+    found = find({}, queries, np.zeros((2, 1), np.float32), np.array([[0], [1]]), shelf)
+    assert found.score.shape == (2, 60)
+    assert (~np.isneginf(found.score)).sum(axis=1).tolist() == [3 + 2, 25 + 24]
 
 
 def test_fetch_pads_with_zeros_and_leaves_no_video_out():

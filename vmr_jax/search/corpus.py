@@ -112,8 +112,9 @@ class Corpus:
         """The best `top_k` moments (B, K) of each query in its best `videos` videos.
 
         Queries are sentences, where the index has word vectors, or features (B, M, E) and mask.
-        Without a localizer a video is its own only moment, and its score is the retriever's. Where
-        there are fewer moments the rest has score -inf and video -1.
+        Without a localizer a video is its own only moment, and its score is the retriever's. K is
+        always `top_k`: where the corpus, or these videos, have fewer moments, the rest has score
+        -inf and video -1.
 
         Raises ValueError as `queries_of_sentences`; for one sentence that is in no list; for
         features of another width, longer than the systems read or not finite; for a query without

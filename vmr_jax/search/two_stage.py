@@ -23,7 +23,7 @@ class Readout(NamedTuple):
 
     min_l: int  # of last clip - first clip, inclusive
     max_l: int
-    keep: int  # moments of a query, at most
+    keep: int  # moments of a query; where there are fewer the rest is padding
     clip_seconds: float
     video_weight: float  # of S^R / temperature beside the logits
     temperature: float
@@ -89,14 +89,15 @@ def best_moments(
     durations: Array,
     settings: Readout,
 ) -> Moments:
-    """The best `settings.keep` spans of the C videos of each query, ranked together.
+    """The best K = `settings.keep` spans of the C videos of each query, ranked together.
 
     Logits and mask are (B, C, N), real clips first; video_score S^R, row and durations (seconds)
     are (B, C), the best video first. The score of clips i ... j is video_weight S^R / temperature
     + start_i + end_j (PREM, Eq. 12) where min_l <= j - i <= max_l, its seconds are
     [i clip_seconds, min((j + 1) clip_seconds, duration)]. Ties: the better video, then smaller i,
     then smaller j. A video too short for min_l has one span, the whole of it (spec metrics.md,
-    S6); a video without clips has none.
+    S6); a video without clips has none. Where there are fewer than K spans the rest has score -inf
+    and video -1.
     """
     limits = settings.min_l, settings.max_l, settings.keep
     score, spans = best_segments(start_logits, end_logits, mask, *limits)
@@ -114,7 +115,10 @@ def best_moments(
 
     each = score.shape[-1]
     score, first, last = (x.reshape(len(x), -1) for x in (score, first, last))
-    score, place = jax.lax.top_k(score, min(settings.keep, score.shape[-1]))
+    # What is missing has places after the last video, whose boundaries are masked below.
+    missing = max(settings.keep - score.shape[-1], 0)
+    score = jnp.pad(score, ((0, 0), (0, missing)), constant_values=-jnp.inf)
+    score, place = jax.lax.top_k(score, settings.keep)
     video = place // each
     start = settings.clip_seconds * _take(first, place).astype(jnp.float32)
     end = settings.clip_seconds * (_take(last, place) + 1).astype(jnp.float32)
