@@ -112,9 +112,8 @@ def _rank(
 
 def _encode(trained: Trained, corpus: Domain, console: Console) -> Shelf:
     """The localizer's codes of a corpus."""
-    codes = list(encode_corpus(trained, trained.system.localizer.encode_videos, corpus, console))
-    joined = jax.tree.map(lambda *rows: np.concatenate(rows), *codes)
-    return make_shelf([joined], [corpus.pairs.num_clips], corpus.pairs.duration)
+    codes = encode_corpus(trained, trained.system.localizer.encode_videos, corpus, console)
+    return make_shelf([codes], [corpus.pairs.num_clips], corpus.pairs.duration)
 
 
 def _score(tasks: Tasks, corpus: Domain) -> dict[str, float]:

@@ -1,14 +1,42 @@
 """What ranks the videos for a localizer: a file of scores, or a retriever on the same data."""
 
 import json
+import tracemalloc
 from types import SimpleNamespace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from index_cases import trained
 from ml_collections import ConfigDict
+from rich.console import Console
 
 from vmr_jax.search import ranking as module
 from vmr_jax.search.ranking import first_stage
+
+
+def test_a_corpus_is_encoded_into_one_array():
+    """Its codes are never there twice."""
+    counts = np.random.default_rng(0).integers(1, 13, 400).astype(np.int32)
+    videos = SimpleNamespace(
+        video_id=[f"v{row}" for row in range(400)],
+        features=lambda row: np.full((counts[row], 6), row, np.float16),
+    )
+    dataset = SimpleNamespace(
+        name="toy", videos=videos, subtitles=lambda row: np.zeros((counts[row], 3), np.float16)
+    )
+    rows = np.arange(400)[::-1]  # the corpus has an order of its own
+    many = SimpleNamespace(
+        dataset=dataset, video_row=rows, pairs=SimpleNamespace(num_clips=counts[rows])
+    )
+    encode = lambda params, videos: {"wide": jnp.tile(videos.video[..., :1], 500)}  # noqa: E731
+    system = trained("retriever", target__l2norm=False)
+    tracemalloc.start()
+    found = module.encode_corpus(system, encode, many, Console(quiet=True))["wide"]
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_array_equal(found[:, 499], np.repeat(rows, counts[rows]))
+    assert found.shape == (counts.sum(), 500) and most < 1.5 * found.nbytes
 
 
 def corpus(videos, queries=("q0", "q1")):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -16,11 +17,11 @@ from vmr_jax.data.domains import evaluation_corpus, evaluation_dataset
 from vmr_jax.data.pairs import Domain
 from vmr_jax.metrics.submission import read_submission
 from vmr_jax.runtime.logs import track
-from vmr_jax.search.encoding import encode_native
+from vmr_jax.search.encoding import code_of_one_clip, encode_native
 from vmr_jax.search.exact import top_videos
 from vmr_jax.search.table import Clips, make_table
 from vmr_jax.search.trained import Trained, open_trained
-from vmr_jax.types import Moments, Queries
+from vmr_jax.types import Array, Moments, Params, Queries, Videos
 
 _QUERIES = 64  # that are encoded at a time
 
@@ -42,8 +43,12 @@ def rank_videos(
 ) -> Ranking:
     """The best `top_k` videos of a corpus for each of its queries (PREM, Eq. 6)."""
     retriever = trained.system.retriever
-    rows = np.concatenate(list(encode_corpus(trained, retriever.encode_videos, corpus, console)))
-    vectors = tuple(np.ascontiguousarray(rows[:, j]) for j in range(rows.shape[1]))
+
+    def apart(params: Params, videos: Videos) -> tuple[Array, ...]:
+        """The vectors of each modality, (B, N, D)."""
+        return jnp.unstack(retriever.encode_videos(params, videos), axis=2)
+
+    vectors = encode_corpus(trained, apart, corpus, console)
     table = make_table([Clips(vectors, corpus.pairs.num_clips)], mesh)
     encode = jax.jit(retriever.encode_queries)
     found = [
@@ -56,8 +61,11 @@ def rank_videos(
 
 def encode_corpus(
     trained: Trained, encode: Callable[..., Any], corpus: Domain, console: Console
-) -> Iterator[Any]:
-    """What `encode(params, Videos)` makes of each video of a corpus: trees of arrays (n, ...)."""
+) -> Any:
+    """What `encode(params, Videos)` makes of the clips of all videos, a tree of arrays (R, ...).
+
+    Besides the arrays, which hold one video after the other, only a batch is in memory.
+    """
     dataset = corpus.dataset
 
     def native() -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
@@ -66,7 +74,16 @@ def encode_corpus(
             sub = dataset.subtitles(row) if dataset.subtitles else None
             yield dataset.videos.video_id[row], dataset.videos.features(row), sub
 
-    return encode_native(trained, encode, native())
+    counts = corpus.pairs.num_clips
+    codes = jax.tree.map(
+        lambda one: np.empty((counts.sum(), *one.shape[2:]), one.dtype),
+        code_of_one_clip(trained, encode),
+    )
+    encoded = encode_native(trained, encode, native())
+    for count, end, code in zip(counts, np.cumsum(counts), encoded, strict=True):
+        for rows, of_video in zip(jax.tree.leaves(codes), jax.tree.leaves(code), strict=True):
+            rows[end - count : end] = of_video
+    return codes
 
 
 def query_batches(corpus: Domain) -> Iterator[tuple[np.ndarray, Queries]]:
