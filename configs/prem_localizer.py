@@ -57,5 +57,5 @@ def get_config(dataset: str = "") -> ConfigDict:
         config.infer.update({"min_l": 3, "max_l": 5})
     if config.target.dataset.startswith("simulated"):  # sized for two CPU cores
         config.negatives = 2
-        config.epochs = 5
+        config.epochs = 8
     return config.lock()

@@ -29,7 +29,7 @@ def get_config(dataset: str = "") -> ConfigDict:
     config.mask_same_video = True  # pairs of one video are no negatives of each other (P5)
     config.vq = ConfigDict({"neg_scope": "video"})  # video | span: where other queries look (P7)
     if config.target.dataset.startswith("simulated"):
-        config.batch_size, config.epochs = 64, 40
+        config.batch_size, config.epochs = 64, 20
     return config.lock()
 
 
