@@ -22,16 +22,17 @@ def run(arguments, root, **environment):
     )
 
 
-def test_help_imports_nothing_heavy(request):
+@pytest.mark.parametrize(("module", "shown"), [("main", "--workdir"), ("cli", "prepare")])
+def test_help_imports_nothing_heavy(request, module, shown):
     code = (
         "import sys, runpy\n"
-        "sys.argv = ['main', '--help']\n"
-        "try: runpy.run_module('vmr_jax.main', run_name='__main__')\n"
+        f"sys.argv = ['{module}', '--help']\n"
+        f"try: runpy.run_module('vmr_jax.{module}', run_name='__main__')\n"
         "except SystemExit: pass\n"
         f"print('loaded:', [name for name in {HEAVY} if name in sys.modules])"
     )
     output = run(["-c", code], request.config.rootpath).stdout
-    assert "--workdir" in output and "loaded: []" in output
+    assert shown in output and "loaded: []" in output
 
 
 def test_the_package_never_imports_tensorflow_or_torch(request):

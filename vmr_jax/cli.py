@@ -1,4 +1,4 @@
-"""The `vmr` command: data, scores of predictions, tables of papers, figures."""
+"""The `vmr` command: data, scores of predictions, tables of papers, search, figures."""
 
 import os
 import sys
@@ -7,163 +7,14 @@ from typing import Annotated
 
 import typer
 
+from vmr_jax.data.commands import doctor, prepare, simulate
+from vmr_jax.plots.commands import plot
+
 app = typer.Typer(
     help="Video moment retrieval in JAX.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-
-
-@app.command()
-def prepare(
-    dataset: Annotated[str, typer.Argument(help="Such as charades_sta; jsonl: your own data.")],
-    annotations: Annotated[Path, typer.Option(help="Directory of the annotation files.")],
-    features: Annotated[Path, typer.Option(help="HDF5 file, or directory of .npy or .npz.")],
-    feature_name: Annotated[str, typer.Option(help="Names this kind of features: i3d, c3d ...")],
-    glove: Annotated[Path | None, typer.Option(help="GloVe's text file, or a subset.")] = None,
-    data_dir: Annotated[Path, typer.Option(help="Where to write.")] = Path("data_cache"),
-    name: Annotated[str, typer.Option(help="Store under this name, not DATASET.")] = "",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what was built from other files.")
-    ] = False,
-    drop_missing: Annotated[
-        bool, typer.Option("--drop-missing", help="Leave videos without features out.")
-    ] = False,
-    noun_chunks: Annotated[
-        str,
-        typer.Option(
-            metavar="spacy|rules",
-            help="Find the queries' noun chunks, for VDI: by spaCy's en_core_web_sm, or by a few "
-            "rules and word lists, which only approximate a parser.",
-        ),
-    ] = "",
-    patches: Annotated[
-        bool,
-        typer.Option(
-            "--patches",
-            help="The features are grids of patches, (frames, 49, width) a video; a class token "
-            "before them, (frames, 50, width), is left out.",
-        ),
-    ] = False,
-    pool_subtitles: Annotated[
-        float,
-        typer.Option(
-            metavar="SECONDS",
-            help="The features are those of the subtitles' tokens, with `VIDEO-lengths` tokens a "
-            "line, as TVR releases them: pool them into clips of this length (1.5).",
-        ),
-    ] = 0.0,
-    query_features: Annotated[
-        Path | None, typer.Option(help="Features of the queries' tokens: HDF5, by query id.")
-    ] = None,
-    query_feature_name: Annotated[str, typer.Option(help="Names them: roberta ...")] = "",
-) -> None:
-    """Check a dataset and write it to disk for training."""
-    from vmr_jax.data.prepare import prepare_dataset
-
-    prepare_dataset(
-        dataset,
-        annotations,
-        features,
-        feature_name,
-        glove,
-        data_dir,
-        name=name or dataset,
-        overwrite=overwrite,
-        drop_missing=drop_missing,
-        noun_chunks=noun_chunks,
-        patches=patches,
-        clip_seconds=pool_subtitles,
-        query_features=query_features,
-        query_feature_name=query_feature_name,
-    )
-
-
-@app.command()
-def doctor(
-    dataset: Annotated[str, typer.Argument(help="A dataset the readers know, or a built one.")],
-    annotations: Annotated[Path | None, typer.Option(help="Check the files here.")] = None,
-    features: Annotated[Path | None, typer.Option(help="... and these features.")] = None,
-    glove: Annotated[Path | None, typer.Option(help="... and these word vectors.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Check what is built here.")] = None,
-    feature_name: Annotated[str, typer.Option(help="... with these features.")] = "",
-    patches: Annotated[bool, typer.Option("--patches", help="FEATURES are patches.")] = False,
-) -> None:
-    """Check raw files or a built dataset; the exit status is 1 when something must be mended."""
-    from vmr_jax.data.prepare import diagnose_built, diagnose_files
-
-    if (annotations is None) == (data_dir is None):
-        raise ValueError("give either --annotations (raw files) or --data-dir (what is built)")
-    if data_dir is not None and not feature_name:
-        raise ValueError("--data-dir needs --feature-name: which features to check")
-    if annotations is not None:
-        healthy = diagnose_files(dataset, annotations, features, glove, patches)
-    else:
-        healthy = diagnose_built(data_dir, dataset, feature_name)
-    if not healthy:
-        raise typer.Exit(1)
-
-
-@app.command()
-def simulate(
-    annotations: Annotated[
-        str, typer.Option(help="A dataset the readers know. Without it: the embedded ones.")
-    ] = "",
-    annotations_dir: Annotated[Path | None, typer.Option(help="Directory of its files.")] = None,
-    glove: Annotated[Path | None, typer.Option(help="GloVe's text file, or a subset.")] = None,
-    out: Annotated[Path | None, typer.Option(help="HDF5 file to write.")] = None,
-    patches: Annotated[
-        Path | None, typer.Option(help="HDF5 file to write patches to, in which things move.")
-    ] = None,
-    noun_chunks: Annotated[
-        str, typer.Option(metavar="spacy|rules", help="Finds what moves in a sentence, and how.")
-    ] = "rules",
-    subtitles: Annotated[
-        Path | None,
-        typer.Option(help="HDF5 file to write subtitle features to, of what queries say is said."),
-    ] = None,
-    width: Annotated[int, typer.Option(help="Numbers a clip.")] = 1024,
-    subtitle_width: Annotated[int, typer.Option(help="Numbers a clip's subtitles.")] = 768,
-    clip_seconds: Annotated[float, typer.Option(help="Length of a clip.")] = 1.0,
-    name: Annotated[str, typer.Option(help="Draws the domain's transform; else the dataset.")] = "",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
-    data_dir: Annotated[Path, typer.Option(help="Where the embedded ones go.")] = Path(
-        "data_cache"
-    ),
-) -> None:
-    """Plant simulated clip features into real annotations, or build the embedded datasets."""
-    from vmr_jax.data import simulate as simulation
-    from vmr_jax.data.progress import shown
-
-    files = {"--annotations-dir": annotations_dir, "--glove": glove, "--out": out}
-    if not annotations:
-        if patches or subtitles or any(files.values()):
-            raise ValueError("--annotations names the dataset whose files these are")
-        for domain in simulation.EMBEDDED:
-            simulation.build_simulated(data_dir, domain)
-            print(f"{data_dir / domain}: features {simulation.FEATURE_NAME!r}")
-        return
-    absent = [option for option, path in files.items() if path is None]
-    if absent:
-        raise ValueError(f"--annotations also needs {', '.join(absent)}")
-    planted = simulation.simulate_features(
-        annotations,
-        annotations_dir,
-        glove,
-        width,
-        out,
-        name=name,
-        clip_seconds=clip_seconds,
-        patches=patches,
-        noun_chunks=noun_chunks,
-        subtitles=subtitles,
-        subtitle_width=subtitle_width,
-        overwrite=overwrite,
-        progress=shown,
-    )
-    print(
-        f"{out}: {planted.videos:,} videos, {planted.clips:,} clips of width {width}; "
-        f"{planted.words:,} words have a vector, {planted.unknown:,} have none and carry nothing; "
-        f"{planted.silent:,} of {planted.queries:,} queries plant nothing"
-    )
+for command in (prepare, doctor, simulate):
+    app.command()(command)
 
 
 @app.command()
@@ -314,80 +165,7 @@ def search(
     )
 
 
-plot = typer.Typer(help="Draw what a trained system sees: PNG, and the same as JSON.")
 app.add_typer(plot, name="plot", no_args_is_help=True)
-
-_Checkpoint = Annotated[Path, typer.Option(help="A run's workdir, or its checkpoints directory.")]
-_Queries = Annotated[list[str], typer.Option("--qid", help="Query id; repeatable.")]
-_Split = Annotated[str, typer.Option(help="The queries' split; else the run's evaluation split.")]
-_DataDir = Annotated[Path | None, typer.Option(help="Prepared data; else where the run had them.")]
-_Out = Annotated[Path | None, typer.Option(help="Where to write; else WORKDIR/plots.")]
-
-
-@plot.command()
-def attention(
-    checkpoint: _Checkpoint,
-    qid: _Queries,
-    split: _Split = "",
-    data_dir: _DataDir = None,
-    out: _Out = None,
-) -> None:
-    """Which words of a query meet which times of its video."""
-    _plot_queries("attention", checkpoint, qid, split, data_dir, out)
-
-
-@plot.command()
-def timeline(
-    checkpoint: _Checkpoint,
-    qid: _Queries,
-    split: _Split = "",
-    data_dir: _DataDir = None,
-    out: _Out = None,
-) -> None:
-    """The strongest proposals of a video, the best predictions and the ground truth."""
-    _plot_queries("timeline", checkpoint, qid, split, data_dir, out)
-
-
-@plot.command()
-def words(
-    checkpoint: _Checkpoint,
-    qid: _Queries,
-    split: _Split = "",
-    data_dir: _DataDir = None,
-    out: _Out = None,
-) -> None:
-    """How much each word of a query counts for images and for subtitles, of a PREM retriever."""
-    _plot_queries("words", checkpoint, qid, split, data_dir, out)
-
-
-@plot.command()
-def boundaries(
-    checkpoint: _Checkpoint,
-    qid: _Queries,
-    split: _Split = "",
-    data_dir: _DataDir = None,
-    out: _Out = None,
-) -> None:
-    """Confidence in start and end over the true video's clips, of a PREM localizer."""
-    _plot_queries("boundaries", checkpoint, qid, split, data_dir, out)
-
-
-@plot.command()
-def similarity(checkpoint: _Checkpoint, out: _Out = None) -> None:
-    """The similarity of positive and negative training pairs over a run's steps."""
-    from vmr_jax.plots.files import write_similarity_figure
-
-    print(write_similarity_figure(checkpoint, out))
-
-
-def _plot_queries(figure: str, *settings) -> None:
-    """Draw one kind of figure of some queries, and say where it is."""
-    from vmr_jax.main import keep_compilations
-    from vmr_jax.plots.files import write_query_figures
-
-    keep_compilations()
-    for picture in write_query_figures(figure, *settings):
-        print(picture)
 
 
 def main() -> None:
