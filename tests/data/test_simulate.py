@@ -323,12 +323,17 @@ def test_command(own_data):
     command = [sys.executable, "-m", "vmr_jax.cli", "simulate", "--annotations", "jsonl"]
     files = ["--annotations-dir", str(own_data), "--glove", str(own_data / "glove.txt")]
     out = ["--width", "32", "--out", str(own_data / "planted.h5")]
+    out += ["--patches", str(own_data / "grids.h5"), "--subtitles", str(own_data / "said.h5")]
+    out += ["--subtitle-width", "16"]
     done = subprocess.run(command + files + out, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert "planted.h5: 2 videos, 29 clips of width 32; 8 words have a vector, 1 have none" in (
-        done.stdout
-    )
-    assert "2 of 4 queries plant nothing" in done.stdout
+    for line in (
+        "planted.h5: 2 videos, 29 clips of width 32\n",
+        "grids.h5: patches of these clips, of width 32\n",
+        "said.h5: subtitles of these clips, of width 16\n",
+        "8 words have a vector, 1 have none and carry nothing; 2 of 4 queries plant nothing\n",
+    ):
+        assert line in done.stdout
     again = subprocess.run(command + files + out, capture_output=True, text=True, timeout=120)
     assert again.returncode == 1
     assert again.stderr.startswith("vmr: ") and "--overwrite replaces it" in again.stderr
@@ -341,7 +346,8 @@ def test_command_builds_the_embedded_datasets(tmp_path, monkeypatch):
     corpus = grammar_spoken.CORPUS._replace(videos=few)
     monkeypatch.setattr(grammar_spoken, "CORPUS", corpus)
     done = CliRunner().invoke(app, ["simulate", "--data-dir", str(tmp_path)])
-    assert done.exit_code == 0 and "simulated_source" in done.output
+    assert done.exit_code == 0 and "simulated_source: features 'simulated'\n" in done.output
+    assert "corpus: features 'simulated', subtitles 'simulated_subtitles'\n" in done.output
     assert load_dataset(tmp_path, "simulated_target", "simulated").videos.feature_dim == 64
     assert load_dataset(tmp_path, "simulated_corpus", "simulated").videos.feature_dim == 64
 

@@ -130,7 +130,8 @@ def simulate(
             raise ValueError("--annotations names the dataset whose files these are")
         for domain in simulation.EMBEDDED:
             simulation.build_simulated(data_dir, domain)
-            print(f"{data_dir / domain}: features {simulation.FEATURE_NAME!r}")
+            said = f", subtitles {simulation.SUBTITLE_NAME!r}" * (domain == simulation.CORPUS)
+            print(f"{data_dir / domain}: features {simulation.FEATURE_NAME!r}{said}")
         return
     absent = [option for option, path in files.items() if path is None]
     if absent:
@@ -150,8 +151,12 @@ def simulate(
         overwrite=overwrite,
         progress=shown,
     )
+    print(f"{out}: {planted.videos:,} videos, {planted.clips:,} clips of width {width}")
+    if patches:
+        print(f"{patches}: patches of these clips, of width {width}")
+    if subtitles:
+        print(f"{subtitles}: subtitles of these clips, of width {subtitle_width}")
     print(
-        f"{out}: {planted.videos:,} videos, {planted.clips:,} clips of width {width}; "
         f"{planted.words:,} words have a vector, {planted.unknown:,} have none and carry nothing; "
         f"{planted.silent:,} of {planted.queries:,} queries plant nothing"
     )
