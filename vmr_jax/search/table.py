@@ -221,12 +221,18 @@ def _rows(part: Clips, first: int, rows: int) -> tuple[tuple[np.ndarray, ...], .
 
 
 def _place(shares: Sequence[Block], mesh: Mesh) -> Block:
-    """The devices' shares as arrays over the mesh; on the CPU they are not copied."""
+    """The devices' shares as arrays over the mesh; on the CPU they are not copied.
+
+    A process places those of its own devices.
+    """
     sharding = along_batch(mesh)
 
     def place(*leaves: np.ndarray) -> Array:
-        devices = zip(leaves, mesh.devices.flat, strict=True)
-        pieces = [jax.device_put(leaf, device, may_alias=True) for leaf, device in devices]
+        pieces = [
+            jax.device_put(leaf, device, may_alias=True)
+            for leaf, device in zip(leaves, mesh.devices.flat, strict=True)
+            if device.process_index == jax.process_index()
+        ]
         shape = (len(leaves) * leaves[0].shape[0], *leaves[0].shape[1:])
         return jax.make_array_from_single_device_arrays(shape, sharding, pieces)
 
