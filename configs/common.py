@@ -98,6 +98,32 @@ def domain(dataset: str, labels: bool) -> ConfigDict:
     return ConfigDict(settings | preset)
 
 
+def source_and_target(argument: str, config: str) -> tuple[str, str]:
+    """The datasets of an argument "SOURCE,TARGET"; "" is the simulated pair.
+
+    `config` is the config file's name. Raises ValueError if two datasets are not named.
+    """
+    names = (argument or "simulated_source,simulated_target").split(",")
+    if len(names) != 2 or not all(names):
+        raise ValueError(
+            f"the config's argument is {argument!r}; it must be SOURCE,TARGET, "
+            f"e.g. --config=configs/{config}.py:tvr,charades_sta"
+        )
+    return names[0], names[1]
+
+
+def mmd() -> ConfigDict:
+    """What a squared MMD compares, and its kernel (EVA A13, A14)."""
+    return ConfigDict(
+        {
+            "samples": "mean",  # mean | max | elements (A13)
+            "elements": 1024,  # subsample of a domain's elements
+            "kernel": "median_multi",  # median_multi | median_single | fixed (A14)
+            "gamma": 1.0,  # of the fixed kernel exp(-gamma |x - y|^2)
+        }
+    )
+
+
 def evaluate_as(config: ConfigDict, dataset: str) -> None:
     """Set `metric` and `eval` to what a dataset's own evaluation asks for."""
     config.metric.discounted = dataset in DISCOUNTED_DATASETS

@@ -20,13 +20,7 @@ def get_config(domains: str = "") -> ConfigDict:
 
     Raises ValueError if `domains` does not name two datasets.
     """
-    names = (domains or "simulated_source,simulated_target").split(",")
-    if len(names) != 2 or not all(names):
-        raise ValueError(
-            f"the config's argument is {domains!r}; it must be SOURCE,TARGET, "
-            "e.g. --config=configs/eva.py:tvr,charades_sta"
-        )
-    source, target = names
+    source, target = common.source_and_target(domains, "eva")
     config = common.run()
     config.system = "eva"
     config.source = common.domain(source, labels=True)
@@ -61,14 +55,7 @@ def get_config(domains: str = "") -> ConfigDict:
             "extra_mmd": "pooled_domain",  # pooled_domain | cross_modal | none (A15)
         }
     )
-    config.mmd = ConfigDict(
-        {
-            "samples": "mean",  # mean | max | elements (A13)
-            "elements": 1024,  # subsample of a domain's elements
-            "kernel": "median_multi",  # median_multi | median_single | fixed (A14)
-            "gamma": 1.0,  # of the fixed kernel exp(-gamma |x - y|^2)
-        }
-    )
+    config.mmd = common.mmd()
     config.pretrain = "none"  # none | source_finetune | unlabelled_source (Table 5)
 
     if not domains:  # sized for two CPU cores
