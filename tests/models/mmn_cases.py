@@ -92,12 +92,6 @@ def network(c):
     return MMN(c, SPEC.video_dim, vocabulary_size(c.text))
 
 
-def variables(params):
-    """Parameters as the network takes them."""
-    trained = {name: leaf for name, leaf in params.items() if name != STATISTICS}
-    return {"params": trained, "batch_stats": params[STATISTICS]}
-
-
 def write_distilbert(path, c, seed=3):
     """A weight file for the small encoder of a config, under Hugging Face's names."""
     rng = np.random.default_rng(seed)

@@ -16,6 +16,7 @@ from vmr_jax.layers.ranking import rank_seconds
 from vmr_jax.losses.mutual_matching import scale_iou
 from vmr_jax.models import mmn
 from vmr_jax.models.mmn_network import MMN, make_cells
+from vmr_jax.models.statistics import as_variables
 from vmr_jax.runtime.steps import term_means
 from vmr_jax.types import STATISTICS
 
@@ -147,7 +148,7 @@ def _applied(c, params, b, train):
     network = cases.network(c)
 
     def run(params, b):
-        out, _ = network.apply(cases.variables(params), b, train=train, mutable=["batch_stats"])
+        out, _ = network.apply(as_variables(params), b, train=train, mutable=["batch_stats"])
         return out
 
     return jit(run)(params, b)
@@ -157,7 +158,7 @@ def test_queries_are_the_mean_of_tokens_normalised_and_projected():
     c = cases.config()
     _, params = cases.system(c)
     b = cases.batch()
-    network, variables = cases.network(c), cases.variables(params)
+    network, variables = cases.network(c), as_variables(params)
     rows = network.apply(variables, b.tokens, b.token_mask, method=lambda m, *x: m.text_encoder(*x))
     found = _applied(c, params, b, False)[1]
     p = eva_cases.float64(params)
@@ -262,7 +263,7 @@ def test_gradients_of_the_loss():
     made, params = cases.system(c)
     b = cases.batch()
     statistics = {STATISTICS: params[STATISTICS]}
-    trained = cases.variables(params)["params"]
+    trained = as_variables(params)["params"]
 
     def loss(trained):
         found = made.loss(trained | statistics, b, jax.random.key(0), cases.FIRST_EPOCH)

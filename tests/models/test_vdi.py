@@ -15,8 +15,8 @@ from configs import vdi as vdi_config
 from vmr_jax import models
 from vmr_jax.data.tokens import vocabulary_size
 from vmr_jax.layers.positions import sinusoids
-from vmr_jax.models import mmn
 from vmr_jax.models.mmn_network import MMN
+from vmr_jax.models.statistics import as_variables
 from vmr_jax.models.vdi_network import SpatialDynamics, VisualContext
 from vmr_jax.runtime.steps import term_means
 from vmr_jax.types import STATISTICS
@@ -55,7 +55,7 @@ def _total(made):
 def _encode(c, params, tokens, mask):
     """Features of queries, encoded alone."""
     network = MMN(_as_mmn(c), cases.SPEC.video_dim, vocabulary_size(c.text))
-    run = jit(lambda *part: network.apply(mmn.variables(params), *part, method="sentences"))
+    run = jit(lambda *part: network.apply(as_variables(params), *part, method="sentences"))
     return run(tokens, mask)
 
 

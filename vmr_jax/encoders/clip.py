@@ -7,8 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vmr_jax.encoders.transformer import layer_norm, transformer_stack
 from vmr_jax.encoders.weights import Source, fit_tensors, linear, norm, read_tensors
+from vmr_jax.layers.transformer import layer_norm, transformer_stack
 from vmr_jax.types import Array, Params
 
 EPSILON = 1e-5

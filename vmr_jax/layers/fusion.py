@@ -1,15 +1,15 @@
 """A Transformer layer in which a video's clips attend each other, then the words of a query."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vmr_jax.encoders.transformer import TransformerLayer, layer_norm
 from vmr_jax.layers.attention import multi_head_attention
 from vmr_jax.layers.dropout import dropout
+from vmr_jax.layers.transformer import TransformerLayer, layer_norm
 from vmr_jax.types import Array
 
 Memory = tuple[Array, Array]  # keys and values of the words, each (B, M, H, E)
@@ -66,8 +66,17 @@ class FusionLayer(nn.Module):
         x = x.reshape(items * videos, clips, width)
         x = self.clips.attend(x, mask.reshape(items * videos, 1, 1, clips), keys[0])
         x = x.reshape(items, videos * clips, width)  # for the words all clips are one sequence
-        query = self.query(x).reshape(items, videos * clips, self.heads, -1)
+        return self.meet(x, memory, word_mask, keys[1:]).reshape(items, videos, clips, width)
+
+    def meet(
+        self, x: Array, memory: Memory, word_mask: Array, keys: Sequence[Array | None]
+    ) -> Array:
+        """Cross-attention and feed-forward alone: clips (B, L, D), words' mask (B, M) -> (B, L, D).
+
+        `keys` are three, of the weights, the attended rows and the feed-forward part.
+        """
+        query = self.query(x).reshape(*x.shape[:2], self.heads, -1)
         words = word_mask[:, None, None]
-        mixed = multi_head_attention(query, *memory, words, keys[1], self.dropout)
-        x = self.norm(x + dropout(keys[2], self.out(mixed), self.dropout)).astype(self.dtype)
-        return self.clips.feed(x, keys[3]).reshape(items, videos, clips, width)
+        mixed = multi_head_attention(query, *memory, words, keys[0], self.dropout)
+        x = self.norm(x + dropout(keys[1], self.out(mixed), self.dropout)).astype(self.dtype)
+        return self.clips.feed(x, keys[2])

@@ -1,8 +1,11 @@
-"""The domain loss of EVA (Eq. 10)."""
+"""The domain loss of EVA (Eq. 10), and the same behind a gradient reversal."""
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
+from vmr_jax.layers.gradient_reversal import gradient_reversal
 from vmr_jax.types import Array
 
 
@@ -15,6 +18,25 @@ def domain_loss(
     """
     source = _mean(jax.nn.softplus(source_logits), source_weight)
     return source + _mean(jax.nn.softplus(-target_logits), target_weight)
+
+
+def adversarial_loss(
+    classify: Callable[[Array], Array],
+    source: Array,
+    target: Array,
+    source_weight: Array,
+    target_weight: Array,
+) -> Array:
+    """The domain loss of points (B, D), which `classify` learns and the points confuse: a scalar.
+
+    `classify` gives the log-odds of "target", (B,). Source: Ganin & Lempitsky, 2015.
+    """
+    return domain_loss(
+        classify(gradient_reversal(source)),
+        classify(gradient_reversal(target)),
+        source_weight,
+        target_weight,
+    )
 
 
 def _mean(values: Array, weight: Array) -> Array:

@@ -4,15 +4,46 @@ Everything is computed tile by tile: a tile is `TILE` rows of the kernel matrix,
 matrix of a large sample is never in memory. Its backward pass recomputes the tiles.
 """
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 
+from vmr_jax.layers.pooling import masked_max, masked_mean
 from vmr_jax.types import Array
 
+SAMPLES = ("mean", "max", "elements")
 KERNELS = ("median_multi", "median_single", "fixed")
 TILE = 256
 _SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 _BITS = 4  # of a float32's 31 that one pass of the median search settles
+
+
+class Sample(NamedTuple):
+    """Points of one domain or modality; those of weight 0 are padding."""
+
+    points: Array  # (n, D) float32
+    weight: Array  # (n,) float32
+
+
+def make_sample(settings: Any, rows: Array, mask: Array, weight: Array, key: Array) -> Sample:
+    """What an MMD compares of B items (B, L, D), (B, L), (B,), by `settings.samples` (A13).
+
+    "mean" and "max" pool the valid rows of each item, "elements" draws `settings.elements` of all
+    valid rows with `key`.
+    """
+    if settings.samples == "mean":
+        return Sample(masked_mean(rows, mask), weight)
+    if settings.samples == "max":
+        return Sample(masked_max(rows, mask).astype(jnp.float32), weight)
+    elements = rows.astype(jnp.float32).reshape(-1, rows.shape[-1])
+    element_weight = (mask * weight[:, None]).reshape(-1)
+    return Sample(*subsample(key, elements, element_weight, settings.elements))
+
+
+def sample_mmd(settings: Any, x: Sample, y: Sample) -> Array:
+    """Squared MMD of two samples with the kernel of `settings`, a config's `mmd`: a scalar."""
+    return mmd(x.points, y.points, x.weight, y.weight, settings.kernel, settings.gamma)
 
 
 def mmd(

@@ -23,17 +23,23 @@ from ml_collections import ConfigDict
 from vmr_jax.layers.proposals import pool_proposals, proposal_spans, spans_to_seconds
 from vmr_jax.layers.ranking import rank_moments
 from vmr_jax.losses.boundary import PROBABILITIES, boundary_probability
-from vmr_jax.losses.mmd import KERNELS
+from vmr_jax.losses.mmd import KERNELS, SAMPLES
 from vmr_jax.metrics.spans import search_spans
 from vmr_jax.models import eva_losses as losses
 from vmr_jax.models import eva_network as network
 from vmr_jax.models.eva_network import Branch, of_branch
-from vmr_jax.models.switches import check_choices
+from vmr_jax.models.switches import (
+    PRECISIONS,
+    check_choices,
+    check_dropout,
+    check_heads,
+    check_same_widths,
+)
 from vmr_jax.runtime.adopt import adopt_matching
 from vmr_jax.types import Array, AttentionMap, Batch, DataSpec, Moments, Params, System
 
 _CHOICES = {
-    "precision": ("float32", "bfloat16"),
+    "precision": PRECISIONS,
     "init": ("xavier", "normal002"),
     "attn.layer_norm": ("none", "post"),
     "fusion.fc_out": ("d", "2d", "identity"),
@@ -46,7 +52,7 @@ _CHOICES = {
     "domain.out": ("softmax2", "sigmoid"),
     "domain.act": ("relu", "none"),
     "domain.extra_mmd": ("pooled_domain", "cross_modal", "none"),
-    "mmd.samples": ("mean", "max", "elements"),
+    "mmd.samples": SAMPLES,
     "mmd.kernel": KERNELS,
     "pretrain": ("none", "source_finetune", "unlabelled_source"),
 }
@@ -115,12 +121,8 @@ def _check_switches(config: ConfigDict) -> None:
             f"config.share={tuple(config.share)}: cannot share {', '.join(unknown)}. "
             f"Modules that can be shared: {', '.join(network.SHAREABLE)}."
         )
-    if config.attn.heads < 1 or config.dim % config.attn.heads:
-        raise ValueError(
-            f"config.attn.heads={config.attn.heads} does not divide config.dim={config.dim}."
-        )
-    if not 0 <= config.dropout < 1:
-        raise ValueError(f"config.dropout={config.dropout}: use a rate of at least 0, below 1.")
+    check_heads(config, "attn.heads")
+    check_dropout(config)
     if not (config.branches.weak or config.branches.full):
         raise ValueError("config.branches: at least one of weak and full must be True.")
     if config.pretrain == "source_finetune" and config.full.match == "sim_max":
@@ -143,16 +145,10 @@ def _check_switches(config: ConfigDict) -> None:
 def _check_sizes(config: ConfigDict, specs: Mapping[str, DataSpec]) -> None:
     """Refuse domains of different feature sizes where one projection serves both (spec A20)."""
     both = config.branches.weak and config.branches.full
-    if len(specs) < 2 or (both and "proj" not in config.share):
+    if both and "proj" not in config.share:
         return
-    for size in ("video_dim", "word_dim"):
-        source, target = getattr(specs["source"], size), getattr(specs["target"], size)
-        if source != target:
-            raise ValueError(
-                f"{size} is {source} in the source and {target} in the target, but one projection "
-                "serves both. Use the same kind of features, or both branches with 'proj' left "
-                "out of config.share."
-            )
+    advice = "Use the same kind of features, or both branches with 'proj' left out of config.share."
+    check_same_widths(specs, ("video_dim", "word_dim"), advice)
 
 
 def _init(

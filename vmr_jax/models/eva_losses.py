@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from vmr_jax.layers.gradient_reversal import gradient_reversal
-from vmr_jax.layers.pooling import masked_max, masked_mean
+from vmr_jax.layers.pooling import masked_max
 from vmr_jax.losses.boundary import boundary_loss
-from vmr_jax.losses.domain import domain_loss
+from vmr_jax.losses.domain import adversarial_loss, domain_loss
 from vmr_jax.losses.matching import matching_loss
-from vmr_jax.losses.mmd import mmd, subsample
+from vmr_jax.losses.mmd import Sample, make_sample, sample_mmd
 from vmr_jax.losses.negatives import other_video, similarities
+from vmr_jax.losses.terms import scaled
 from vmr_jax.models import eva_network as network
 from vmr_jax.models.eva_network import Branch, Pair, Views, of_branch
 from vmr_jax.types import Array, Batch, HybridBatch, Losses, LossTerms, Params
@@ -55,8 +55,8 @@ def _full_terms(
     )
     weight = config.lambdas
     terms = {
-        "full_match": _scaled(match.loss, weight.f),
-        "boundary": _scaled(boundary, weight.f * weight.r),
+        "full_match": scaled(match.loss, weight.f),
+        "boundary": scaled(boundary, weight.f * weight.r),
     }
     return match, terms
 
@@ -83,11 +83,6 @@ def hybrid_loss(
             extra = config.lambdas.domain * _extra_mmd(config, joint, weights)
             terms["domain_mmd"] = (extra, jnp.ones(()))
     return Losses(terms, match.watched)
-
-
-def _scaled(term: tuple[Array, Array], factor: float) -> tuple[Array, Array]:
-    """Weigh a (sum, count) term."""
-    return term[0] * factor, term[1]
 
 
 class _Match(NamedTuple):
@@ -148,45 +143,28 @@ def _alignment(
     ):
         for part, factor in ((0, config.lambdas.vid), (2, 1.0)):
             samples = [
-                _samples(config, pair[part], pair[part + 1], weight, jax.random.fold_in(key, tag))
+                make_sample(
+                    config.mmd, pair[part], pair[part + 1], weight, jax.random.fold_in(key, tag)
+                )
                 for pair, weight, tag in (
                     (source_pair, weights[0], 4 * stage + part),
                     (target_pair, weights[1], 4 * stage + part + 1),
                 )
             ]
-            total += factor * _mmd(config, *samples)
+            total += factor * sample_mmd(config.mmd, *samples)
     return total
-
-
-def _samples(
-    config: ConfigDict, rows: Array, mask: Array, weight: Array, key: Array
-) -> tuple[Array, Array]:
-    """What an MMD of Eq. 8 compares, and its weights (spec A13)."""
-    if config.mmd.samples == "mean":
-        return masked_mean(rows, mask), weight
-    if config.mmd.samples == "max":
-        return masked_max(rows, mask).astype(jnp.float32), weight
-    elements = rows.astype(jnp.float32).reshape(-1, rows.shape[-1])
-    element_weight = (mask * weight[:, None]).reshape(-1)
-    return subsample(key, elements, element_weight, config.mmd.elements)
-
-
-def _mmd(config: ConfigDict, x: tuple[Array, Array], y: tuple[Array, Array]) -> Array:
-    """Squared MMD of two (samples, weights) with the kernel of the config."""
-    return mmd(x[0], y[0], x[1], y[1], config.mmd.kernel, config.mmd.gamma)
 
 
 def _extra_mmd(config: ConfigDict, joint, weights: tuple[Array, Array]) -> Array:
     """The further MMD on the pooled V and Q (spec A15); `joint` holds both for both domains."""
-    (source_video, source_query), (target_video, target_query) = joint
-    source_weight, target_weight = weights
-    if config.domain.extra_mmd == "pooled_domain":
-        return _mmd(config, (source_video, source_weight), (target_video, target_weight)) + _mmd(
-            config, (source_query, source_weight), (target_query, target_weight)
-        )
-    return _mmd(config, (source_video, source_weight), (source_query, source_weight)) + _mmd(
-        config, (target_video, target_weight), (target_query, target_weight)
+    (source_video, source_query), (target_video, target_query) = (
+        [Sample(points, weight) for points in pair]
+        for pair, weight in zip(joint, weights, strict=True)
     )
+    distance = functools.partial(sample_mmd, config.mmd)
+    if config.domain.extra_mmd == "pooled_domain":
+        return distance(source_video, target_video) + distance(source_query, target_query)
+    return distance(source_video, source_query) + distance(target_video, target_query)
 
 
 def adversarial(branch: Branch, params: Params, joint, weights: tuple[Array, Array]) -> Array:
@@ -201,14 +179,14 @@ def adversarial(branch: Branch, params: Params, joint, weights: tuple[Array, Arr
     config = branch.config
     source, target = (jnp.concatenate(part, axis=-1) for part in joint)
 
-    def loss(params: Params, source: Array, target: Array) -> Array:
-        classify = functools.partial(branch.modules["domain"].apply, {"params": params["domain"]})
-        return domain_loss(classify(source), classify(target), *weights)
+    def classify(params: Params, points: Array) -> Array:
+        return branch.modules["domain"].apply({"params": params["domain"]}, points)
 
     stop = jax.lax.stop_gradient
+    own = functools.partial(classify, params)
     if config.domain.form == "minus_no_grl":
-        features = config.lambdas.domain * loss(stop(params), source, target)
-        return loss(params, stop(source), stop(target)) - features
+        frozen = functools.partial(classify, stop(params))
+        features = config.lambdas.domain * domain_loss(frozen(source), frozen(target), *weights)
+        return domain_loss(own(stop(source)), own(stop(target)), *weights) - features
     sign = 1 if config.domain.form == "grl_plus" else -1
-    reversed_loss = loss(params, gradient_reversal(source), gradient_reversal(target))
-    return sign * config.lambdas.domain * reversed_loss
+    return sign * config.lambdas.domain * adversarial_loss(own, source, target, *weights)

@@ -21,6 +21,7 @@ from vmr_jax.layers.dropout import dropout
 from vmr_jax.layers.matching import MatchingHead
 from vmr_jax.layers.pooling import masked_max
 from vmr_jax.layers.proposals import pool_proposals, proposal_grid, proposal_spans
+from vmr_jax.models.switches import compute_dtype
 from vmr_jax.types import Array, Batch, DataSpec, Params
 
 SHAREABLE = ("self1", "self2", "cross", "head", "proj")
@@ -109,7 +110,7 @@ def modules(config: ConfigDict) -> dict[str, nn.Module]:
             if config.init == "xavier"
             else nn.initializers.normal(0.02)
         ),
-        "dtype": jnp.bfloat16 if config.precision == "bfloat16" else jnp.float32,
+        "dtype": compute_dtype(config),
     }
 
     def unit() -> AttentionUnit:

@@ -30,9 +30,9 @@ from vmr_jax.losses.mutual_matching import (
 )
 from vmr_jax.losses.negatives import similarities
 from vmr_jax.models.mmn_network import MMN, Joint, make_cells, text_sizes
-from vmr_jax.models.switches import check_choices
+from vmr_jax.models.statistics import as_params, as_variables
+from vmr_jax.models.switches import PRECISIONS, check_choices, check_iou_labels
 from vmr_jax.types import (
-    STATISTICS,
     Array,
     DataSpec,
     Losses,
@@ -49,7 +49,7 @@ READOUT = ("score",)  # blocks of a config that no parameter depends on
 IOU_SCALE = 10.0  # logit of the IoU score over the cosine
 LATER = 0.01  # of the contrastive weight, after its full epochs
 _CHOICES = {
-    "precision": ("float32", "bfloat16"),
+    "precision": PRECISIONS,
     "text.encoder": ("distilbert", "clip"),
     "text.size": ("base", "small"),
     "map.form": FORMS,
@@ -87,11 +87,7 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
         )
     if not config.target.labels:
         raise ValueError("config.target.labels=False: MMN learns from boundaries, set it to True.")
-    if not 0 <= config.iou.min < config.iou.max:
-        raise ValueError(
-            f"config.iou.min={config.iou.min} and config.iou.max={config.iou.max} scale no label: "
-            "use 0 <= min < max."
-        )
+    check_iou_labels(config)
     if not 1 <= contrastive.positives <= len(cells.row):
         raise ValueError(
             f"config.contrastive.positives={contrastive.positives}: use 1 to {len(cells.row)}, the "
@@ -112,14 +108,7 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
 
 def init(network: MMN, key: Array, batch: VideoBatch) -> Params:
     """Fresh parameters, and the running statistics of the map's batch normalisations."""
-    made = network.init(key, batch, train=True)
-    return {**made["params"], STATISTICS: made["batch_stats"]}
-
-
-def variables(params: Params) -> dict:
-    """Parameters as the network takes them."""
-    trained = {name: leaf for name, leaf in params.items() if name != STATISTICS}
-    return {"params": trained, "batch_stats": params[STATISTICS]}
+    return as_params(network.init(key, batch, train=True))
 
 
 def read_text_encoder(network: MMN, params: Params) -> Params:
@@ -140,7 +129,7 @@ def _loss(
 ) -> Losses:
     """L_iou + lambda(epoch) (L_v + L_s) of A3; `statistics` are the new running statistics."""
     (cells, queries), new = network.apply(
-        variables(params), batch, train=True, key=key, mutable=["batch_stats"]
+        as_variables(params), batch, train=True, key=key, mutable=["batch_stats"]
     )
     terms, watched = objective(config, batch, cells, queries, progress.epoch)
     return Losses(terms, watched, new["batch_stats"])
@@ -224,7 +213,7 @@ def fuse_scores(iou: Array, contrastive: Array, fusion: str, power: float) -> Ar
 
 def predict(network: MMN, config: ConfigDict, params: Params, batch: VideoBatch) -> Moments:
     """The cells of each query's video by their fused scores, after NMS; the first is Eq. 10's."""
-    cells, queries = network.apply(variables(params), batch, train=False)
+    cells, queries = network.apply(as_variables(params), batch, train=False)
     iou, contrastive = (
         _of_own_video(of_cells, of_queries, batch.owner)
         for of_cells, of_queries in zip(cells, queries, strict=True)

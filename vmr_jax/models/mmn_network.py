@@ -8,11 +8,12 @@ from ml_collections import ConfigDict
 
 from vmr_jax.encoders.clip import ClipText, ClipTextConfig
 from vmr_jax.encoders.distilbert import DistilBert, DistilBertConfig
-from vmr_jax.encoders.transformer import layer_norm
 from vmr_jax.layers.map_convolution import MapConvolutions, symmetric_uniform
 from vmr_jax.layers.moment_map import Cells, moment_cells, pool_clips, span_max
 from vmr_jax.layers.normalize import l2_normalize
 from vmr_jax.layers.pooling import masked_mean
+from vmr_jax.layers.transformer import layer_norm
+from vmr_jax.models.switches import compute_dtype
 from vmr_jax.types import Array, VideoBatch
 
 _SMALL = {"width": 64, "layers": 2, "heads": 4}
@@ -34,7 +35,7 @@ class MMN(nn.Module):
 
     def setup(self):
         config = self.config
-        dtype = jnp.bfloat16 if config.precision == "bfloat16" else jnp.float32
+        dtype = compute_dtype(config)
         sizes = text_sizes(config.text, self.vocabulary)
         encoder = ClipText if config.text.encoder == "clip" else DistilBert
         self.text_encoder = encoder(sizes, config.text.remat, dtype)

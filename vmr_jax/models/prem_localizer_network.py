@@ -16,9 +16,9 @@ from vmr_jax.models.prem_network import (
     KERNEL_INIT,
     EncodedQueries,
     PremEncoder,
-    compute_dtype,
     layer_sizes,
 )
+from vmr_jax.models.switches import compute_dtype
 from vmr_jax.types import Array, CandidateBatch, Queries, Videos
 
 HEADS = {  # (width in clips, channels) of each convolution (P11)

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from vmr_jax.encoders.transformer import TransformerLayer, layer_norm
 from vmr_jax.layers.attention import masked_softmax
 from vmr_jax.layers.dropout import dropout
 from vmr_jax.layers.pooling import masked_max, masked_mean
 from vmr_jax.layers.positions import sinusoids
+from vmr_jax.layers.transformer import TransformerLayer, layer_norm
+from vmr_jax.models.switches import compute_dtype
 from vmr_jax.types import Array, Queries, Videos
 
 EPSILON = 1e-5  # of every LayerNorm
@@ -137,11 +138,6 @@ class PremEncoder(nn.Module):
         """Clips and queries."""
         keys = (None, None) if key is None else jax.random.split(key)
         return self.videos(videos, keys[0]), self.queries(queries, keys[1])
-
-
-def compute_dtype(config: ConfigDict) -> Any:
-    """What matrix products are computed in; parameters, softmax and losses are float32."""
-    return jnp.bfloat16 if config.precision == "bfloat16" else jnp.float32
 
 
 def layer_sizes(config: ConfigDict) -> dict[str, Any]:

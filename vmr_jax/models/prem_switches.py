@@ -3,11 +3,11 @@
 from ml_collections import ConfigDict
 
 from vmr_jax.layers.clip_spans import END_LABELS
-from vmr_jax.models.switches import check_choices
+from vmr_jax.models.switches import PRECISIONS, check_choices, check_dropout, check_heads
 from vmr_jax.types import DataSpec
 
 _CHOICES = {
-    "precision": ("float32", "bfloat16"),
+    "precision": PRECISIONS,
     "modalities": (("image", "sub"), ("image",), ("sub",)),
     "act": ("relu", "gelu"),
     "pos": ("learned", "sin"),
@@ -26,12 +26,8 @@ def check_config(config: ConfigDict, choices: dict) -> None:
         )
     if not config.target.labels:
         raise ValueError("config.target.labels=False: PREM learns from boundaries, set it to True.")
-    if config.heads < 1 or config.dim % config.heads:
-        raise ValueError(
-            f"config.dim={config.dim} cannot be split into config.heads={config.heads} heads."
-        )
-    if not 0 <= config.dropout < 1:
-        raise ValueError(f"config.dropout={config.dropout}: use at least 0 and less than 1.")
+    check_heads(config)
+    check_dropout(config)
     for name in ("clip_seconds", "temperature"):
         if config[name] <= 0:
             raise ValueError(f"config.{name}={config[name]}: use more than 0.")

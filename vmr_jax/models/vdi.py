@@ -22,7 +22,8 @@ from vmr_jax.losses.injection import (
 )
 from vmr_jax.models import mmn
 from vmr_jax.models.mmn_network import MMN, text_sizes
-from vmr_jax.models.switches import check_choices
+from vmr_jax.models.statistics import as_variables
+from vmr_jax.models.switches import check_choices, compute_dtype
 from vmr_jax.models.vdi_network import HEADS, SpatialDynamics, VisualContext
 from vmr_jax.types import Array, DataSpec, Losses, LossTerms, Params, Progress, System, VideoBatch
 
@@ -60,7 +61,7 @@ def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
             f"config.vc.probe='none' attends frames with {HEADS} heads, which do not divide their "
             f"width {width}: use static or full."
         )
-    base, dtype = _mmn_config(config), jnp.dtype(config.precision)
+    base, dtype = _mmn_config(config), compute_dtype(config)
     networks = Networks(
         config,
         MMN(base, width, vocabulary_size(config.text)),
@@ -156,7 +157,7 @@ def _sentences(
         hidden = tokens == networks.mmn.vocabulary
         tokens, replacement = jnp.where(hidden, 0, tokens), (hidden, params["hidden_word"])
     found = networks.mmn.apply(
-        mmn.variables(params), tokens, mask, key, replacement, method="sentences"
+        as_variables(params), tokens, mask, key, replacement, method="sentences"
     )
     return dict(zip(("full", *parts), jnp.split(found, 1 + len(parts)), strict=True))
 
@@ -174,7 +175,7 @@ def _loss(
     With vdi.schedule "alternate" the text encoder learns from L^vc and L^sd alone, and MMN takes
     its features as they are (Algorithm 1).
     """
-    config, variables = networks.config, mmn.variables(params)
+    config, variables = networks.config, as_variables(params)
     text_key, *keys = jax.random.split(key, 3)
     features = _sentences(networks, params, batch, text_key)
     full = features["full"]

@@ -17,12 +17,12 @@ from vmr_jax.layers.ranking import rank_moments
 from vmr_jax.losses.contrastive import hinge_loss
 from vmr_jax.losses.negatives import other_video, similarities
 from vmr_jax.metrics.didemo import MOMENTS, SEGMENTS
-from vmr_jax.models.switches import check_choices
+from vmr_jax.models.switches import PRECISIONS, check_choices
 from vmr_jax.models.vlanet_network import Aligned, VLANet, make_groups
 from vmr_jax.types import Array, AttentionMap, Batch, DataSpec, Losses, Moments, Params, System
 
 _CHOICES = {
-    "precision": ("float32", "bfloat16"),
+    "precision": PRECISIONS,
     "proposals.stride_unit": ("step", "frame"),
     "vla.reduce": ("sum", "mean"),
     "query.norm_stage": ("after_fc", "before_fc", "both"),

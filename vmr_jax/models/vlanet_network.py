@@ -11,6 +11,7 @@ from vmr_jax.layers.dense_attention import Alignment, dense_attention
 from vmr_jax.layers.normalize import l2_normalize
 from vmr_jax.layers.proposals import group_spans, pool_proposals, segment_groups
 from vmr_jax.layers.recurrent import GRU
+from vmr_jax.models.switches import compute_dtype
 from vmr_jax.types import Array, Batch
 
 
@@ -49,7 +50,7 @@ class VLANet(nn.Module):
 
     def setup(self):
         config = self.config
-        self.dtype = jnp.bfloat16 if config.precision == "bfloat16" else jnp.float32
+        self.dtype = compute_dtype(config)
         common: dict[str, Any] = {
             "kernel_init": nn.initializers.xavier_uniform(),
             "dtype": self.dtype,

@@ -1,4 +1,4 @@
-"""The Transformer layers that CLIP and DistilBERT share.
+"""Transformer layers: one alone, and stacks of equal ones.
 
 A stack of equal layers runs as one scan, and its parameters carry a leading axis of layers:
 XLA then compiles one layer, not twelve.
