@@ -1,7 +1,7 @@
 import jax
 import numpy as np
 
-from vmr_jax.layers.recurrent import GRU, LSTM
+from vmr_jax.layers.recurrent import GRU, LSTM, BiGRU
 
 
 def _reference(params, x):
@@ -42,6 +42,19 @@ def test_what_stands_on_padding_changes_nothing():
     other = np.where(mask[..., None], x, 7.0).astype(np.float32)
     one, two = (GRU(4).apply({"params": params}, v, mask) for v in (x, other))
     np.testing.assert_array_equal(one, two)
+
+
+def test_both_directions_stop_at_the_padding():
+    _, params, x, mask = _case()
+    both = {"GRU_0": params, "GRU_1": jax.tree.map(lambda leaf: -leaf, params)}
+    states = jax.jit(BiGRU(8).apply)({"params": both}, x, mask)
+    assert states.shape == (2, 5, 8) and not np.asarray(states[1, 2:]).any()
+    for row, length in enumerate((5, 2)):
+        words = x[row, :length]
+        forth = _reference(both["GRU_0"], words)
+        back = _reference(both["GRU_1"], words[::-1])[::-1]
+        expected = np.concatenate([forth, back], axis=-1)
+        np.testing.assert_allclose(states[row, :length], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_recurrent_kernels_start_orthogonal():

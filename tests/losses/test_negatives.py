@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vmr_jax.losses.negatives import other_video, similarities
+from vmr_jax.losses.negatives import other_video, rivals, similarities
 
 
 def test_negatives_show_another_video_and_are_real():
@@ -11,11 +11,11 @@ def test_negatives_show_another_video_and_are_real():
     seen = set()
     for seed in range(60):
         index, found = other_video(jax.random.key(seed), video, weight)
-        assert found.all()
-        for item, other in enumerate(np.asarray(index)):
+        assert found[:5].all() and not found[5]
+        for item, other in enumerate(np.asarray(index)[:5]):
             assert video[item] != video[other] and weight[other] > 0
             seen.add((item, int(other)))
-    expected = {(i, j) for i in range(6) for j in range(5) if video[i] != video[j]}
+    expected = {(i, j) for i in range(5) for j in range(5) if video[i] != video[j]}
     assert seen == expected
 
 
@@ -31,7 +31,17 @@ def test_a_batch_of_one_video_has_no_negatives():
     _, found = other_video(jax.random.key(0), jnp.array([3, 3]), jnp.ones(2))
     assert not found.any()
     _, found = other_video(jax.random.key(0), jnp.array([3, 5]), jnp.array([1.0, 0.0]))
-    assert found.tolist() == [False, True]
+    assert found.tolist() == [False, False]
+
+
+def test_rivals_are_real_and_show_other_videos():
+    video, weight = jnp.array([4, 4, 7, 9]), jnp.array([1.0, 1, 1, 0])
+    found = rivals(video, weight)
+    expected = {(0, 2), (1, 2), (2, 0), (2, 1)}
+    assert {tuple(map(int, pair)) for pair in np.argwhere(found)} == expected
+    found = rivals(video, weight, same_video=True)
+    expected |= {(0, 1), (1, 0)}
+    assert {tuple(map(int, pair)) for pair in np.argwhere(found)} == expected
 
 
 def test_similarities_are_means_over_the_weights():

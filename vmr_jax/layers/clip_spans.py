@@ -1,4 +1,4 @@
-"""Which clips of a fixed length a moment covers."""
+"""Which clips a moment covers."""
 
 import jax.numpy as jnp
 
@@ -20,3 +20,13 @@ def seconds_to_clips(
     first = jnp.clip(jnp.floor(moment[:, 0] / clip_seconds).astype(jnp.int32), 0, final)
     last = jnp.ceil(moment[:, 1] / clip_seconds).astype(jnp.int32) - (end_label == "ceil_minus_1")
     return jnp.stack([first, jnp.clip(last, first, final)], axis=-1)
+
+
+def split_clips(span: Array, mask: Array) -> tuple[Array, Array]:
+    """The valid clips inside a moment, and those outside: (B, 2) inclusive, (B, N) -> two (B, N).
+
+    A span that is hidden, -1, has no clips.
+    """
+    clip = jnp.arange(mask.shape[1])
+    inside = mask & (clip >= span[:, :1]) & (clip <= span[:, 1:])
+    return inside, mask & ~inside

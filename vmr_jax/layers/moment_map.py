@@ -77,6 +77,20 @@ def pool_clips(video: Array, clips: int) -> Array:
     return video.reshape(batch, clips, steps // clips, width).mean(axis=2)
 
 
+def stretch_clips(video: Array, num_clips: Array, clips: int) -> Array:
+    """Mean over each of `clips` equal parts of the real clips: (B, N, D), (B,) -> (B, clips, D).
+
+    A clip that lies in two parts counts in both by its share, so any number of clips is a map's N.
+    """
+    part = (num_clips / clips)[:, None, None]
+    number, clip = jnp.arange(clips)[:, None], jnp.arange(video.shape[1])
+    last = jnp.minimum(jnp.minimum((number + 1) * part, num_clips[:, None, None]), clip + 1)
+    share = jnp.maximum(last - jnp.maximum(number * part, clip), 0) / jnp.maximum(part, 1e-9)
+    return jnp.einsum(
+        "bpn,bnd->bpd", share.astype(video.dtype), video, preferred_element_type=jnp.float32
+    ).astype(video.dtype)
+
+
 def span_max(video: Array, cells: Cells) -> Array:
     """The map: largest value of each channel over a cell's clips, (B, N, D) -> (B, P, D).
 

@@ -26,6 +26,17 @@ def masked_mean(x: Array, mask: Array) -> Array:
     return total / jnp.maximum(weight.sum(axis=-1), 1)[..., None]
 
 
+def top_mean(x: Array, mask: Array, count: Array | int, most: int) -> Array:
+    """Mean of the `count` largest valid values, at most `most`: (..., N), (..., N) -> (...).
+
+    `count` (...) and the mask may broadcast. All values where there are fewer, 0 where none.
+    """
+    best = jax.lax.top_k(jnp.where(mask, x, -1e9), min(most, x.shape[-1]))[0]
+    found = jnp.minimum(count, mask.sum(axis=-1))
+    kept = jnp.arange(best.shape[-1]) < found[..., None]
+    return jnp.sum(best, axis=-1, where=kept) / jnp.maximum(kept.sum(axis=-1), 1)
+
+
 def running_maxima(x: Array, longest: int) -> tuple[Array, list[int]]:
     """Largest value of each feature over all windows of 1, 2, 4, ... rows, up to `longest` rows.
 

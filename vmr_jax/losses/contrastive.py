@@ -5,13 +5,16 @@ import jax.numpy as jnp
 
 from vmr_jax.types import Array
 
-_NOTHING = -1e9  # a logit that adds nothing to a sum of exponentials; its gradients are finite
+NOTHING = -1e9  # a logit that adds nothing to a sum of exponentials; its gradients are finite
 
 
 def hinge_loss(
     positive: Array, negative: Array, margin: float, weight: Array
 ) -> tuple[Array, Array]:
-    """max(0, margin - c+ + c-) of (B,) scores (VLANet, Eq. 14): (weighted sum, sum of weights)."""
+    """max(0, margin - c+ + c-) of scores (VLANet, Eq. 14): (weighted sum, sum of weights).
+
+    Shapes are (B,), or broadcast to that of `weight`.
+    """
     return jnp.sum(jnp.maximum(0, margin - positive + negative) * weight), jnp.sum(weight)
 
 
@@ -20,5 +23,38 @@ def info_nce(positive: Array, negative: Array, rival: Array, temperature: float)
 
     Positives (B,), negatives (B, R) and which of them count (B, R) -> (B,); 0 without a rival.
     """
-    logit = jnp.where(rival, negative / temperature, _NOTHING)
+    logit = jnp.where(rival, negative / temperature, NOTHING)
     return jax.nn.softplus(jax.nn.logsumexp(logit, axis=1) - positive / temperature)
+
+
+def symmetric_info_nce(
+    score: Array, rival: Array, weight: Array, temperature: float
+) -> tuple[Array, Array]:
+    """Mean of InfoNCE over a batch's videos and over its queries: (weighted sum, sum of weights).
+
+    Scores (B, B) of videos by queries, whose diagonal are the pairs, and which of the others count
+    (B, B), symmetric; weights (B,).
+    """
+    own = jnp.diagonal(score)
+    each = [info_nce(own, other, rival, temperature) for other in (score, score.T)]
+    return jnp.sum((each[0] + each[1]) * weight) / 2, jnp.sum(weight)
+
+
+def batch_hinge_loss(
+    score: Array, rival: Array, margin: float, hardest: bool = False
+) -> tuple[Array, Array]:
+    """Hinge of each pair against other queries, and against other videos: (sum, items with some).
+
+    Arguments as those of symmetric_info_nce. Each of the two is the mean over the rivals, or with
+    `hardest` the largest.
+    """
+    own, some = jnp.diagonal(score), rival.any(axis=1)
+    total = 0.0
+    for other in (score, score.T):
+        if hardest:
+            worst = jnp.max(jnp.where(rival, other, NOTHING), axis=1)
+            total += hinge_loss(own, worst, margin, some)[0]
+        else:
+            share = rival / jnp.maximum(rival.sum(axis=1, keepdims=True), 1)
+            total += hinge_loss(own[:, None], other, margin, share)[0]
+    return total, jnp.sum(some)

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from vmr_jax.losses.contrastive import NOTHING
 from vmr_jax.types import Array
 
 NEGATIVE_MASKS = ("exclude", "legacy_one")
 NEGATIVE_IOU = 0.5  # a cell or query of the same video is a negative below this IoU
-_NOTHING = -1e9  # a logit that adds nothing to a sum of exponentials; its gradients are finite
 
 
 class Matches(NamedTuple):
@@ -58,7 +58,7 @@ def moment_to_sentence(
     rival = jnp.where(same_video, _overlap(matches.moment) < NEGATIVE_IOU, True)
     rival &= _same_group(owner, matches.owner, group_size) & (matches.weight > 0)
     at_best = matches.score[:, owner, best]  # (T sentences, T moments, k)
-    logit = jnp.where(rival.T[..., None], at_best / tau, _NOTHING)
+    logit = jnp.where(rival.T[..., None], at_best / tau, NOTHING)
     return _told_apart(matches, jax.nn.logsumexp(logit, axis=0), margin, tau)
 
 
@@ -88,7 +88,7 @@ def sentence_to_moment(
     outside = _same_group(owner, jnp.arange(videos), group_size) & (matches.video_weight > 0)
     own = jnp.arange(videos) == owner
     rival = jnp.where(own[..., None], inside[:, None], outside[..., None])
-    logit = jnp.where(rival, matches.score / tau, _NOTHING)
+    logit = jnp.where(rival, matches.score / tau, NOTHING)
     negative = jax.nn.logsumexp(logit, axis=(1, 2))
     negative = jnp.logaddexp(negative, jnp.log(jnp.maximum(extra, 1e-30)))
     return _told_apart(matches, negative[:, None], margin, tau)

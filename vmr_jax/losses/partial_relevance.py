@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from vmr_jax.layers.clip_spans import split_clips
 from vmr_jax.losses.contrastive import info_nce
-from vmr_jax.losses.negatives import similarities
+from vmr_jax.losses.negatives import rivals, similarities
 from vmr_jax.types import Array, Losses
 
 POSITIVES = ("strong", "strong_weak", "whole_video")
@@ -52,13 +53,11 @@ def retrieval_losses(pairs: Pairs, settings: ConfigDict) -> Losses:
     `settings` has temperature, positive, weak_weight, strong.joint_clip, mask_same_video and
     vq.neg_scope. An item whose moment is the whole video has no L_+ term.
     """
-    clip = jnp.arange(pairs.mask.shape[1])
-    inside = pairs.mask & (clip >= pairs.span[:, :1]) & (clip <= pairs.span[:, 1:])
-    outside = pairs.mask & ~inside
+    inside, outside = split_clips(pairs.span, pairs.mask)
     similarity = clip_similarities(pairs.query, pairs.video)
     score = best_clips(similarity, pairs.mask)  # (B queries, B videos)
     own = jnp.einsum("bjd,bnjd->jbn", pairs.query, pairs.video, precision=jax.lax.Precision.HIGHEST)
-    rival = _rivals(pairs, settings.mask_same_video)
+    rival = rivals(pairs.video_id, pairs.weight, same_video=not settings.mask_same_video)
     count = jnp.sum(pairs.weight)
 
     if settings.positive == "whole_video":
@@ -79,11 +78,3 @@ def retrieval_losses(pairs: Pairs, settings: ConfigDict) -> Losses:
         terms["weak"] = (settings.weak_weight * jnp.sum(to_video * weight), jnp.sum(weight))
     mean_rival = jnp.sum(score, axis=1, where=rival) / jnp.maximum(rival.sum(axis=1), 1)
     return Losses(terms, similarities(strong, mean_rival, pairs.weight))
-
-
-def _rivals(pairs: Pairs, mask_same_video: bool) -> Array:
-    """Which videos are negatives of which queries, (B queries, B videos), and the other way."""
-    real = (pairs.weight > 0) & (pairs.weight[:, None] > 0)
-    if mask_same_video:
-        return real & (pairs.video_id != pairs.video_id[:, None])
-    return real & ~jnp.eye(len(pairs.weight), dtype=bool)
