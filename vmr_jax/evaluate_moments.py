@@ -31,16 +31,23 @@ def make_evaluation(
 ) -> Evaluation:
     """How moments in given videos are scored; `split` chooses checkpoints, "" where none does.
 
-    `trained` are the sizes of the domain that the system is trained on. Raises as
-    `reported_domain` does.
+    `trained` are the sizes of the domain that the system is trained on. The split is one of
+    models.chooser's domain. Raises as `reported_domain` does.
     """
     dataset = evaluation_dataset(config)
     reported = reported_domain(config, dataset, trained)
-    chooser = evaluation_domain(config, dataset, split) if split else None
-    predict = make_predict(_system(config, reported), mesh)
+    system = _system(config, reported)
+    predict = make_predict(system, mesh)
+    if split and models.chooser(config) == "source":
+        chooser = evaluation_domain(config, evaluation_dataset(config, "source"), split, "source")
+        choosing = ConfigDict(config.to_dict())
+        choosing.metric.didemo = ""  # asked for by the target
+        choose = make_predict(system._replace(predict=system.predict_source), mesh)
+    elif split:
+        chooser, choosing, choose = evaluation_domain(config, dataset, split), config, predict
 
     def select(params: Params) -> dict[str, float]:
-        return score_split(predict, params, chooser, config, mesh, console)[1]
+        return score_split(choose, params, chooser, choosing, mesh, console)[1]
 
     def report(params: Params, checkpoint: Mapping, workdir: Path) -> dict:
         scored = score_split(predict, params, reported, config, mesh, console)

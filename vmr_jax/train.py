@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from vmr_jax import models
-from vmr_jax.data.domains import selection_split, training_domains
+from vmr_jax.data.domains import selection_name, selection_split, training_domains
 from vmr_jax.evaluate import make_evaluation
 from vmr_jax.evaluate_moments import report_folder
 from vmr_jax.mining import with_candidates
@@ -46,11 +46,12 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     first = models.first_run(config)
     if first is not None and not run_once(first, workdir / models.FIRST_RUN, console):
         return None
-    split = selection_split(config)
+    chooser = models.chooser(config)
+    split = selection_split(config, chooser)
     mesh = meshes.make_mesh()
     meshes.check_batch_size(config.batch_size, "batch_size")
     located = models.located(config, workdir / models.FIRST_RUN)
-    domains = training_domains(config, models.domains(config))
+    domains = training_domains(config, models.domains(config), chooser)
     if models.form(config) == "candidates":
         domains = {
             role: with_candidates(located, domain, workdir, mesh, console)
@@ -62,12 +63,14 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     evaluation = make_evaluation(located, trained, split, mesh, console)
     meta = claim_workdir(workdir, config, {role: d.dataset for role, d in domains.items()})
     chosen_by = f"val/{models.selected_by(config)}" if split else ""
+    selected_by = selection_name(config, chooser, split)
     meta |= {
-        "selected_by": split or "last epoch",
+        "selected_by": selected_by,
         "chosen_by": chosen_by,
         "specs": {role: spec._asdict() for role, spec in specs.items()},
     }
-    feed = make_feed(config, models.form(config), domains, mesh, console)
+    epoch = models.epoch(config)
+    feed = make_feed(config, models.form(config), domains, mesh, console, epoch)
     optimizer = make_optimizer(config.optimizer, feed.pace)
     steps_per_epoch = feed.pace.steps_per_epoch
     last_step = config.epochs * steps_per_epoch
@@ -135,7 +138,7 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
         evaluation.report(params, last, workdir / "last_epoch")
         params = checkpoints.restore_params(step)
     checkpoints.close()
-    chosen = {"step": step, "selected_by": split or "last epoch"}
+    chosen = {"step": step, "selected_by": selected_by}
     return evaluation.report(params, chosen, workdir)
 
 

@@ -220,6 +220,8 @@ class System(NamedTuple):
     adopt: Callable[[Params, Params], Params] | None = None
     attention: Callable[[Params, Batch], AttentionMap] | None = None
     words_show: str = "attention weight"
+    # The same as `predict` for a Batch of the source, of a system that the source's labels choose
+    predict_source: Callable[[Params, Batch], Moments] | None = None
     # Fresh params -> the same with what weight files hold. It reads them, so it runs once on the
     # host, where a run starts from scratch, and is never traced.
     pretrained: Callable[[Params], Params] | None = None

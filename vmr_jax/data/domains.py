@@ -55,13 +55,15 @@ def training_dataset(config: ConfigDict, role: str) -> Dataset:
     )
 
 
-def training_domains(config: ConfigDict, roles: Sequence[str]) -> dict[str, Domain]:
-    """The training split of each role; of the target without what `select="holdout"` keeps."""
+def training_domains(
+    config: ConfigDict, roles: Sequence[str], chooser: str = "target"
+) -> dict[str, Domain]:
+    """The training split of each role; of the `chooser` without what `select="holdout"` keeps."""
     domains, text = {}, config.get("text")
     for role in roles:
         settings, dataset, rows = config[role], training_dataset(config, role), None
-        if role == "target":
-            _, rows = _rows_of(config, dataset, TRAINED)
+        if role == chooser:
+            _, rows = _rows_of(config, dataset, TRAINED, role)
         domains[role] = make_domain(dataset, settings.train_split, settings, rows, text)
     return domains
 
@@ -79,20 +81,22 @@ def asked_part(config: ConfigDict) -> str:
     return part
 
 
-def evaluation_dataset(config: ConfigDict) -> Dataset:
-    """The target's dataset for `evaluation_domain`. Raises as it and `open_dataset` do."""
+def evaluation_dataset(config: ConfigDict, role: str = "target") -> Dataset:
+    """A role's dataset for `evaluation_domain`. Raises as it and `open_dataset` do."""
     with_chunks = asked_part(config) != "full"
-    return open_dataset(config.target, config.data_dir, with_chunks=with_chunks)
+    return open_dataset(config[role], config.data_dir, with_chunks=with_chunks)
 
 
-def evaluation_domain(config: ConfigDict, dataset: Dataset, split: str) -> Domain:
-    """A split of the target for prediction: boundaries hidden from the batch.
+def evaluation_domain(
+    config: ConfigDict, dataset: Dataset, split: str, role: str = "target"
+) -> Domain:
+    """A split of a role's dataset for prediction: boundaries hidden from the batch.
 
     `holdout` is a part of the training split. With eval.query static or dynamic the sentences are
     those parts of the queries alone, the dataset being loaded with its noun chunks.
     """
-    settings = ConfigDict(config.target.to_dict() | {"labels": False})
-    split, rows = _rows_of(config, dataset, split)
+    settings = ConfigDict(config[role].to_dict() | {"labels": False})
+    split, rows = _rows_of(config, dataset, split, role)
     part = asked_part(config)
     if part != "full" and split in dataset.splits:
         table = dataset.splits[split]
@@ -108,23 +112,25 @@ def evaluation_corpus(config: ConfigDict, dataset: Dataset, split: str) -> Domai
 
     HOLDOUT and TRAINED are parts of the training split, searched in the videos of that part.
     """
-    split, rows = _rows_of(config, dataset, split)
+    split, rows = _rows_of(config, dataset, split, "target")
     return make_corpus(dataset, split, config.target, rows, config.get("text"))
 
 
-def _rows_of(config: ConfigDict, dataset: Dataset, split: str) -> tuple[str, np.ndarray | None]:
-    """The dataset's split that `split` stands for, and which of its queries; None: all."""
+def _rows_of(
+    config: ConfigDict, dataset: Dataset, split: str, role: str
+) -> tuple[str, np.ndarray | None]:
+    """What `split` of a role's dataset stands for, and which of its queries; None: all."""
     if split not in (HOLDOUT, TRAINED):
         return split, None
-    name = config.target.train_split
+    name = config[role].train_split
     if split == TRAINED and config.select != HOLDOUT:
         return name, None
     held_out = _held_out(dataset, name, config.seed)
     return name, np.flatnonzero(held_out if split == HOLDOUT else ~held_out)
 
 
-def selection_split(config: ConfigDict) -> str:
-    """The split that chooses the checkpoint, "" for the last one. Test splits are refused."""
+def selection_split(config: ConfigDict, role: str = "target") -> str:
+    """A role's split that chooses the checkpoint, "" for the last one. Test splits are refused."""
     if config.select in ("last", HOLDOUT):
         return "" if config.select == "last" else HOLDOUT
     if config.select != "val":
@@ -132,20 +138,28 @@ def selection_split(config: ConfigDict) -> str:
             f"select is {config.select!r}: choose 'last', 'val' (the dataset's validation split) "
             f"or '{HOLDOUT}' (a tenth of the training videos); a test split never selects"
         )
-    if not config.target.select_split:
+    settings = config[role]
+    if not settings.select_split:
         raise ValueError(
-            f"{config.target.dataset} has no validation split: use --config.select={HOLDOUT} "
+            f"{settings.dataset} has no validation split: use --config.select={HOLDOUT} "
             "(a tenth of the training videos) or --config.select=last"
         )
-    split = config.target.select_split
-    trained, reported = config.target.train_split, config.target.eval_split
+    split, trained = settings.select_split, settings.train_split
+    reported = config.target.eval_split if settings.dataset == config.target.dataset else ""
     if not split.startswith("val") or split in (trained, reported):
         raise ValueError(
-            f"target.select_split is {split!r}, train_split {trained!r}, eval_split {reported!r}: "
-            "only a validation split (val...) that is neither trained on nor reported may choose "
-            "the checkpoint"
+            f"{role}.select_split is {split!r}, train_split {trained!r}, target.eval_split "
+            f"{config.target.eval_split!r}: only a validation split (val...) that is neither "
+            "trained on nor reported may choose the checkpoint"
         )
     return split
+
+
+def selection_name(config: ConfigDict, role: str, split: str) -> str:
+    """What a report says chose the checkpoint; a split of another domain has its dataset before."""
+    if not split:
+        return "last epoch"
+    return split if role == "target" else f"{config[role].dataset}/{split}"
 
 
 def _held_out(dataset: Dataset, split: str, seed: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from vmr_jax.types import DataSpec, System
 
 _MODULES = {
     "eva": "vmr_jax.models.eva",
+    "mmcda": "vmr_jax.models.mmcda",
     "mmn": "vmr_jax.models.mmn",
     "prem_localizer": "vmr_jax.models.prem_localizer",
     "prem_retriever": "vmr_jax.models.prem_retriever",
@@ -30,8 +31,18 @@ def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
 
 
 def domains(config: ConfigDict) -> tuple[str, ...]:
-    """The domains that a run of `config` trains on; the last one's pairs make an epoch."""
+    """The domains that a run of `config` trains on."""
     return _module(config).domains(config)
+
+
+def epoch(config: ConfigDict) -> str:
+    """Which of those domains' pairs make an epoch: the "last" one's, or the "largest" one's."""
+    return getattr(_module(config), "EPOCH", "last")
+
+
+def chooser(config: ConfigDict) -> str:
+    """The domain whose validation split may choose a checkpoint."""
+    return getattr(_module(config), "chooser", lambda _: "target")(config)
 
 
 def form(config: ConfigDict) -> str:

@@ -30,7 +30,7 @@ RESIDENCIES = ("device", "host")
 
 
 class Feed(NamedTuple):
-    """A run's batches. An epoch is one pass over the last domain, which is the target."""
+    """A run's batches. An epoch is one pass over one of the domains; the others cycle."""
 
     pace: Pace
     example: Batch  # or another batch, or a HybridBatch; of ShapeDtypeStructs
@@ -38,18 +38,25 @@ class Feed(NamedTuple):
 
 
 def make_feed(
-    config: ConfigDict, form: str, domains: dict[str, Domain], mesh: Mesh, console: Console
+    config: ConfigDict,
+    form: str,
+    domains: dict[str, Domain],
+    mesh: Mesh,
+    console: Console,
+    epoch: str = "last",
 ) -> Feed:
     """The feed that `config.data.residency` names; both give identical batches.
 
-    `form` is what a batch holds, see `sampler.FORMS`.
+    `form` is what a batch holds, see `sampler.FORMS`. An epoch is one pass over the "last" domain,
+    which is the target, or over the "largest".
     """
     if config.data.residency not in RESIDENCIES:
         raise ValueError(
             f"data.residency is {config.data.residency!r}; it must be one of {RESIDENCIES}"
         )
     samplers = {role: _sampler(config, form, role, domain) for role, domain in domains.items()}
-    pace = Pace(list(samplers.values())[-1].steps_per_epoch, config.epochs)
+    steps = [sampler.steps_per_epoch for sampler in samplers.values()]
+    pace = Pace(max(steps) if epoch == "largest" else steps[-1], config.epochs)
     example = {role: _example(domain, samplers[role].index(0)) for role, domain in domains.items()}
     if config.data.residency == "device":
         make_advance = _resident_advance(config, pace, domains, samplers, mesh, console)
@@ -86,7 +93,8 @@ def _resident_advance(
         sharding = NamedSharding(mesh, PartitionSpec(None, "data"))
 
         def place(*steps: np.ndarray):
-            return jax.make_array_from_process_local_data(sharding, local_rows(np.stack(steps)))
+            local = np.stack([local_rows(rows) for rows in steps])
+            return jax.make_array_from_process_local_data(sharding, local)
 
         def advance(state, first, last):
             indices = {

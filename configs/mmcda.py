@@ -1,0 +1,93 @@
+"""MMCDA, derived from the abstract: not a reproduction (Fang, Liu, Zhou, Hu; IEEE TMM 2022).
+
+    python -m vmr_jax.main --config=configs/mmcda.py                   # the simulated pair
+    python -m vmr_jax.main --config=configs/mmcda.py:tvr,charades_sta  # any SOURCE,TARGET
+
+Only the paper's abstract is public. It fixes three modules, domain, cross-modal and specific
+alignment; the network, the losses and all numbers are this project's. The argument is
+SOURCE,TARGET: any two prepared datasets with the same kind of features.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(domains: str = "") -> ConfigDict:
+    """MMCDA's settings, locked: later only these keys can be set. `domains` is "SOURCE,TARGET".
+
+    Raises ValueError if `domains` does not name two datasets.
+    """
+    source, target = common.source_and_target(domains, "mmcda")
+    config = common.run()
+    config.system = "mmcda"
+    config.source = common.domain(source, labels=True)
+    config.target = common.domain(target, labels=False)
+    for role in (config.source, config.target):
+        del role.windows, role.stride  # of sliding windows
+    if domains:
+        config.source.features = config.target.features
+    # Which domain's boundaries are learnt. target: L_loc alone on the target, which needs
+    # target.labels=True; the upper bound of a transfer
+    config.supervision = "source"  # source | target
+
+    config.dim = 256
+    config.joint_dim = 256  # of the space where clips meet sentences
+    config.heads = 4
+    config.dropout = 0.1
+    config.video_encoder = "transformer"  # transformer | bigru (C7)
+    config.position = "learned"  # learned | sinusoidal, of the Transformer
+    # Rows of the learned positions: the most clips that a video may have, at test too
+    config.position_rows = max(config.source.max_clips, config.target.max_clips)
+    config.share_encoders = True  # False: a projection of the video features a domain (C6)
+    config.base = "span"  # span | map2d: MMN's map over the fused clips (C4)
+    config.map = ConfigDict(  # of map2d
+        {"clips": 16, "pooling_counts": (15,), "kernel": 5, "layers": 4, "dim": 256}
+    )
+    config.iou = ConfigDict({"min": 0.5, "max": 1.0})  # IoUs of the labels 0 and 1 of its cells
+
+    config.modules = ConfigDict({"da": True, "ca": True, "sa": True})
+    # False: the target's videos and queries come unpaired, M5 and M9 are off (C1)
+    config.target_pairs = True
+    config.da = ConfigDict(
+        {
+            "kind": "mmd",  # mmd | adversarial | coral (C2)
+            "points": ("video", "query", "fused"),  # where (C3)
+        }
+    )
+    config.ca = ConfigDict(
+        {
+            "source": True,  # M4
+            "target_pairs": True,  # M5
+            "target_mmd": True,  # M6
+            "temperature": 0.1,  # of M4 and M5
+            "attention": 0.1,  # temperature of the clips' weights in M5
+        }
+    )
+    config.sa = ConfigDict(
+        {
+            "m7": True,  # clips of the source by label
+            "m8": True,  # ranking of the source's clips
+            # multiple instances on the target; False is the specification's sa.target=off (C5)
+            "m9": True,
+            "neg": "mean",  # mean | hardest, of the batch's others in M9
+            "margin": 0.2,  # of M8 and M9
+        }
+    )
+    config.lambdas = ConfigDict({"da": 1.0, "ca": 0.5, "sa": 0.5})  # "lambda" cannot be a flag
+    config.mmd = common.mmd()
+    config.pseudo_labels = False  # M1 on the target's own best spans too (C9)
+    config.ramp = True  # domain alignment and the target's terms grow in the first tenth
+    config.infer = ConfigDict({"beta": 0.1, "eta": 1.0})  # of the inside and the similarity
+
+    config.batch_size = 32
+    config.epochs = 50  # of the domain with more pairs
+    config.optimizer.update({"learning_rate": 4e-4, "grad_clip": 1.0})
+    # Target labels never choose: the source's validation split does, or a tenth of its videos
+    config.select = "val" if config.source.select_split else "holdout"
+    common.evaluate_as(config, target)
+
+    if not domains:  # sized for two CPU cores
+        config.dim, config.joint_dim = 64, 64
+        config.map.update({"kernel": 3, "layers": 2, "dim": 64})
+    return config.lock()
