@@ -45,7 +45,7 @@ def test_a_process_reads_its_share(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     monkeypatch.setattr(jax, "process_index", lambda: 1)
     assert meshes.local_rows(jnp.arange(8)).tolist() == [4, 5, 6, 7]
-    assert meshes.local_rows(jnp.arange(8).reshape(2, 4)).tolist() == [[2, 3], [6, 7]]
+    assert meshes.local_rows(jnp.arange(8).reshape(4, 2)).tolist() == [[4, 5], [6, 7]]
 
 
 @pytest.fixture

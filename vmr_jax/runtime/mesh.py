@@ -57,9 +57,9 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def local_rows(rows: np.ndarray) -> np.ndarray:
-    """This process's share of a global batch's rows (the last axis)."""
-    share = rows.shape[-1] // jax.process_count()
-    return rows[..., jax.process_index() * share : (jax.process_index() + 1) * share]
+    """This process's share of a global batch's rows (B, ...)."""
+    share = len(rows) // jax.process_count()
+    return rows[jax.process_index() * share : (jax.process_index() + 1) * share]
 
 
 def state_shardings(
