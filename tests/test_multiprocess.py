@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from jax.experimental import multihost_utils
 
-from tests.conftest import small_settings
+from configs import prem_retriever
+from tests.conftest import small_settings, write_toy
+from tests.search.prem_runs import TOY, save_run
 from vmr_jax import train
 
 ROOT = Path(__file__).parents[1]
@@ -116,17 +118,22 @@ def lines_of(workdir: Path) -> list[dict]:
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-def report_of(workdir: Path) -> dict:
-    return json.loads((workdir / "eval" / "toy_target_test" / "metrics.json").read_text())
+def report_of(workdir: Path, name: str = "toy_target_test") -> dict:
+    return json.loads((workdir / "eval" / name / "metrics.json").read_text())
 
 
-def test_losses_and_gradients_are_those_of_one_device(alone, together):
-    expected, found = lines_of(alone), lines_of(together)
+def check_losses(workdir: Path, alone: Path) -> None:
+    """Losses and gradients of three steps are those of another run."""
+    expected, found = lines_of(alone), lines_of(workdir)
     assert [line["step"] for line in found] == [line["step"] for line in expected] == [1, 2, 3]
     for ours, theirs in zip(found, expected, strict=True):
         assert set(ours) == set(theirs) and {"train/loss", "train/grad_norm"} < set(ours)
         for name, value in theirs.items():
             np.testing.assert_allclose(ours[name], value, rtol=1e-5, err_msg=name)
+
+
+def test_losses_and_gradients_are_those_of_one_device(alone, together):
+    check_losses(together, alone)
 
 
 def test_metrics_are_those_of_one_device(alone, together):
@@ -178,6 +185,23 @@ def test_a_stopped_and_a_killed_run_go_on_elsewhere(folder, flags):
     assert f"at step {saved}" in logs
     assert steps() == list(range(1, 121))
     assert report_of(workdir)["checkpoint"]["step"] == 120
+
+
+def test_a_localizer_mines_trains_and_searches_as_on_one_device(folder):
+    """The retriever's search is shared by both processes."""
+    write_toy(folder / "data", "toy")
+    first = save_run(folder / "retriever", prem_retriever.get_config, folder / "data")
+    settings = TOY | {"data_dir": folder / "data", "first.checkpoint": first, "first.top": 10}
+    settings |= {"epochs": 1, "log_every": 1, "batch_size": 16, "negatives": 2, "lc.enabled": False}
+    flags = [f"--config.{name}={value}" for name, value in settings.items()]
+    flags = ["--config=configs/prem_localizer.py", *flags]
+    alone, together = folder / "localizer_alone", folder / "localizer_together"
+    run(folder, flags, alone)
+    assert "on 2 cpu devices" in run(folder, flags, together, 2)
+    check_losses(together, alone)
+    assert report_of(together, "toy_test") == report_of(alone, "toy_test")
+    mined = [np.load(workdir / "candidates.npz") for workdir in (alone, together)]
+    np.testing.assert_array_equal(*(archive["candidates"] for archive in mined))
 
 
 def test_no_number_is_left_out_when_processes_agree_on_stopping(monkeypatch):

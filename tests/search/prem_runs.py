@@ -11,23 +11,23 @@ from vmr_jax.runtime.checkpoint import Checkpoints
 from vmr_jax.runtime.state import TrainState
 from vmr_jax.types import Batch, CandidateBatch, DataSpec
 
+# Settings of a small system on the toy corpus of `write_toy`.
+TOY = {
+    "dim": 8,
+    "heads": 2,
+    "target.dataset": "toy",
+    "target.features": "features",
+    "target.subtitles": "subtitles",
+    "target.max_clips": 12,
+    "target.max_words": 6,
+}
+
 
 def save_run(workdir: Path, get_config, data_dir: Path, **switches) -> str:
     """A run of the toy corpus whose only checkpoint holds the first parameters."""
     config = get_config()
-    config.update_from_flattened_dict(
-        {
-            "data_dir": str(data_dir),
-            "dim": 8,
-            "heads": 2,
-            "target.dataset": "toy",
-            "target.features": "features",
-            "target.subtitles": "subtitles",
-            "target.max_clips": 12,
-            "target.max_words": 6,
-        }
-        | {name.replace("__", "."): value for name, value in switches.items()}
-    )
+    changes = {name.replace("__", "."): value for name, value in switches.items()}
+    config.update_from_flattened_dict(TOY | {"data_dir": str(data_dir)} | changes)
     dataset = open_dataset(config.target, data_dir)
     width = dataset.query_vectors if config.target.query_features else dataset.vectors
     spec = DataSpec(dataset.videos.feature_dim, width.shape[1], 12, 6, dataset.sub_dim)
