@@ -19,6 +19,7 @@ _MODULES = {
     "vlanet": "vmr_jax.models.vlanet",
 }
 
+NAMES = tuple(_MODULES)
 FIRST_RUN = "first_run"  # its folder in the workdir of the run that reads it
 
 
