@@ -7,18 +7,16 @@ Both hold a report.json: what was read, repaired and dropped, and a fingerprint 
 The queries are stored once, whatever kinds of features there are.
 """
 
-import fcntl
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from vmr_jax.data.features import FeatureSource, as_float16, match_names
+from vmr_jax.data.parts import locked, other_content, put_in_place
 from vmr_jax.data.progress import Progress, quiet
 from vmr_jax.data.records import Annotations, MomentRecord
 from vmr_jax.data.report import count_splits, hash_video, read_report, summarise, write_json
@@ -69,8 +67,7 @@ def write_dataset(
     refuse_faults(annotations)
     root = Path(data_dir) / annotations.name
     root.mkdir(parents=True, exist_ok=True)
-    with (root / ".lock").open("a") as lock:  # one build of a dataset at a time
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(root):
         moments = _write_moments(root / "moments", annotations, vectors, overwrite, progress)
         videos = _write_videos(
             root / f"videos-{feature_name}",
@@ -271,30 +268,3 @@ def _write_videos(
         } | of_queries
         write_json(directory / "report.json", report)
     return report
-
-
-def other_content(target: Path, what: str) -> ValueError:
-    """Say that a table of other content is there."""
-    return ValueError(
-        f"{target} was built from other {what}; --overwrite replaces it, another --data-dir or "
-        "name keeps both"
-    )
-
-
-@contextmanager
-def put_in_place(target: Path) -> Iterator[Path]:
-    """Yield a temporary directory that becomes `target` when the block ends without an error."""
-    temporary = target.with_name(f".{target.name}.building")
-    replaced = target.with_name(f".{target.name}.replaced")
-    for leftover in (temporary, replaced):  # of a build that was killed
-        shutil.rmtree(leftover, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        yield temporary
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    if target.exists():
-        target.rename(replaced)
-    temporary.rename(target)
-    shutil.rmtree(replaced, ignore_errors=True)

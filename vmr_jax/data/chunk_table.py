@@ -7,7 +7,6 @@ spans [[start, end), ...] of the sentence. They are computed once, so that train
 parser, and apart from the table of queries, so that they can be added later.
 """
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -15,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vmr_jax.data.build import other_content, put_in_place
 from vmr_jax.data.masking import dynamic_text, has_word, static_text
+from vmr_jax.data.parts import write_part
 from vmr_jax.data.records import Annotations
-from vmr_jax.data.report import read_report, write_json
+from vmr_jax.data.report import read_report
 
 Spans = Sequence[np.ndarray]  # for each sentence (C, 2) int32
 
@@ -54,18 +53,12 @@ def write_chunks(
         "without_static": sum(not has_word(static_text(*pair)) for pair in pairs),
         "without_dynamic": sum(not has_word(dynamic_text(*pair)) for pair in pairs),
     }
-    target = root / "chunks"
-    with (root / ".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        there = read_report(target)
-        if there == report:
-            return there
-        if there and not overwrite:
-            raise other_content(target, "queries or noun chunks")
-        with put_in_place(target) as directory:
-            (directory / "spans.json").write_text(content + "\n", "utf-8")
-            write_json(directory / "report.json", report)
-    return report
+
+    def write(directory: Path) -> None:
+        (directory / "spans.json").write_text(content + "\n", "utf-8")
+
+    what = "queries or noun chunks"
+    return write_part(root / "chunks", report, what, write, overwrite=overwrite)
 
 
 def read_chunks(root: Path, queries: str) -> tuple[dict[str, list[np.ndarray]], str] | None:

@@ -7,18 +7,18 @@ of the table of queries, after a first row of zeros; the tokens of query q are t
 offsets[q] ... offsets[q + 1] - 1. It is memory-mapped where it is read.
 """
 
-import fcntl
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from vmr_jax.data.build import check_name, other_content, put_in_place
+from vmr_jax.data.build import check_name
 from vmr_jax.data.features import FeatureSource, as_float16
+from vmr_jax.data.parts import write_part
 from vmr_jax.data.progress import Progress, quiet
 from vmr_jax.data.records import Annotations
-from vmr_jax.data.report import read_report, write_json
+from vmr_jax.data.report import read_report
 
 
 class QueryFeatures(NamedTuple):
@@ -76,25 +76,19 @@ def write_query_features(
         "unused": len(set(features.ids) - set(ids)),
     }
     target = root / f"queries-{name}"
-    with (root / ".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        there = read_report(target)
-        if there == report:
-            return there
-        if there and not overwrite:
-            raise other_content(target, "queries or query features")
-        with put_in_place(target) as directory:
-            rows = np.lib.format.open_memmap(
-                directory / "rows.npy", "w+", np.float16, (int(offsets[-1]), *shape)
-            )
-            label = f"{annotations.name}: writing {target.name}"
-            for query, start in zip(progress(ids, label, len(ids)), offsets, strict=False):
-                tokens = features.read(query)
-                rows[start : start + len(tokens)] = tokens
-            rows.flush()
-            np.save(directory / "offsets.npy", offsets)
-            write_json(directory / "report.json", report)
-    return report
+
+    def write(directory: Path) -> None:
+        rows = np.lib.format.open_memmap(
+            directory / "rows.npy", "w+", np.float16, (int(offsets[-1]), *shape)
+        )
+        label = f"{annotations.name}: writing {target.name}"
+        for query, start in zip(progress(ids, label, len(ids)), offsets, strict=False):
+            tokens = features.read(query)
+            rows[start : start + len(tokens)] = tokens
+        rows.flush()
+        np.save(directory / "offsets.npy", offsets)
+
+    return write_part(target, report, "queries or query features", write, overwrite=overwrite)
 
 
 def open_query_features(root: Path, name: str, queries: str) -> QueryFeatures | None:
