@@ -91,9 +91,8 @@ def test_two_domains_turn_the_meanings_by_the_angle():
 
 def plant_video(queries, duration, num_clips, sentences, lengths, draw, process):
     """The latent clips of one video."""
-    size = duration, num_clips
-    events = draw_events(queries, *size, sentences, lengths, draw, process)
-    return plant_events(events, *size, draw, process)
+    events = draw_events(queries, duration, num_clips, sentences, lengths, draw, process)
+    return plant_events(events, np.linspace(0, duration, num_clips + 1), draw, process)
 
 
 def test_a_video_without_noise_is_its_queries():

@@ -215,15 +215,10 @@ def draw_events(
 
 
 def plant_events(
-    events: list[Event],
-    duration: float,
-    num_clips: int,
-    draw: np.random.Generator,
-    process: Process,
+    events: list[Event], edges: np.ndarray, draw: np.random.Generator, process: Process
 ) -> np.ndarray:
-    """The latent clips z (num_clips, K) of a video with these events."""
-    edges = np.linspace(0, duration, num_clips + 1)
-    k = process.meaning_dim
+    """The latent clips z (N, K) of a video with these events; clip edges (N + 1,) in seconds."""
+    num_clips, k = len(edges) - 1, process.meaning_dim
     noise = draw.standard_normal((num_clips, k)) / np.sqrt(k)
     fresh = np.sqrt(1 - process.correlation**2)
     for i in range(1, num_clips):
@@ -260,6 +255,27 @@ def read_script(
     return Script(sentences, queries, lengths)
 
 
+def plant_meanings(
+    stream: str,
+    annotations: Annotations,
+    vectors: Mapping[str, np.ndarray],
+    clip_seconds: float,
+    process: Process,
+) -> Iterator[tuple[str, list[Event], np.ndarray, np.ndarray]]:
+    """Yield each video's id, events, edges (N + 1,) of clips in seconds, and latent clips (N, K).
+
+    `stream` names what is drawn. Raises ValueError when no query has a moment.
+    """
+    sentences, queries, lengths = read_script(annotations, vectors, process)
+    for video, duration in annotations.durations.items():
+        num_clips = max(1, round(duration / clip_seconds))
+        draw = generator(stream, annotations.name, video)
+        size = duration, num_clips
+        events = draw_events(queries[video], *size, sentences, lengths, draw, process)
+        edges = np.linspace(0, duration, num_clips + 1)
+        yield video, events, edges, plant_events(events, edges, draw, process)
+
+
 def plant(
     annotations: Annotations,
     vectors: Mapping[str, np.ndarray],
@@ -272,14 +288,8 @@ def plant(
     `vectors` maps a word to its vector (E,); at least one of the sentences' words has one. Raises
     ValueError when no query has a moment.
     """
-    sentences, queries, lengths = read_script(annotations, vectors, process)
     appearance = draw_appearance(annotations.name, width, process)
-    for video, duration in annotations.durations.items():
-        num_clips = max(1, round(duration / clip_seconds))
-        draw = generator("video", annotations.name, video)
-        size = duration, num_clips
-        events = draw_events(queries[video], *size, sentences, lengths, draw, process)
-        z = plant_events(events, *size, draw, process)
+    for video, _, _, z in plant_meanings("video", annotations, vectors, clip_seconds, process):
         # einsum: products this small lose more to BLAS's threads than they gain
         shown = np.tanh(np.einsum("nk,fk->nf", z, appearance.matrix) + appearance.offset)
         yield video, shown.astype(np.float16)

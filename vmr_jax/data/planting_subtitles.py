@@ -17,10 +17,8 @@ from vmr_jax.data.planting import (
     PROCESS,
     Process,
     coverage,
-    draw_events,
     generator,
-    plant_events,
-    read_script,
+    plant_meanings,
 )
 from vmr_jax.data.records import Annotations
 
@@ -38,17 +36,11 @@ def plant_subtitles(
 
     The annotations hold the queries about what is said. Raises ValueError when none has a moment.
     """
-    sentences, queries, lengths = read_script(annotations, vectors, process)
     k = process.meaning_dim
     matrix = process.gain * generator("subtitles", k, width).standard_normal((width, k))
-    for video, duration in annotations.durations.items():
-        num_clips = max(1, round(duration / clip_seconds))
-        draw = generator("subtitles", annotations.name, video)
-        size = duration, num_clips
-        events = draw_events(queries[video], *size, sentences, lengths, draw, process)
-        y = plant_events(events, *size, draw, process)
-        edges = np.linspace(0, duration, num_clips + 1)
-        spoken = np.zeros(num_clips, bool)
+    planted = plant_meanings("subtitles", annotations, vectors, clip_seconds, process)
+    for video, events, edges, y in planted:
+        spoken = np.zeros(len(y), bool)
         for event in events:
             spoken |= coverage(event.moments, edges) > 0
         said = np.tanh(np.einsum("nk,sk->ns", y, matrix))
