@@ -10,6 +10,7 @@ like the one, now like the other. A concept has the vector c ~ N(0, 0.16 I); its
 sqrt(1 - s^2) c + s N(0, 0.16 I) each.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -133,22 +134,38 @@ def annotate(domain: Domain) -> Annotations:
     subjects, verbs, adjectives, objects, places = (
         words_of(c, domain.side) for c in (SUBJECTS, VERBS, ADJECTIVES, OBJECTS, PLACES)
     )
-    splits, durations = {}, {}
+    splits, durations = {split: [] for split in domain.videos}, {}
+    for split, video, duration, draw in draw_videos(domain):
+        durations[video] = duration
+        subject, place = draw.choice(subjects), draw.choice(places)
+        number = draw.integers(*domain.queries, endpoint=True)
+        moments = draw_moments(domain, duration, number, draw)
+        pairs = draw.permutation(len(verbs) * len(objects))[: len(moments)]
+        for q, moment in enumerate(moments):
+            words = subject, verbs[pairs[q] // len(objects)], objects[pairs[q] % len(objects)]
+            sentence = draw_sentence(*words, adjectives, place, draw)
+            splits[split].append(MomentRecord(f"{video}_{q}", video, sentence, moment[None]))
+    return Annotations(domain.name, splits, durations, [], {})
+
+
+def draw_videos(domain: Domain) -> Iterator[tuple[str, str, float, np.random.Generator]]:
+    """Yield each video's split, id and duration, and the generator for what else it has."""
     for split, count in domain.videos.items():
-        splits[split] = []
         for v in range(count):
             video = f"{split}_{v:04d}"
             draw = generator("annotations", domain.name, video)
-            duration = durations[video] = round(draw.uniform(*domain.duration), 2)
-            subject, place = draw.choice(subjects), draw.choice(places)
-            moments = draw_moments(
-                domain, duration, draw.integers(*domain.queries, endpoint=True), draw
-            )
-            pairs = draw.permutation(len(verbs) * len(objects))[: len(moments)]
-            for q, moment in enumerate(moments):
-                verb, item = verbs[pairs[q] // len(objects)], objects[pairs[q] % len(objects)]
-                adjective = f"{draw.choice(adjectives)} " if draw.random() < 0.5 else ""
-                where = f" in the {place}" if draw.random() < 0.3 else ""
-                sentence = f"the {subject} {verb} the {adjective}{item}{where}"
-                splits[split].append(MomentRecord(f"{video}_{q}", video, sentence, moment[None]))
-    return Annotations(domain.name, splits, durations, [], {})
+            yield split, video, round(draw.uniform(*domain.duration), 2), draw
+
+
+def draw_sentence(
+    subject: str,
+    verb: str,
+    item: str,
+    adjectives: Sequence[str],
+    place: str,
+    draw: np.random.Generator,
+) -> str:
+    """A sentence of the grammar, now with an adjective and a place, now without."""
+    adjective = f"{draw.choice(adjectives)} " if draw.random() < 0.5 else ""
+    where = f" in the {place}" if draw.random() < 0.3 else ""
+    return f"the {subject} {verb} the {adjective}{item}{where}"

@@ -9,7 +9,6 @@ and moments that may lie over those of what is shown. A video follows one subjec
 """
 
 from vmr_jax.data import grammar
-from vmr_jax.data.planting import generator
 from vmr_jax.data.records import Annotations, MomentRecord
 
 VERBS = " ".join(grammar.VERBS.split()[:10])  # as many as there are of speech
@@ -52,27 +51,18 @@ def annotate(domain: grammar.Domain) -> Annotations:
             grammar.PLACES,
         )
     )
-    splits, durations = {}, {}
-    for split, count in domain.videos.items():
-        splits[split] = []
-        for v in range(count):
-            video = f"{split}_{v:04d}"
-            draw = generator("annotations", domain.name, video)
-            duration = durations[video] = round(draw.uniform(*domain.duration), 2)
-            subject, place = draw.choice(subjects), draw.choice(places)
-            things = draw.choice(objects, THINGS, replace=False)
-            for modality, of_modality in (("v", verbs), ("t", speech)):
-                number = draw.integers(*domain.queries, endpoint=True)
-                moments = grammar.draw_moments(domain, duration, number, draw)
-                pairs = draw.permutation(len(of_modality) * THINGS)[:number]
-                for q, (moment, pair) in enumerate(zip(moments, pairs, strict=True)):
-                    verb, item = of_modality[pair // THINGS], things[pair % THINGS]
-                    adjective = f"{draw.choice(adjectives)} " if draw.random() < 0.5 else ""
-                    where = f" in the {place}" if draw.random() < 0.3 else ""
-                    sentence = f"the {subject} {verb} the {adjective}{item}{where}"
-                    splits[split].append(
-                        MomentRecord(
-                            f"{video}_{modality}{q}", video, sentence, moment[None], modality
-                        )
-                    )
+    splits, durations = {split: [] for split in domain.videos}, {}
+    for split, video, duration, draw in grammar.draw_videos(domain):
+        durations[video] = duration
+        subject, place = draw.choice(subjects), draw.choice(places)
+        things = draw.choice(objects, THINGS, replace=False)
+        for modality, of_modality in (("v", verbs), ("t", speech)):
+            number = draw.integers(*domain.queries, endpoint=True)
+            moments = grammar.draw_moments(domain, duration, number, draw)
+            pairs = draw.permutation(len(of_modality) * THINGS)[:number]
+            for q, (moment, pair) in enumerate(zip(moments, pairs, strict=True)):
+                words = subject, of_modality[pair // THINGS], things[pair % THINGS]
+                sentence = grammar.draw_sentence(*words, adjectives, place, draw)
+                query = f"{video}_{modality}{q}"
+                splits[split].append(MomentRecord(query, video, sentence, moment[None], modality))
     return Annotations(domain.name, splits, durations, [], {})
