@@ -26,6 +26,11 @@ def published_row(name, metrics, values, run=None, set_up="") -> Row:
     return Row(name, {m: value for m, value in pairs if value is not None}, run, set_up)
 
 
+def row(name, metrics, values, settings=None) -> Row:
+    """A row with settings of its own; without any it is no system of ours."""
+    return published_row(name, metrics, values, None if settings is None else Run(settings))
+
+
 class PaperTable(NamedTuple):
     """One table of a paper."""
 
