@@ -11,6 +11,8 @@ from tests.conftest import small_vdi, write_toy
 from vmr_jax import evaluate, train
 from vmr_jax import reproduce as reproduction
 from vmr_jax.data.domains import training_dataset
+from vmr_jax.plots import transfer
+from vmr_jax.plots.transfer import transfer_matrix
 from vmr_jax.reproduce import as_markdown, parse_settings, reproduce
 from vmr_jax.runtime.workdir import claim_workdir
 
@@ -142,7 +144,7 @@ def test_real_data_take_the_papers_set_up(pretended, tmp_path):
     assert all(config.metric.discounted for _, config in pretended)
 
 
-@pytest.mark.parametrize("paper", ["eva", "prem", "vdi", "vlanet"])
+@pytest.mark.parametrize("paper", ["eva", "mmcda", "prem", "vdi", "vlanet"])
 def test_rows_are_settings_that_the_config_has(paper):
     module = importlib.import_module(f"configs.tables.{paper}")
     for part in (part for parts in module.TABLES.values() for part in parts):
@@ -198,6 +200,52 @@ def test_rows_share_the_run_that_they_read(pretended, tmp_path):
         assert (folder / "config.json").exists() and folder.name.endswith(f"seed{seed}")
     switches = [(c.modalities, c.gate, c.lc.enabled, c.shared_norm) for c in localizers]
     assert len(set(switches)) == 6
+
+
+def test_the_transfer_matrix_goes_both_ways(pretended, tmp_path):
+    reports = reproduce("mmcda", "transfer", "simulated", 2, tmp_path, {"epochs": 1}, CONSOLE)
+    assert [report["set_up"] for report in reports] == [
+        "simulated_source,simulated_target",
+        "simulated_target,simulated_source",
+    ]
+    assert (tmp_path / "mmcda_transfer_a.md").exists()
+    assert (tmp_path / "mmcda_transfer_b.json").exists()
+    configs = [config for _, config in pretended]
+    assert len(configs) == 2 * 9 * 2
+    switches = {(c.target.dataset, *c.modules.values(), c.supervision) for c in configs}
+    assert len(switches) == 2 * 9
+    upper = [config for config in configs if config.supervision == "target"]
+    assert len(upper) == 4 and all(config.target.labels for config in upper)
+    assert not any(config.target.labels for config in configs if config not in upper)
+    assert all("derived from the abstract" in report["title"] for report in reports)
+    matrix = transfer_matrix(reports)
+    assert matrix["rows"][:2] == ["source only", "+ (i) domain"]
+    column = [name["metric"] for name in matrix["columns"]].index("mIoU")
+    assert matrix["cells"][0][column]["values"] == [30.0, 31.0]
+    assert matrix["cells"][matrix["rows"].index("location_prior")][column]["mean"] == 9.0
+    assert matrix["cells"][0][0] is None
+    text = transfer.as_markdown(matrix)
+    assert "| simulated_target → simulated_source: mIoU |" in text
+    assert "| source only | — | 21.00 ± 1.41 | — | 30.50 ± 0.71 | — |" in text
+
+
+def test_transfers_between_real_datasets(pretended, tmp_path):
+    reports = reproduce("mmcda", "transfer", "some/dir", 1, tmp_path, {}, CONSOLE)
+    assert [report["set_up"] for report in reports] == [
+        "activitynet_captions,charades_sta",
+        "charades_sta,activitynet_captions",
+        "tvr,charades_sta",
+        "tvr,activitynet_captions",
+    ]
+    published = {row["name"]: row["published"] for row in reports[2]["rows"] if row["published"]}
+    assert published["EVA, target pairs"]["R@1,IoU=0.5"] == 40.21
+    assert not any(name.startswith("+") for name in published)
+    assert published.keys() == {
+        "2D-TAN, source only",
+        "XML, source only",
+        "MMN, source only",
+        "EVA, target pairs",
+    }
 
 
 def test_a_table_that_simulated_data_cannot_have_is_refused(pretended, tmp_path):

@@ -56,8 +56,11 @@ def score(
 
 @app.command()
 def reproduce(
-    paper: Annotated[str, typer.Argument(help="eva, vdi or vlanet")],
-    table: Annotated[str, typer.Option(help="The table's number in the paper.")],
+    paper: Annotated[str, typer.Argument(help="eva, mmcda, prem, vdi or vlanet")],
+    table: Annotated[str, typer.Option(help="The table's number in the paper.")] = "",
+    transfer: Annotated[
+        bool, typer.Option("--transfer", help="The transfer matrix, with a heat map (mmcda).")
+    ] = False,
     data: Annotated[
         str, typer.Option(help="'simulated', or the directory with the prepared datasets.")
     ] = "simulated",
@@ -68,14 +71,26 @@ def reproduce(
         typer.Option("--set", metavar="KEY=VALUE", help="A config key for all rows; repeatable."),
     ] = None,
 ) -> None:
-    """Run a paper's table: measured mean and deviation beside the published numbers."""
+    """Run a paper's table: measured mean and deviation beside the published numbers.
+
+    --transfer trains and evaluates a cross-domain system from each domain to the other, with each
+    set of its modules.
+    """
     from vmr_jax.main import keep_compilations
     from vmr_jax.reproduce import parse_settings
     from vmr_jax.reproduce import reproduce as run
     from vmr_jax.runtime.logs import make_console
 
+    if transfer == bool(table):
+        raise ValueError("give either --table NUMBER or --transfer")
     keep_compilations()
-    run(paper, table, data, seeds, out, parse_settings(settings or []), make_console())
+    console, changes = make_console(), parse_settings(settings or [])
+    reports = run(paper, table or "transfer", data, seeds, out, changes, console)
+    if transfer:
+        from vmr_jax.plots.transfer import write_transfer
+
+        files = write_transfer(reports, out, f"{paper}_transfer")
+        console.print(f"written to {', '.join(map(str, files))}")
 
 
 @app.command()

@@ -6,6 +6,7 @@ import importlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from string import ascii_lowercase
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -38,14 +39,17 @@ def reproduce(
     module = _tables(paper)
     if table not in module.TABLES:
         raise ValueError(f"{paper} has no table {table!r} here; it has {sorted(module.TABLES)}")
-    if data == SIMULATED and not all(part.on_simulated for part in module.TABLES[table]):
+    kind = SIMULATED if data == SIMULATED else "real"
+    parts = [part for part in module.TABLES[table] if part.data in ("any", kind)]
+    if not parts:
         raise ValueError(
             f"table {table} of {paper} has a metric that simulated data do not have: give the "
             "directory of the prepared dataset, --data DIR"
         )
     reports = []
-    for part, paper_table in enumerate(module.TABLES[table]):
-        name = f"{paper}_table{table}" + ("ab"[part] if len(module.TABLES[table]) > 1 else "")
+    for letter, paper_table in zip(ascii_lowercase, parts, strict=False):
+        stem = f"table{table}" if table.isdigit() else f"{table}_"
+        name = f"{paper}_{stem}" + (letter if len(parts) > 1 else "")
         config = paper_table.config or module.CONFIG
         report = _report(config, paper_table, data, range(seeds), out, settings, console)
         (out / f"{name}.json").write_text(json.dumps(report, indent=2) + "\n")
@@ -84,7 +88,7 @@ def as_markdown(report: Mapping) -> str:
         "| --- | --- |" + " ---: |" * len(head),
     ]
     for row in report["rows"]:
-        cells = [_measured(row["measured"].get(name)) for name in metrics]
+        cells = [measured_cell(row["measured"].get(name)) for name in metrics]
         cells += [_published(row["published"].get(name)) for name in metrics]
         lines.append(f"| {row['name']} | {row['measured_on']} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -125,6 +129,7 @@ def _report(
             rows.append({"name": name, "measured_on": where, "published": {}, "measured": measured})
     return {
         "title": table.title,
+        "set_up": table.set_up,
         "published_on": table.published_on,
         "seeds": len(seeds),
         "settings": dict(settings),
@@ -167,7 +172,8 @@ def _with_first_run(config: ConfigDict, seed: int, out: Path, console: Console) 
 
 def _config(config_name, table, row: Row, data, seed, settings, evaluate_on="") -> ConfigDict:
     get_config = importlib.import_module(f"configs.{config_name}").get_config
-    argument = "" if data == SIMULATED else row.set_up or table.set_up
+    default = data == SIMULATED and table.data != SIMULATED
+    argument = "" if default else row.set_up or table.set_up
     config = get_config(argument)
     if evaluate_on:
         unseen = "simulated_unseen" if data == SIMULATED else evaluate_on
@@ -220,7 +226,7 @@ def _spread(found: Sequence[Mapping[str, float]], metrics: Sequence[str]) -> dic
     }
 
 
-def _measured(spread: Mapping | None) -> str:
+def measured_cell(spread: Mapping | None) -> str:
     if spread is None:
         return "—"
     if spread["std"] is None:

@@ -35,9 +35,9 @@ class PaperTable(NamedTuple):
     """One table of a paper."""
 
     title: str
-    set_up: str  # the config's argument on real data
+    set_up: str  # the config's argument on the data that the table is of
     published_on: str
     metrics: tuple[str, ...]
     rows: tuple[Row, ...]
-    on_simulated: bool = True  # simulated data have what the metrics need
+    data: str = "any"  # real | simulated: the only data that have what the table needs
     config: str = ""  # where it is not the one of the paper's other tables

@@ -181,6 +181,38 @@ def _bars(truth: Sequence, best: Sequence) -> list[tuple]:
     ]
 
 
+def draw_transfer(content: Mapping):
+    """Rows of a transfer matrix by transfers and metrics: percent as colour and as text."""
+    rows, columns, cells = content["rows"], content["columns"], content["cells"]
+    values = np.array([[cell["mean"] if cell else np.nan for cell in row] for row in cells])
+    figure = _figure(
+        3.4 + 1.05 * len(columns),
+        1.2 + 0.36 * len(rows),
+        [f"{content['title']}: percent on the target, {content['seeds']} seeds"],
+    )
+    axes = figure.subplots()
+    image = axes.imshow(np.ma.masked_invalid(values), cmap="viridis", vmin=0, aspect="auto")
+    axes.set_facecolor(_NOTHING)
+    dark = np.nanmax(values) / 2
+    for (row, column), value in np.ndenumerate(values):
+        if cells[row][column]:
+            spread = cells[row][column]["std"]
+            text = f"{value:.1f}" if spread is None else f"{value:.1f} ± {spread:.1f}"
+            colour = "white" if value < dark else "black"
+            axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
+    axes.set_yticks(range(len(rows)), rows, fontsize=8)
+    axes.set_xticks(range(len(columns)), [column["metric"] for column in columns], fontsize=8)
+    transfers = [column["transfer"] for column in columns]
+    starts = [place for place, name in enumerate(transfers) if name not in transfers[:place]]
+    for start, end in zip(starts, [*starts[1:], len(columns)], strict=True):
+        middle = (start + end - 1) / 2
+        axes.text(middle, -0.7, transfers[start], ha="center", va="bottom", fontsize=9)
+        if end < len(columns):
+            axes.axvline(end - 0.5, color="white", linewidth=3)
+    figure.colorbar(image, ax=axes, label="percent", aspect=25, fraction=0.04, pad=0.01)
+    return figure
+
+
 def _draw_bars(axes, bars: Sequence[tuple]) -> None:
     """Bars one below the other, their labels at the left."""
     for row, (_, (start, end), colour) in enumerate(bars):

@@ -1,0 +1,65 @@
+"""The transfer matrix of a cross-domain system: its reports, source → target, in one table."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from vmr_jax.plots.drawing import draw_transfer
+from vmr_jax.reproduce import measured_cell
+
+METRICS = ("R@1,IoU=0.3", "R@1,IoU=0.5", "R@1,IoU=0.7", "mIoU")
+
+
+def write_transfer(reports: Sequence[Mapping], folder: Path, name: str) -> list[Path]:
+    """Write FOLDER/NAME.md, .json and the heat map .png of reports of `reproduce`, one a transfer.
+
+    Rows are those that some transfer measured, columns the transfers by METRICS. Returns the files.
+    """
+    matrix = transfer_matrix(reports)
+    files = [folder / f"{name}.{kind}" for kind in ("md", "json", "png")]
+    files[0].write_text(as_markdown(matrix))
+    files[1].write_text(json.dumps(matrix, indent=2, allow_nan=False) + "\n")
+    draw_transfer(matrix).savefig(files[2])
+    return files
+
+
+def transfer_matrix(reports: Sequence[Mapping]) -> dict:
+    """The measured cells of several transfers: rows by columns, None where nothing was measured.
+
+    The title is what stands before the colon in that of the reports.
+    """
+    columns = [(report, metric) for report in reports for metric in METRICS]
+    names = dict.fromkeys(
+        row["name"] for report in reports for row in report["rows"] if row["measured"]
+    )
+    by_name = [{row["name"]: row["measured"] for row in report["rows"]} for report in reports]
+    cells = [
+        [measured.get(name, {}).get(metric) for measured in by_name for metric in METRICS]
+        for name in names
+    ]
+    return {
+        "title": reports[0]["title"].partition(":")[0],
+        "seeds": reports[0]["seeds"],
+        "rows": list(names),
+        "columns": [
+            {"transfer": report["set_up"].replace(",", " → "), "metric": metric}
+            for report, metric in columns
+        ],
+        "cells": cells,
+    }
+
+
+def as_markdown(matrix: Mapping) -> str:
+    """The matrix as a Markdown table: mean ± standard deviation over the seeds, in percent."""
+    heads = [f"{column['transfer']}: {column['metric']}" for column in matrix["columns"]]
+    lines = [
+        f"## {matrix['title']}: transfer matrix",
+        "",
+        f"Percent on the target, mean ± standard deviation (n - 1) of {matrix['seeds']} seeds.",
+        "",
+        "| row | " + " | ".join(heads) + " |",
+        "| --- |" + " ---: |" * len(heads),
+    ]
+    for name, cells in zip(matrix["rows"], matrix["cells"], strict=True):
+        lines.append(f"| {name} | " + " | ".join(map(measured_cell, cells)) + " |")
+    return "\n".join(lines) + "\n"
