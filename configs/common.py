@@ -132,6 +132,11 @@ def evaluate_as(config: ConfigDict, dataset: str) -> None:
         config.eval.update({"top_k": 21, "nms": 1.0, "clip_to_duration": False})
 
 
+def are_simulated(*datasets: str) -> bool:
+    """Tell embedded datasets, for which networks are sized for two CPU cores."""
+    return all(dataset.startswith("simulated") for dataset in datasets)
+
+
 def is_didemo(dataset: str) -> bool:
     """Tell DiDeMo, under its own name or one that starts with it (didemo_simulated)."""
     return dataset.startswith("didemo")

@@ -87,7 +87,7 @@ def get_config(domains: str = "") -> ConfigDict:
     config.select = "val" if config.source.select_split else "holdout"
     common.evaluate_as(config, target)
 
-    if not domains:  # sized for two CPU cores
+    if common.are_simulated(source, target):  # sized for two CPU cores
         config.dim, config.joint_dim = 64, 64
         config.map.update({"kernel": 3, "layers": 2, "dim": 64})
     return config.lock()

@@ -55,7 +55,7 @@ def get_config(dataset: str = "") -> ConfigDict:
     if common.is_didemo(dataset):
         config.negatives = 2
         config.infer.update({"min_l": 3, "max_l": 5})
-    if config.target.dataset.startswith("simulated"):  # sized for two CPU cores
+    if common.are_simulated(config.target.dataset):  # sized for two CPU cores
         config.negatives = 2
         config.epochs = 8
     return config.lock()

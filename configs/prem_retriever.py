@@ -28,7 +28,7 @@ def get_config(dataset: str = "") -> ConfigDict:
     config.strong = ConfigDict({"joint_clip": False})  # one clip for both modalities (P4)
     config.mask_same_video = True  # pairs of one video are no negatives of each other (P5)
     config.vq = ConfigDict({"neg_scope": "video"})  # video | span: where other queries look (P7)
-    if config.target.dataset.startswith("simulated"):
+    if common.are_simulated(config.target.dataset):
         config.batch_size, config.epochs = 64, 20
     return config.lock()
 
@@ -68,7 +68,7 @@ def shared(dataset: str) -> ConfigDict:
     elif common.is_didemo(dataset):
         config.target.update({"features": "slowfast_resnet", "query_features": "roberta"})
         config.target.update({"max_clips": 20, "training_moment": "most_frequent"})
-    if config.target.dataset.startswith("simulated"):  # sized for two CPU cores
+    if common.are_simulated(config.target.dataset):  # sized for two CPU cores
         config.dim = 64
         config.optimizer.learning_rate = 1e-3
     else:

@@ -19,7 +19,7 @@ R@1,IoU=0.5 65.7 on simulated_target / test, location_prior 15.6.
 
 from ml_collections import ConfigDict
 
-from configs import mmn
+from configs import common, mmn
 
 _CLIP = {
     "system": "vdi",
@@ -74,7 +74,7 @@ def get_config(dataset: str = "") -> ConfigDict:
     )
     if dataset.endswith("_cg"):
         config.target.eval_split = "novel_word"
-    if config.target.dataset.startswith("simulated"):
+    if common.are_simulated(config.target.dataset):
         config.target.update({"features": "simulated", "patches": "simulated_patches"})
     if dataset:
         config.select = "val" if config.target.select_split else "holdout"

@@ -73,7 +73,7 @@ def get_config(dataset: str = "") -> ConfigDict:
     else:
         config.attn.update({"rescale_n": True, "share_weights": True})
         config.vla.reduce = "mean"
-    if config.target.dataset.startswith("simulated"):  # sized for two CPU cores
+    if common.are_simulated(config.target.dataset):  # sized for two CPU cores
         config.dim = 64
         config.batch_size = 64
         config.epochs = 60
