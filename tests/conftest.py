@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs import eva, mmn, vdi, vlanet
+from configs import eva, mmcda, mmn, vdi, vlanet
 from vmr_jax.data.build import write_dataset
 from vmr_jax.data.chunk_table import write_chunks
 from vmr_jax.data.features import from_arrays
@@ -111,6 +111,17 @@ def small_settings(data_dir) -> dict:
             f"{role}.stride": 2,
         }
     return settings
+
+
+def small_mmcda(data_dir):
+    """A small MMCDA on the toy pair."""
+    config = mmcda.get_config("toy_source,toy_target")
+    settings = small_settings(data_dir)
+    sizes = {"joint_dim": 8, "heads": 2, "position_rows": 12, "dropout": 0.0}
+    config.update_from_flattened_dict(
+        {k: v for k, v in settings.items() if not k.endswith((".windows", ".stride"))} | sizes
+    )
+    return config
 
 
 def small_vlanet(data_dir):

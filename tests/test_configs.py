@@ -2,15 +2,16 @@
 
 import pytest
 
-from configs import eva, mmn, prem_localizer, prem_retriever, vdi, vlanet
+from configs import eva, mmcda, mmn, prem_localizer, prem_retriever, vdi, vlanet
 
 
 @pytest.mark.parametrize("argument", ["tvr", "tvr,", ",tvr", "a,b,c"])
-def test_the_argument_names_two_datasets(argument):
-    with pytest.raises(
-        ValueError, match=f"argument is '{argument}'; it must be SOURCE,TARGET, e.g."
-    ):
-        eva.get_config(argument)
+@pytest.mark.parametrize("system", [eva, mmcda])
+def test_the_argument_names_two_datasets(system, argument):
+    expected = f"argument is '{argument}'; it must be SOURCE,TARGET, e.g. --config={{}}.py:tvr"
+    with pytest.raises(ValueError) as error:
+        system.get_config(argument)
+    assert expected.format(system.__name__.replace(".", "/")) in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,20 @@ def test_vdi_follows_its_specification_on_the_papers_datasets():
     assert vdi.get_config().target.patches == "simulated_patches"
 
 
+def test_mmcda_follows_its_specification():
+    config = mmcda.get_config("activitynet_captions,charades_sta")
+    assert (config.dim, config.joint_dim, config.heads, config.dropout) == (256, 256, 4, 0.1)
+    assert (config.batch_size, config.epochs, config.position_rows) == (32, 50, 256)
+    assert (config.optimizer.learning_rate, config.optimizer.grad_clip) == (4e-4, 1.0)
+    assert config.lambdas.to_dict() == {"da": 1.0, "ca": 0.5, "sa": 0.5}
+    assert (config.source.labels, config.target.labels) == (True, False)
+    assert config.source.features == config.target.features == "i3d"
+    assert (config.select, config.source.select_split) == ("val", "val_1")
+    assert mmcda.get_config("charades_sta,activitynet_captions").select == "holdout"
+    assert mmcda.get_config("tvr,didemo").metric.didemo == "official"
+    assert mmcda.get_config().dim == 64
+
+
 def test_prem_follows_its_specification_on_the_papers_datasets():
     first, second = (system.get_config("tvr") for system in (prem_retriever, prem_localizer))
     for config in (first, second):
@@ -126,6 +141,7 @@ def test_prem_follows_its_specification_on_the_papers_datasets():
     "get_config",
     [
         eva.get_config,
+        mmcda.get_config,
         vlanet.get_config,
         mmn.get_config,
         vdi.get_config,

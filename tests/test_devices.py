@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 import pytest
 
-from tests.conftest import small_mmn, small_settings, small_vdi, small_vlanet
+from tests.conftest import small_mmcda, small_mmn, small_settings, small_vdi, small_vlanet
 
 TIMEOUT = 240
 
@@ -32,7 +32,7 @@ def gradient_on(devices: int, system_name: str, data_dir: str):
         config = eva.get_config("toy_source,toy_target")
         config.update_from_flattened_dict(small_settings(data_dir))
     else:
-        small = {"mmn": small_mmn, "vdi": small_vdi, "vlanet": small_vlanet}
+        small = {"mmcda": small_mmcda, "mmn": small_mmn, "vdi": small_vdi, "vlanet": small_vlanet}
         config = small[system_name](data_dir)
     mesh = make_mesh()
     assert mesh.size == devices
@@ -56,6 +56,7 @@ def gradient_on(devices: int, system_name: str, data_dir: str):
     ("system_name", "terms"),
     [
         ("eva", {"loss", "weak", "full_match", "align", "domain"}),
+        ("mmcda", {"loss", "boundary", "domain_fused", "target_pairs", "instances"}),
         ("mmn", {"loss", "iou", "moment_to_sentence", "sentence_to_moment"}),
         ("vdi", {"loss", "iou", "visual_context", "spatial_dynamic"}),
         ("vlanet", {"loss", "contrastive", "similarity_positive", "similarity_negative"}),

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from vmr_jax.layers.clip_spans import seconds_to_clips
+from vmr_jax.layers.clip_spans import seconds_to_clips, split_clips
 
 CLIP = 1.5
 
@@ -41,3 +41,11 @@ def test_padding_gives_a_clip_in_range():
     hidden = np.full((2, 2), np.nan, np.float32)
     found = np.asarray(seconds_to_clips(hidden, np.array([3, 0]), CLIP))
     assert (found >= 0).all() and (found[0] <= 2).all() and (found[1] == 0).all()
+
+
+def test_clips_are_inside_outside_or_padding():
+    mask = np.arange(4) < np.array([[3], [4], [2]])
+    inside, outside = split_clips(np.array([[1, 2], [-1, -1], [0, 1]]), mask)
+    expected = [[0, 1, 1, 0], [0, 0, 0, 0], [1, 1, 0, 0]]
+    np.testing.assert_array_equal(inside, np.array(expected, bool))
+    np.testing.assert_array_equal(outside, mask & ~np.array(expected, bool))

@@ -16,6 +16,7 @@ from vmr_jax.layers.moment_map import (
     on_map,
     pool_clips,
     span_max,
+    stretch_clips,
 )
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "mmn.json").read_text())
@@ -133,3 +134,16 @@ def test_oracle_of_the_valid_cells(name, split, size, oracle):
     hit = 100 * (best >= np.array([0.3, 0.5, 0.7])).mean(axis=0)
     digits = 1 if size[0] == 16 else 2
     np.testing.assert_array_equal(hit.round(digits), oracle)
+
+
+def test_parts_of_any_number_of_clips_are_means_by_share():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((3, 6, 2)).astype(np.float32)
+    found = jax.jit(stretch_clips, static_argnums=2)(x, np.array([6, 5, 1]), 4)
+    for item, clips in enumerate((6, 5, 1)):
+        fine = np.repeat(x[item, :clips].astype(np.float64), 4, axis=0)  # 4 pieces a clip
+        expected = fine.reshape(4, clips, 2).mean(axis=1)
+        np.testing.assert_allclose(found[item], expected, rtol=1e-5, atol=1e-6)
+    whole = stretch_clips(x, np.full(3, 6), 3)
+    np.testing.assert_allclose(whole, pool_clips(x, 3), rtol=1e-6)
+    assert not np.asarray(stretch_clips(x, np.zeros(3, np.int32), 4)).any()

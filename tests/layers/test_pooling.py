@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vmr_jax.layers.pooling import masked_max, masked_mean, range_max
+from vmr_jax.layers.pooling import masked_max, masked_mean, range_max, top_mean
 
 
 def _rows(seed=0):
@@ -44,3 +44,14 @@ def test_the_gradient_of_a_range_goes_to_its_largest_value_once():
     x = jnp.array([[[1.0], [5.0], [2.0], [3.0]]])
     total = lambda x: range_max(x, jnp.array([[0, 2]]), jnp.array([[2, 3]]), 4).sum()  # noqa: E731
     assert jax.grad(total)(x).ravel().tolist() == [0, 1, 0, 1]
+
+
+def test_the_mean_of_the_best_values_reads_as_many_as_there_are():
+    x = jnp.array([[0.1, 0.9, 0.5, 7.0], [0.4, 7.0, 7.0, 7.0], [7.0, 7.0, 7.0, 7.0]])
+    mask = jnp.array([[1, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]], bool)
+    np.testing.assert_allclose(top_mean(x, mask, 2, 2), [0.7, 0.4, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(top_mean(x, mask, jnp.array([1, 2, 3]), 9), [0.9, 0.4, 0], rtol=1e-6)
+    each = top_mean(jnp.stack([x, 2 * x], axis=1), mask[:, None], jnp.array([[2], [1], [1]]), 2)
+    np.testing.assert_allclose(each, [[0.7, 1.4], [0.4, 0.8], [0, 0]], rtol=1e-6)
+    gradient = jax.grad(lambda x: top_mean(x, mask, 2, 2).sum())(x)
+    np.testing.assert_allclose(gradient, [[0, 0.5, 0.5, 0], [1, 0, 0, 0], [0, 0, 0, 0]])

@@ -1,8 +1,9 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.test_util import check_grads
 
-from vmr_jax.losses.domain import domain_loss
+from vmr_jax.losses.domain import adversarial_loss, domain_loss
 
 
 def test_half_probabilities_cost_two_log_two():
@@ -33,3 +34,21 @@ def test_gradients():
         atol=1e-2,
         rtol=1e-2,
     )
+
+
+def test_the_points_unlearn_what_the_classifier_learns():
+    points = jnp.array([[0.3, -1.0], [0.5, 0.2]]), jnp.array([[1.0, 0.4]])
+    weights = jnp.ones(2), jnp.ones(1)
+    kernel = jnp.array([0.7, -0.3])
+
+    def plain(kernel, points):
+        return domain_loss(points[0] @ kernel, points[1] @ kernel, *weights)
+
+    def adversarial(kernel, points):
+        return adversarial_loss(lambda x: x @ kernel, *points, *weights)
+
+    assert plain(kernel, points) == adversarial(kernel, points)
+    of_kernel, of_points = jax.grad(plain, (0, 1))(kernel, points)
+    found, reversed_ = jax.grad(adversarial, (0, 1))(kernel, points)
+    np.testing.assert_allclose(found, of_kernel, rtol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, -b, rtol=1e-6), reversed_, of_points)

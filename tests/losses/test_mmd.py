@@ -3,9 +3,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
+from ml_collections import ConfigDict
 
 from vmr_jax.losses import mmd as module
-from vmr_jax.losses.mmd import median_squared_distance, mmd, subsample
+from vmr_jax.losses.mmd import (
+    Sample,
+    make_sample,
+    median_squared_distance,
+    mmd,
+    sample_mmd,
+    subsample,
+)
 
 
 def _points(n, seed=0, shift=0.0, dim=5):
@@ -129,3 +137,24 @@ def test_subsample_draws_valid_rows_without_repeats():
     assert len(set(values)) == 6 and (values % 2 == 0).all() and (drawn_weight == 1).all()
     drawn, drawn_weight = subsample(jax.random.key(1), rows, weight, 15)
     assert sorted(np.asarray(drawn[:, 0])[np.asarray(drawn_weight) > 0]) == list(range(0, 20, 2))
+
+
+def test_a_sample_is_pooled_or_drawn_as_the_settings_say():
+    rows = _points(6).reshape(2, 3, 5)
+    mask, weight = np.array([[1, 1, 0], [1, 1, 1]], bool), jnp.array([1.0, 0.0])
+    settings = ConfigDict({"samples": "mean", "elements": 4, "kernel": "fixed", "gamma": 0.5})
+    key = jax.random.key(0)
+    points, weights = make_sample(settings, rows, mask, weight, key)
+    np.testing.assert_allclose(points[0], rows[0, :2].mean(0), rtol=1e-6)
+    assert weights.tolist() == [1, 0]
+    settings.samples = "max"
+    np.testing.assert_array_equal(
+        make_sample(settings, rows, mask, weight, key)[0][1], rows[1].max(0)
+    )
+    settings.samples = "elements"
+    points, weights = make_sample(settings, rows, mask, weight, key)
+    drawn = {tuple(row) for row in np.asarray(points)[np.asarray(weights) > 0].tolist()}
+    assert points.shape == (4, 5) and drawn == {tuple(row) for row in rows[0, :2].tolist()}
+    x, y = (Sample(_points(4, seed), jnp.ones(4)) for seed in (1, 2))
+    expected = mmd(x.points, y.points, jnp.ones(4), jnp.ones(4), "fixed", 0.5)
+    assert sample_mmd(settings, x, y) == expected

@@ -1,0 +1,244 @@
+"""Every switch of MMCDA trains; every wrong one is refused with a message that helps."""
+
+import eva_cases
+import jax
+import jax.numpy as jnp
+import mmcda_cases as cases
+import numpy as np
+import pytest
+
+from vmr_jax import models
+from vmr_jax.layers.moment_map import cell_iou, moment_cells
+from vmr_jax.models import mmcda_switches
+from vmr_jax.types import STATISTICS, DataSpec
+
+# Each case turns many switches at once, so that few programs cover every value.
+CASES = {
+    "first": {
+        "da.kind": "adversarial",
+        "sa.neg": "hardest",
+        "position": "sinusoidal",
+        "share_encoders": False,
+        "mmd.samples": "max",
+        "mmd.kernel": "fixed",
+        "pseudo_labels": True,
+    },
+    "second": {
+        "base": "map2d",
+        "da.kind": "coral",
+        "video_encoder": "bigru",
+        "pseudo_labels": True,
+        "mmd.samples": "elements",
+        "mmd.elements": 6,
+        "ramp": False,
+    },
+    "bfloat16": {"precision": "bfloat16", "mmd.kernel": "median_single"},
+    "bfloat16 map": {"precision": "bfloat16", "base": "map2d", "modules.da": False},
+    "upper bound": {"supervision": "target", "target.labels": True},
+    "upper bound, map": {"supervision": "target", "target.labels": True, "base": "map2d"},
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_step_is_finite_and_lowers_the_loss(name):
+    c = cases.config(dropout=0.1)
+    c.update_from_flattened_dict(CASES[name])
+    made, params = cases.system(c)
+    batches = cases.example(c)
+    statistics = {STATISTICS: params.pop(STATISTICS)} if STATISTICS in params else {}
+
+    @cases.jit
+    def run(trained):
+        return jax.value_and_grad(lambda p: cases.total(made, p | statistics, batches))(trained)
+
+    loss, gradient = run(params)
+    for leaf in jax.tree.leaves((loss, gradient)):
+        assert leaf.dtype == jnp.float32 and np.isfinite(leaf).all()
+    unused = [
+        jax.tree_util.keystr(path)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(gradient)
+        if not np.asarray(leaf).any()
+    ]
+    assert not unused
+    if c.da.kind != "adversarial":
+        step = 1e-4 / max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradient))
+        assert run(jax.tree.map(lambda p, g: p - step * g, params, gradient))[0] < loss
+    target = cases.pairs("target")
+    moments = cases.jit(made.predict)(params | statistics, target)
+    assert np.isfinite(moments.score[:, 0]).all()
+    assert (moments.end[:, 0] <= target.duration + 1e-5).all()
+
+
+OFF = {
+    "modules.da": {"domain_video", "domain_query", "domain_fused"},
+    "modules.ca": {"source_pairs", "target_pairs", "target_modalities"},
+    "modules.sa": {"frames", "frame_ranking", "instances"},
+    "ca.source": {"source_pairs"},
+    "ca.target_pairs": {"target_pairs"},
+    "ca.target_mmd": {"target_modalities"},
+    "sa.m7": {"frames"},
+    "sa.m8": {"frame_ranking"},
+    "sa.m9": {"instances"},
+    "target_pairs": {"target_pairs", "instances"},
+}
+
+
+@pytest.mark.parametrize("path", OFF)
+def test_a_module_that_is_off_leaves_its_terms_out(path):
+    every = mmcda_switches.terms(cases.config())
+    assert every == set.union(*OFF.values())
+    c = cases.config(**{path.replace(".", "__"): False})
+    made = models.make(c, cases.SPECS)
+    batches = cases.example(c)
+    params = jax.eval_shape(made.init, jax.random.key(0), batches)
+    terms = jax.eval_shape(made.loss, params, batches, jax.random.key(0), cases.END).terms
+    assert set(terms) == {"boundary", "inside"} | every - OFF[path]
+
+
+@pytest.mark.parametrize(
+    ("switches", "changed"),
+    [
+        ({"da__kind": "coral"}, "domain_video"),
+        ({"sa__neg": "hardest"}, "instances"),
+        ({"sa__margin": 0.5}, "frame_ranking"),
+        ({"ca__temperature": 0.3}, "source_pairs"),
+        ({"ca__attention": 0.3}, "target_pairs"),
+        ({"mmd__samples": "max"}, "domain_query"),
+        ({"mmd__kernel": "fixed"}, "target_modalities"),
+        ({"lambdas__sa": 0.25}, "frames"),
+        ({"position": "sinusoidal"}, "boundary"),
+    ],
+)
+def test_a_switch_changes_its_term(switches, changed):
+    plain, made = (models.make(cases.config(**s), cases.SPECS) for s in ({}, switches))
+    params = cases.system(cases.config())[1]
+    batches = cases.example(cases.config())
+    one, other = (
+        cases.jit(lambda p, m=m: cases.means(m, p, batches))(params) for m in (plain, made)
+    )
+    assert abs(one[changed] - other[changed]) > 1e-4
+
+
+def test_jit_changes_nothing_and_dropout_follows_the_key():
+    c = cases.config(dropout=0.3)
+    made, params = cases.system(c)
+    batches = cases.example(c)
+    loss = cases.jit(lambda key: cases.total(made, params, batches, key=key))
+    one, other = jax.random.key(1), jax.random.key(2)
+    np.testing.assert_allclose(loss(one), cases.total(made, params, batches, key=one), rtol=1e-5)
+    assert loss(one) == loss(one) != loss(other)
+
+
+def test_bfloat16_stays_near_float32():
+    c = cases.config()
+    made, params = cases.system(c)
+    half, _ = cases.system(cases.config(precision="bfloat16"))
+    batches = cases.example(c)
+    one, other = (
+        cases.jit(lambda p, m=m: cases.means(m, p, batches))(params) for m in (made, half)
+    )
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], rtol=0.15, atol=0.03, err_msg=name)
+
+
+def test_the_map_ranks_its_cells_and_learns_scaled_ious():
+    c = cases.config(base="map2d", eval__nms=1.0, infer__eta=0.0, modules__da=False)
+    made, params = cases.system(c)
+    batches = cases.example(c)
+    cells = moment_cells(5, (4,))
+    found = cases.jit(made.predict)(params, batches.target)
+    part = np.asarray(batches.target.duration)[:, None] / 5
+    for edge, sides in ((found.start, cells.row), (found.end, cells.column + 1)):
+        ratio = np.asarray(edge) / part
+        np.testing.assert_allclose(ratio, np.round(ratio), atol=1e-4)
+        assert set(np.round(ratio).ravel()) <= set(sides)
+    assert (np.asarray(found.score) <= 0).all()
+    total, count = made.loss(params, batches, jax.random.key(0), cases.END).terms["iou"]
+    assert count == 4 * len(cells.row)
+    truth = batches.source._replace(moment=batches.source.moment)
+    iou = cell_iou(cells, truth.moment[:, None], truth.duration)
+    assert np.isfinite(total) and iou.shape == (4, 1, len(cells.row))
+
+
+def test_the_maps_statistics_follow_the_labelled_half_alone():
+    c = cases.config(base="map2d")
+    made, params = cases.system(c)
+    batches = cases.example(c)
+    run = cases.jit(lambda b: made.loss(params, b, jax.random.key(0), cases.END).statistics)
+    other_target = batches._replace(target=jax.tree.map(lambda x: x[::-1], batches.target))
+    doubled = batches.source._replace(video=2 * batches.source.video)
+    plain = run(batches)
+    assert jax.tree.structure(plain) == jax.tree.structure(params[STATISTICS])
+    jax.tree.map(np.testing.assert_array_equal, plain, run(other_target))
+    changed = jax.tree.map(
+        lambda a, b: np.abs(a - b).max(), plain, run(batches._replace(source=doubled))
+    )
+    assert max(jax.tree.leaves(changed)) > 1e-4
+
+
+def test_domains_and_what_chooses():
+    assert models.domains(cases.config()) == ("source", "target")
+    bound = cases.config(supervision="target", target__labels=True)
+    assert models.domains(bound) == ("target",)
+    assert (models.chooser(cases.config()), models.chooser(bound)) == ("source", "target")
+    assert models.epoch(bound) == "largest"
+
+
+@pytest.mark.parametrize("path", sorted(mmcda_switches.CHOICES))
+def test_an_unknown_value_is_refused_with_the_allowed_ones(path):
+    c = cases.config(**{path.replace(".", "__"): "nonsense"})
+    with pytest.raises(ValueError, match=f"config.{path}='nonsense': use one of ") as error:
+        models.make(c, cases.SPECS)
+    assert all(choice in str(error.value) for choice in mmcda_switches.CHOICES[path])
+
+
+@pytest.mark.parametrize(
+    ("switches", "message"),
+    [
+        ({"heads": 3}, "config.heads=3 does not divide config.dim=8"),
+        ({"dim": 9, "heads": 3}, "config.dim=9: a GRU of two directions needs an even one"),
+        ({"dropout": 1.0}, "config.dropout=1.0: use a rate of at least 0, below 1"),
+        ({"da__points": ("video", "sound")}, "give a tuple of video, query, fused, at least one"),
+        ({"da__points": ()}, "config.da.points=(): give a tuple"),
+        ({"source__labels": False}, "config.source.labels=False: with config.supervision='source'"),
+        ({"supervision": "target"}, "config.target.labels=False: with config.supervision='target'"),
+        ({"target_pairs": False, "pseudo_labels": True}, "config.pseudo_labels=True finds moments"),
+        ({"ca__temperature": 0.0}, "config.ca.temperature=0.0: use more than 0"),
+        ({"ca__attention": -1.0}, "config.ca.attention=-1.0: use more than 0"),
+        ({"lambdas__da": -1.0}, "config.lambdas.da=-1.0: use 0 or more"),
+        ({"base": "map2d", "map__pooling_counts": (3,)}, "reach offset 3, but the longest moment"),
+        ({"base": "map2d", "iou__min": 1.0}, "config.iou.min=1.0 and config.iou.max=1.0 scale no"),
+        (
+            {
+                "share_encoders": False,
+                "modules__ca": False,
+                "sa__m9": False,
+                "da__points": ("query",),
+            },
+            "no term of the loss trains the target's own projection",
+        ),
+        ({"position_rows": 8}, "config.target.max_clips=9 clips do not fit config.position_rows=8"),
+    ],
+)
+def test_contradictions_are_refused(switches, message):
+    with pytest.raises(ValueError) as error:
+        models.make(cases.config(**switches), cases.SPECS)
+    assert message in str(error.value)
+
+
+def test_other_widths_need_a_projection_a_domain():
+    specs = cases.SPECS | {"source": DataSpec(9, 5, 7, 4)}
+    message = "video_dim is 9 in the source and 6 in the target, but one projection serves both"
+    with pytest.raises(ValueError, match=message):
+        models.make(cases.config(), specs)
+    c = cases.config(share_encoders=False)
+    made = models.make(c, specs)
+    source = eva_cases.batch(specs["source"])
+    batches = cases.example(c)._replace(source=source)
+    params = jax.eval_shape(made.init, jax.random.key(0), batches)
+    assert params["video_fc_source"]["kernel"].shape == (9, 8)
+    assert params["video_fc_target"]["kernel"].shape == (6, 8)
+    jax.eval_shape(made.loss, params, batches, jax.random.key(0), cases.END)
+    jax.eval_shape(made.predict_source, params, source)
+    with pytest.raises(ValueError, match="word_dim is 4 in the source and 5 in the target"):
+        models.make(c, specs | {"source": DataSpec(9, 4, 7, 4)})
