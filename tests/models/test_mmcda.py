@@ -90,6 +90,22 @@ def test_predictions_are_the_spans_by_their_scores():
             assert (np.asarray(found.score[i, count:]) == -np.inf).all()
 
 
+def test_the_words_parts_have_the_similarity_as_their_mean():
+    c = cases.config()
+    made, params = cases.system(c)
+    batches = cases.example(c)
+    _, _, target = _halves(c, params, batches)
+    seen = cases.jit(made.attention)(params, batches.target)
+    for i, (video, words) in enumerate(eva_cases.valid_pairs(batches.target)):
+        n, m = len(video), len(words)
+        np.testing.assert_allclose(seen.strength[i, :n], target.s(i, i), atol=1e-5)
+        np.testing.assert_allclose(seen.words[i, :n, :m].mean(1), target.s(i, i), atol=1e-5)
+        assert not np.asarray(seen.words[i, :, m:]).any()
+        np.testing.assert_allclose(seen.start[i, :n], 1.5 * np.arange(n), atol=1e-5)
+    off = {f"modules__{name}": False for name in ("ca", "sa")}
+    assert models.make(cases.config(**off), cases.SPECS).attention is None
+
+
 def test_padding_changes_no_loss_and_no_prediction():
     for switches in ({}, {"base": "map2d", "video_encoder": "bigru"}):
         c = cases.config(**switches)

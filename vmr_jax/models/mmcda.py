@@ -12,13 +12,14 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from vmr_jax.layers.proposals import spans_to_seconds
 from vmr_jax.layers.ranking import rank_seconds
 from vmr_jax.models import mmcda_losses as losses
 from vmr_jax.models.mmcda_localizers import candidates
 from vmr_jax.models.mmcda_network import MMCDA
-from vmr_jax.models.mmcda_switches import check, check_specs
+from vmr_jax.models.mmcda_switches import check, check_specs, has_joint_space
 from vmr_jax.models.statistics import as_params, as_variables
-from vmr_jax.types import Array, Batch, DataSpec, HybridBatch, Moments, Params, System
+from vmr_jax.types import Array, AttentionMap, Batch, DataSpec, HybridBatch, Moments, Params, System
 
 READOUT = ("infer",)  # blocks of a config that no parameter depends on
 EPOCH = "largest"
@@ -40,6 +41,8 @@ def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
         loss=functools.partial(loss, network),
         predict=functools.partial(_predict, network, "target"),
         predict_source=functools.partial(_predict, network, "source"),
+        attention=functools.partial(_attention, network) if has_joint_space(config) else None,
+        words_show="part of the similarity of clip and query, their mean",
     )
 
 
@@ -67,3 +70,13 @@ def _predict(network: MMCDA, role: str, params: Params, batch: Batch) -> Moments
     start, end = found.seconds(batch.duration)
     start, end = jnp.broadcast_arrays(start, end, found.score)[:2]
     return rank_seconds(start, end, found.score, batch.duration, network.config.eval)
+
+
+def _attention(network: MMCDA, params: Params, batch: Batch) -> AttentionMap:
+    """s of each clip, and what each word adds to it."""
+    variables = as_variables(params)
+    views = network.apply(variables, batch, "target", train=False)
+    words = network.apply(variables, views, method="word_parts")
+    clip = jnp.arange(batch.video.shape[1])
+    start, end = spans_to_seconds(clip, clip + 1, batch.num_clips, batch.duration)
+    return AttentionMap(start, end, batch.video_mask, views.similarity, words)

@@ -140,6 +140,17 @@ class MMCDA(nn.Module):
         x, _ = self.video_encoder((x + positions).astype(x.dtype), mask[:, None, None], key)
         return jnp.where(mask[..., None], x, 0)
 
+    def word_parts(self, views: Views) -> Array:
+        """What each word adds to s, which is their mean over a query's words: (B, N, M) float32.
+
+        The sentence is a mean of words, so its projection is the mean of theirs.
+        """
+        words = self.joint_query(views.query).astype(jnp.float32)
+        sentence = self.joint_query(masked_mean(views.query, views.query_mask))
+        length = jnp.linalg.norm(sentence.astype(jnp.float32), axis=-1)[:, None, None]
+        parts = jnp.einsum("bnd,bmd->bnm", views.clips, words) / jnp.maximum(length, 1e-8)
+        return parts * views.query_mask[:, None]
+
     def classify(self, point: str, rows: Array) -> Array:
         """Log-odds of "target" for pooled features of one point: (B, D) -> (B,) float32."""
         return self.domain[point](rows)
