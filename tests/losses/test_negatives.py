@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vmr_jax.losses.negatives import other_video, rivals, similarities
+from vmr_jax.losses.negatives import other_video, rival_mean, rivals, similarities
 
 
 def test_negatives_show_another_video_and_are_real():
@@ -42,6 +42,12 @@ def test_rivals_are_real_and_show_other_videos():
     found = rivals(video, weight, same_video=True)
     expected |= {(0, 1), (1, 0)}
     assert {tuple(map(int, pair)) for pair in np.argwhere(found)} == expected
+
+
+def test_the_mean_of_rivals_reads_them_alone():
+    rival = jnp.array([[False, True, True], [True, False, False], [False, False, False]])
+    score = jnp.arange(9.0).reshape(3, 3)
+    assert rival_mean(score, rival).tolist() == [1.5, 3, 0]
 
 
 def test_similarities_are_means_over_the_weights():

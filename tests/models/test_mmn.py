@@ -11,11 +11,11 @@ from ml_collections import ConfigDict
 
 from configs import mmn as mmn_config
 from tests.losses import mutual_matching_cases as losses
-from vmr_jax.layers.moment_map import cell_seconds
+from vmr_jax.layers.moment_map import cell_seconds, map_cells
 from vmr_jax.layers.ranking import rank_seconds
 from vmr_jax.losses.mutual_matching import scale_iou
 from vmr_jax.models import mmn
-from vmr_jax.models.mmn_network import MMN, make_cells
+from vmr_jax.models.mmn_network import MMN
 from vmr_jax.models.statistics import as_variables
 from vmr_jax.runtime.steps import term_means
 from vmr_jax.types import STATISTICS
@@ -290,7 +290,7 @@ def test_predictions_are_the_best_cells_after_suppression(fusion):
     b = cases.batch()
     moments = jit(made.predict)(params, b)
     of_cells, of_queries = _applied(c, params, b, False)
-    cells = make_cells(c)
+    cells = map_cells(c.map)
     for t, video in enumerate(np.asarray(b.owner)):
         cosine = [
             np.asarray(x[video], np.float64) @ np.asarray(q[t], np.float64)

@@ -5,7 +5,7 @@ clip j. Only some cells are used. Which ones is static, so every array here has 
 cell, in row-major order of the map: P is their number.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -42,6 +42,11 @@ def moment_cells(clips: int, pooling_counts: tuple[int, ...]) -> Cells:
         valid[first, first + offset] = True
     row, column = np.nonzero(valid)
     return Cells(clips, row.astype(np.int32), column.astype(np.int32))
+
+
+def map_cells(settings: Any) -> Cells:
+    """The valid cells of a config's `map` block. Raises ValueError as `moment_cells` does."""
+    return moment_cells(settings.clips, tuple(settings.pooling_counts))
 
 
 def on_map(values: Array, cells: Cells) -> Array:

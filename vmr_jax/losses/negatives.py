@@ -18,6 +18,11 @@ def rivals(video_id: Array, weight: Array, same_video: bool = False) -> Array:
     return real & (video_id != video_id[:, None])
 
 
+def rival_mean(score: Array, rival: Array) -> Array:
+    """Mean score of each item's rivals: two (B, B) -> (B,); 0 where there are none."""
+    return jnp.sum(score, axis=1, where=rival) / jnp.maximum(rival.sum(axis=1), 1)
+
+
 def other_video(key: Array, video_id: Array, weight: Array) -> tuple[Array, Array]:
     """For each item draw another one of the batch that shows another video.
 

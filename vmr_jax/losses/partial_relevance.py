@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from vmr_jax.layers.clip_spans import split_clips
 from vmr_jax.losses.contrastive import info_nce
-from vmr_jax.losses.negatives import rivals, similarities
+from vmr_jax.losses.negatives import rival_mean, rivals, similarities
 from vmr_jax.types import Array, Losses
 
 POSITIVES = ("strong", "strong_weak", "whole_video")
@@ -76,5 +76,4 @@ def retrieval_losses(pairs: Pairs, settings: ConfigDict) -> Losses:
         to_video = info_nce(weak, score, rival, settings.temperature)
         weight = pairs.weight * outside.any(axis=1)
         terms["weak"] = (settings.weak_weight * jnp.sum(to_video * weight), jnp.sum(weight))
-    mean_rival = jnp.sum(score, axis=1, where=rival) / jnp.maximum(rival.sum(axis=1), 1)
-    return Losses(terms, similarities(strong, mean_rival, pairs.weight))
+    return Losses(terms, similarities(strong, rival_mean(score, rival), pairs.weight))

@@ -9,13 +9,13 @@ from ml_collections import ConfigDict
 
 from vmr_jax.layers.attention import masked_softmax
 from vmr_jax.layers.clip_spans import split_clips
-from vmr_jax.layers.moment_map import cell_iou, stretch_clips
+from vmr_jax.layers.moment_map import cell_iou, map_cells, stretch_clips
 from vmr_jax.layers.proposals import spans_to_seconds
 from vmr_jax.layers.span_scores import inside_outside_means
 from vmr_jax.losses.boundary import boundary_loss
 from vmr_jax.losses.mutual_matching import iou_loss, scale_iou
 from vmr_jax.losses.relevant_content import relevant_content_loss
-from vmr_jax.models.mmcda_network import Views, make_cells
+from vmr_jax.models.mmcda_network import Views
 from vmr_jax.types import Array, Batch, LossTerms
 
 
@@ -37,7 +37,7 @@ def localization(config: ConfigDict, views: Views, batch: Batch) -> LossTerms:
     """M1 on the `span` of a batch, or with base=map2d on its `moment` (MMN, Eq. 7)."""
     if config.base == "map2d":
         moment = jnp.where(batch.weight[:, None] > 0, batch.moment, 0)
-        iou = cell_iou(make_cells(config), moment[:, None], batch.duration)[:, 0]
+        iou = cell_iou(map_cells(config.map), moment[:, None], batch.duration)[:, 0]
         label = scale_iou(iou, config.iou.min, config.iou.max)
         return {"iou": iou_loss(views.cells, label, batch.weight)}
     start, end = views.boundary[..., 0], views.boundary[..., 1]
@@ -90,7 +90,7 @@ def _spans(config: ConfigDict, views: Views, batch: Batch) -> Candidates:
 
 def _cells(config: ConfigDict, views: Views, batch: Batch) -> Candidates:
     """log sigmoid of the cell's logit + eta (mean s inside - mean s outside)."""
-    cells = make_cells(config)
+    cells = map_cells(config.map)
     similarity = stretch_clips(views.similarity[..., None], batch.num_clips, cells.clips)[..., 0]
     means = inside_outside_means(similarity, jnp.ones(similarity.shape, bool))
     similar, other = (mean[:, cells.row, cells.column] for mean in means)

@@ -14,7 +14,7 @@ from vmr_jax.losses.contrastive import batch_hinge_loss, hinge_loss, symmetric_i
 from vmr_jax.losses.coral import coral
 from vmr_jax.losses.domain import adversarial_loss
 from vmr_jax.losses.mmd import Sample, make_sample, sample_mmd
-from vmr_jax.losses.negatives import rivals, similarities
+from vmr_jax.losses.negatives import rival_mean, rivals, similarities
 from vmr_jax.losses.relevant_content import relevant_content_loss
 from vmr_jax.losses.terms import scaled
 from vmr_jax.models.mmcda_localizers import localization, pseudo_labelled
@@ -166,9 +166,8 @@ def _watched(config: ConfigDict, views: Views, batch: Batch) -> LossTerms:
     """v(V, Q) of M9, of the target's pairs and of their videos with other queries."""
     del config
     score, rival = _bag_scores(views), rivals(batch.video_id, batch.weight)
-    other = jnp.sum(score, axis=1, where=rival) / jnp.maximum(rival.sum(axis=1), 1)
     weight = rival.any(axis=1).astype(jnp.float32)
-    return similarities(jnp.diagonal(score), other, weight)
+    return similarities(jnp.diagonal(score), rival_mean(score, rival), weight)
 
 
 def _bag_scores(views: Views) -> Array:

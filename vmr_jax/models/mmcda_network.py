@@ -11,7 +11,7 @@ from vmr_jax.layers.clip_convolution import ClipConvolution
 from vmr_jax.layers.domain import DomainClassifier
 from vmr_jax.layers.fusion import FusionLayer
 from vmr_jax.layers.map_convolution import MapConvolutions
-from vmr_jax.layers.moment_map import Cells, moment_cells, span_max, stretch_clips
+from vmr_jax.layers.moment_map import map_cells, span_max, stretch_clips
 from vmr_jax.layers.normalize import l2_normalize
 from vmr_jax.layers.pooling import masked_mean
 from vmr_jax.layers.positions import sinusoids
@@ -119,7 +119,7 @@ class MMCDA(nn.Module):
             inside = second(nn.relu(first(fused)))[..., 0].astype(jnp.float32)
         else:
             parts = stretch_clips(fused, batch.num_clips, self.config.map.clips)
-            rows = self.map(span_max(parts, make_cells(self.config)), train, batch.weight)
+            rows = self.map(span_max(parts, map_cells(self.config.map)), train, batch.weight)
             cells = self.cell(rows.astype(compute_dtype(self.config)))[..., 0].astype(jnp.float32)
         if has_joint_space(self.config):
             clips = _unit(self.joint_video(video)) * mask[..., None]
@@ -162,11 +162,6 @@ class MMCDA(nn.Module):
         if self.config.da.kind == "adversarial":
             for point in self.domain:
                 self.classify(point, jnp.zeros((1, self.config.dim)))
-
-
-def make_cells(config: ConfigDict) -> Cells:
-    """The valid cells of a config's map. Raises ValueError as `moment_cells` does."""
-    return moment_cells(config.map.clips, tuple(config.map.pooling_counts))
 
 
 def _unit(x: Array) -> Array:

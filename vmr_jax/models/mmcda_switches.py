@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
-from vmr_jax.layers.moment_map import moment_cells
+from vmr_jax.layers.moment_map import map_cells
 from vmr_jax.losses.mmd import KERNELS, SAMPLES
 from vmr_jax.models.switches import (
     PRECISIONS,
@@ -99,7 +99,7 @@ def check(config: ConfigDict) -> None:
             "Use True, or leave a term on that reads the target's videos."
         )
     if config.base == "map2d":
-        moment_cells(config.map.clips, tuple(config.map.pooling_counts))
+        map_cells(config.map)
         check_iou_labels(config)
 
 

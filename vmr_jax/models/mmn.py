@@ -17,7 +17,7 @@ from vmr_jax.encoders.clip import load_clip_text
 from vmr_jax.encoders.distilbert import load_distilbert
 from vmr_jax.layers.map_convolution import FORMS
 from vmr_jax.layers.map_reach import map_weights
-from vmr_jax.layers.moment_map import cell_iou, cell_seconds
+from vmr_jax.layers.moment_map import cell_iou, cell_seconds, map_cells
 from vmr_jax.layers.ranking import rank_seconds
 from vmr_jax.losses.mutual_matching import (
     NEGATIVE_MASKS,
@@ -28,8 +28,8 @@ from vmr_jax.losses.mutual_matching import (
     scale_iou,
     sentence_to_moment,
 )
-from vmr_jax.losses.negatives import similarities
-from vmr_jax.models.mmn_network import MMN, Joint, make_cells, text_sizes
+from vmr_jax.losses.negatives import rival_mean, similarities
+from vmr_jax.models.mmn_network import MMN, Joint, text_sizes
 from vmr_jax.models.statistics import as_params, as_variables
 from vmr_jax.models.switches import PRECISIONS, check_choices, check_iou_labels
 from vmr_jax.types import (
@@ -78,7 +78,7 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
     """The only domain is the target. Raises ValueError for a bad switch."""
     check_choices(config, _CHOICES)
     sizes, contrastive = config.map, config.contrastive
-    cells = make_cells(config)
+    cells = map_cells(config.map)
     map_weights(sizes.clips, tuple(sizes.pooling_counts), sizes.kernel, sizes.layers)
     if config.target.max_clips % sizes.clips:
         raise ValueError(
@@ -169,7 +169,7 @@ def contrastive_weight(settings: ConfigDict, epoch: Array) -> Array:
 def matches(config: ConfigDict, batch: VideoBatch, cells: Joint, queries: Joint) -> Matches:
     """What the contrastive losses are about."""
     duration = batch.duration[batch.owner]
-    iou = cell_iou(make_cells(config), batch.moment[:, None], duration)[:, 0]
+    iou = cell_iou(map_cells(config.map), batch.moment[:, None], duration)[:, 0]
     return Matches(
         score=_scores(cells.contrastive, queries.contrastive),
         iou=iou,
@@ -185,7 +185,7 @@ def _watch(moments: Matches) -> dict:
     """Mean cosine of a moment with its sentence, and with those of other videos."""
     at_best = moments.score[:, moments.owner, moments.best[:, 0]]  # (T sentences, T moments)
     other = (moments.owner[:, None] != moments.owner) & (moments.weight[:, None] > 0)
-    negative = jnp.sum(at_best, axis=0, where=other) / jnp.maximum(other.sum(axis=0), 1)
+    negative = rival_mean(at_best.T, other.T)
     return similarities(jnp.diagonal(at_best), negative, moments.weight)
 
 
@@ -221,5 +221,5 @@ def predict(network: MMN, config: ConfigDict, params: Params, batch: VideoBatch)
     iou = jax.nn.sigmoid(IOU_SCALE * iou)
     score = fuse_scores(iou, contrastive, config.score.fusion, config.score.power)
     duration = batch.duration[batch.owner]
-    start, end = cell_seconds(make_cells(config), duration)
+    start, end = cell_seconds(map_cells(config.map), duration)
     return rank_seconds(start, end, score, duration, config.eval)

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from vmr_jax.encoders.clip import ClipText, ClipTextConfig
 from vmr_jax.encoders.distilbert import DistilBert, DistilBertConfig
 from vmr_jax.layers.map_convolution import MapConvolutions, symmetric_uniform
-from vmr_jax.layers.moment_map import Cells, moment_cells, pool_clips, span_max
+from vmr_jax.layers.moment_map import map_cells, pool_clips, span_max
 from vmr_jax.layers.normalize import l2_normalize
 from vmr_jax.layers.pooling import masked_mean
 from vmr_jax.layers.transformer import layer_norm
@@ -90,7 +90,7 @@ class MMN(nn.Module):
         if self.config.video.conv:
             video = nn.relu(self.video_fc(video))
         clips = pool_clips(video, self.config.map.clips)
-        rows = self.map(span_max(clips, make_cells(self.config)), train, weight)
+        rows = self.map(span_max(clips, map_cells(self.config.map)), train, weight)
         return _unit(self.cell_iou(rows), self.cell_contrastive(rows))
 
     def __call__(
@@ -99,11 +99,6 @@ class MMN(nn.Module):
         """The cells and the queries of a batch."""
         sentences = self.sentences(batch.tokens, batch.token_mask, key)
         return self.maps(batch.video, batch.weight, train), self.queries(sentences)
-
-
-def make_cells(config: ConfigDict) -> Cells:
-    """The valid cells of a config's map. Raises ValueError as `moment_cells` does."""
-    return moment_cells(config.map.clips, tuple(config.map.pooling_counts))
 
 
 def text_sizes(text: ConfigDict, vocabulary: int) -> ClipTextConfig | DistilBertConfig:
