@@ -4,7 +4,8 @@ import h5py
 import numpy as np
 import pytest
 
-from vmr_jax.data.features import as_float16, from_arrays, match_names, open_features
+from vmr_jax.data.features import as_float16, from_arrays, join, match_names, open_features
+from vmr_jax.data.records import Fault
 
 
 @pytest.fixture
@@ -57,6 +58,17 @@ def test_npz_with_several_arrays(tmp_path, arrays):
     np.testing.assert_array_equal(source.read("a"), arrays["v3"])
     with pytest.raises(ValueError, match=r"b.npz: cannot be read \(it holds \['one', 'other'\]"):
         source.read("b")
+
+
+def test_files_of_different_videos_are_one_source(arrays):
+    parts = [from_arrays({name: arrays[name]}) for name in arrays]
+    parts[1] = parts[1]._replace(simulated=True, faults=(Fault("odd", "v1", "kept"),))
+    joined = join(parts)
+    assert_serves(joined, arrays)
+    assert joined.simulated and joined.faults == parts[1].faults
+    assert join(parts[:1]) is parts[0]
+    with pytest.raises(ValueError, match="1 videos are in several of the 4 feature files, such as"):
+        join([*parts, parts[0]])
 
 
 def test_axes_of_length_one_are_removed():

@@ -71,6 +71,18 @@ def test_prepare_then_doctor(monkeypatch, capsys, files, tmp_path):
     assert "mine: 0 errors" in capsys.readouterr().out
 
 
+def test_features_of_different_videos_lie_in_several_files(monkeypatch, capsys, files, tmp_path):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "clips/v2.npy").rename(tmp_path / "more/v2.npy")
+    more = ["--features", tmp_path / "more"]
+    assert prepare(monkeypatch, files, tmp_path / "data", *more) == 0
+    assert "3 videos, 15 clips of width 4" in capsys.readouterr().out
+    assert run(monkeypatch, "doctor", "jsonl", *flat(files), *more) == 0
+    assert "video without features" not in capsys.readouterr().out
+    pooled = prepare(monkeypatch, files, tmp_path / "data", *more, "--pool-subtitles", 1.5)
+    assert pooled == "vmr: --pool-subtitles reads one file of --features"
+
+
 def test_doctor_on_files(monkeypatch, capsys, files):
     assert run(monkeypatch, "doctor", "jsonl", *flat(files)) in (0, None)
     assert "66.67 % of running words" in capsys.readouterr().out

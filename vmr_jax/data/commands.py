@@ -9,7 +9,13 @@ import typer
 def prepare(
     dataset: Annotated[str, typer.Argument(help="Such as charades_sta; jsonl: your own data.")],
     annotations: Annotated[Path, typer.Option(help="Directory of the annotation files.")],
-    features: Annotated[Path, typer.Option(help="HDF5 file, or directory of .npy or .npz.")],
+    features: Annotated[
+        list[Path],
+        typer.Option(
+            help="HDF5 file, or directory of .npy or .npz; repeatable, for files of different "
+            "videos."
+        ),
+    ],
     feature_name: Annotated[str, typer.Option(help="Names this kind of features: i3d, c3d ...")],
     glove: Annotated[Path | None, typer.Option(help="GloVe's text file, or a subset.")] = None,
     data_dir: Annotated[Path, typer.Option(help="Where to write.")] = Path("data_cache"),
@@ -73,7 +79,9 @@ def prepare(
 def doctor(
     dataset: Annotated[str, typer.Argument(help="A dataset the readers know, or a built one.")],
     annotations: Annotated[Path | None, typer.Option(help="Check the files here.")] = None,
-    features: Annotated[Path | None, typer.Option(help="... and these features.")] = None,
+    features: Annotated[
+        list[Path] | None, typer.Option(help="... and these features; repeatable.")
+    ] = None,
     glove: Annotated[Path | None, typer.Option(help="... and these word vectors.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Check what is built here.")] = None,
     feature_name: Annotated[str, typer.Option(help="... with these features.")] = "",
@@ -87,7 +95,7 @@ def doctor(
     if data_dir is not None and not feature_name:
         raise ValueError("--data-dir needs --feature-name: which features to check")
     if annotations is not None:
-        healthy = diagnose_files(dataset, annotations, features, glove, patches)
+        healthy = diagnose_files(dataset, annotations, features or [], glove, patches)
     else:
         healthy = diagnose_built(data_dir, dataset, feature_name)
     if not healthy:

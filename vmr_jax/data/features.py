@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,6 +67,30 @@ def _open(path: Path, check: _Check) -> FeatureSource:
     raise ValueError(
         f"{path} holds no .npy or .npz file; features are one HDF5 file with a dataset a video, "
         "or a directory with a .npy or .npz file a video"
+    )
+
+
+def join(sources: Sequence[FeatureSource]) -> FeatureSource:
+    """Serve several files of different videos, such as one a split, as one source.
+
+    Raises ValueError where two of them have the same video.
+    """
+    if len(sources) == 1:
+        return sources[0]
+    counts = Counter(video for source in sources for video in source.ids)
+    twice = sorted(video for video, count in counts.items() if count > 1)
+    if twice:
+        raise ValueError(
+            f"{len(twice)} videos are in several of the {len(sources)} feature files, such as "
+            f"{', '.join(twice[:3])}: --features repeats for files of different videos; another "
+            "kind of features is prepared by itself, under its own --feature-name"
+        )
+    readers = {video: source.read for source in sources for video in source.ids}
+    return FeatureSource(
+        tuple(sorted(readers)),
+        lambda video: readers[video](video),
+        any(source.simulated for source in sources),
+        tuple(fault for source in sources for fault in source.faults),
     )
 
 

@@ -1,5 +1,6 @@
 """What `vmr prepare` and `vmr doctor` do: read, check, say what was found, write."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from vmr_jax.data.build import write_dataset
 from vmr_jax.data.chunk_table import write_chunks
 from vmr_jax.data.datasets import didemo, read_annotations
 from vmr_jax.data.doctor import check, check_built, count_errors, fault_table
-from vmr_jax.data.features import FeatureSource, open_features
+from vmr_jax.data.features import FeatureSource, join, open_features
 from vmr_jax.data.noun_chunks import Chunker, make_chunker
 from vmr_jax.data.progress import shown
 from vmr_jax.data.query_features import write_query_features
@@ -21,7 +22,7 @@ from vmr_jax.data.text import load_glove, tokenize
 def prepare_dataset(
     dataset: str,
     annotations_dir: Path,
-    features_path: Path,
+    features: Sequence[Path],
     feature_name: str,
     glove: Path | None,
     data_dir: Path,
@@ -37,6 +38,7 @@ def prepare_dataset(
 ) -> None:
     """Check a dataset's files, then write its tables to data_dir/name.
 
+    `features` are files, or directories, of different videos.
     `noun_chunks` names how to find the chunks of the queries, "" leaves those that are there.
     With `patches` the features are grids of patches; with `clip_seconds` they are those of the
     subtitles' tokens, which are pooled into clips of that length. `query_features` are those of the
@@ -51,16 +53,18 @@ def prepare_dataset(
         raise ValueError("--query-features and --query-feature-name need each other")
     if patches and clip_seconds:
         raise ValueError("--patches and --pool-subtitles are two kinds of features: give one")
+    if clip_seconds and len(features) > 1:
+        raise ValueError("--pool-subtitles reads one file of --features")
     chunker = make_chunker(noun_chunks) if noun_chunks else None
     annotations = read_annotations(dataset, annotations_dir)._replace(name=name)
     if clip_seconds:
-        source = pool_subtitles(features_path, annotations, clip_seconds)
+        source = pool_subtitles(features[0], annotations, clip_seconds)
     else:
-        source = _open_features(dataset, features_path, annotations, patches)
-    _refuse_disguise(source, features_path, "feature-name", feature_name)
+        source = _open_features(dataset, features, annotations, patches)
+    _refuse_disguise(source, features, "feature-name", feature_name)
     tokens = query_features and open_features(query_features)
     if tokens:
-        _refuse_disguise(tokens, query_features, "query-feature-name", query_feature_name)
+        _refuse_disguise(tokens, [query_features], "query-feature-name", query_feature_name)
     vectors = _load_vectors(annotations, glove)
     faults = check(annotations, source, vectors, drop_missing=drop_missing, progress=shown)
     _print_annotations(annotations)
@@ -123,15 +127,15 @@ def _write_chunks(
 def diagnose_files(
     dataset: str,
     annotations_dir: Path,
-    features_path: Path | None,
+    features: Sequence[Path],
     glove: Path | None,
     patches: bool,
 ) -> bool:
     """Check raw files and print what was found; true when there is no error."""
     annotations = read_annotations(dataset, annotations_dir)
     source = None
-    if features_path:
-        source = _open_features(dataset, features_path, annotations, patches)
+    if features:
+        source = _open_features(dataset, features, annotations, patches)
     vectors = _load_vectors(annotations, glove)
     faults = check(annotations, source, vectors, progress=shown)
     _print_annotations(annotations)
@@ -144,19 +148,19 @@ def diagnose_built(data_dir: Path, name: str, feature_name: str) -> bool:
 
 
 def _open_features(
-    dataset: str, path: Path, annotations: Annotations, patches: bool
+    dataset: str, paths: Sequence[Path], annotations: Annotations, patches: bool
 ) -> FeatureSource:
     """Open a dataset's features; DiDeMo's are freed of their padding."""
-    source = open_features(path, patches=patches)
+    source = join([open_features(path, patches=patches) for path in paths])
     return didemo.without_padding(source, annotations.durations) if dataset == "didemo" else source
 
 
-def _refuse_disguise(source: FeatureSource, path: Path, option: str, name: str) -> None:
+def _refuse_disguise(source: FeatureSource, paths: Sequence[Path], option: str, name: str) -> None:
     """Refuse to store simulated features under a name that does not say so."""
     if source.simulated and "simulated" not in name:
         raise ValueError(
-            f"{path} was made by `vmr simulate`; its results must not pass for the real "
-            f"benchmark's: use a name that says so, --{option} simulated_{name}"
+            f"{', '.join(map(str, paths))} was made by `vmr simulate`; its results must not pass "
+            f"for the real benchmark's: use a name that says so, --{option} simulated_{name}"
         )
 
 
