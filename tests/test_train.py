@@ -1,3 +1,4 @@
+import io
 import json
 
 import jax
@@ -8,6 +9,9 @@ from rich.console import Console
 from configs import eva
 from tests.conftest import small_settings, small_vlanet, write_toy
 from vmr_jax import evaluate, train
+from vmr_jax.data.tables import load_dataset
+from vmr_jax.evaluate_moments import reported_domain
+from vmr_jax.metrics.predictions import read_predictions
 from vmr_jax.runtime.checkpoint import Checkpoints
 
 CONSOLE = Console(quiet=True)
@@ -143,11 +147,29 @@ def test_the_last_epoch_is_a_candidate_too(toy_data, tmp_path):
     assert report["checkpoint"]["selected_by"] == "holdout"
 
 
-def test_labels_that_are_hidden_cannot_be_scored(finished, toy_data, tmp_path):
+def test_labels_that_are_hidden_are_not_scored(toy_data, tmp_path):
+    """Neither reported nor chosen by; the predictions are written all the same."""
     write_toy(tmp_path, "toy_target", labels=False)
     write_toy(tmp_path, "toy_source")
-    with pytest.raises(ValueError, match=r"10 queries of toy_target / test have no labels"):
-        train.train(_config(tmp_path), tmp_path / "run", "", CONSOLE)
+    hidden = {"data_dir": str(tmp_path), "epochs": 1}
+    said = io.StringIO()
+    report = train.train(_config(toy_data, **hidden), tmp_path / "run", "", Console(file=said))
+    assert not {"model", "random", "location_prior"} & set(report)
+    assert "no metrics, only predictions.jsonl" in said.getvalue()
+    folder = tmp_path / "run/eval/toy_target_test"
+    assert json.loads((folder / "metrics.json").read_text()) == report
+    assert len(read_predictions(folder / "predictions.jsonl")) == report["queries"] == 10
+    with pytest.raises(ValueError, match="toy_target / holdout has no labels to choose a check"):
+        train.train(_config(toy_data, select="holdout", **hidden), tmp_path / "two", "", CONSOLE)
+
+
+def test_a_split_must_not_hide_some_labels(toy_data):
+    dataset = load_dataset(toy_data, "toy_target", "features")
+    test = dataset.splits["test"]
+    hidden = test._replace(moments=(test.moments[0][:0], *test.moments[1:]))
+    dataset = dataset._replace(splits=dataset.splits | {"test": hidden})
+    with pytest.raises(ValueError, match="1 of 10 queries of toy_target / test have no labels to"):
+        reported_domain(_config(toy_data), dataset, {})
 
 
 def test_holdout_is_a_tenth_of_the_training_videos(toy_data, tmp_path):

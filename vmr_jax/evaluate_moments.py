@@ -32,7 +32,8 @@ def make_evaluation(
     """How moments in given videos are scored; `split` chooses checkpoints, "" where none does.
 
     `trained` are the sizes of the domain that the system is trained on. The split is one of
-    models.chooser's domain. Raises as `reported_domain` does.
+    models.chooser's domain. Raises as `reported_domain` does, and ValueError where it hides its
+    labels.
     """
     dataset = evaluation_dataset(config)
     reported = reported_domain(config, dataset, trained)
@@ -45,6 +46,12 @@ def make_evaluation(
         choose = make_predict(system._replace(predict=system.predict_source), mesh)
     elif split:
         chooser, choosing, choose = evaluation_domain(config, dataset, split), config, predict
+
+    if split and not any(map(len, chooser.moments)):
+        raise ValueError(
+            f"{chooser.dataset.name} / {split} has no labels to choose a checkpoint by: use "
+            "--config.select=last"
+        )
 
     def select(params: Params) -> dict[str, float]:
         return score_split(choose, params, chooser, choosing, mesh, console)[1]
@@ -65,7 +72,8 @@ def reported_domain(config: ConfigDict, dataset: Dataset, trained: Mapping[str, 
     """The evaluation split of the target, checked: what fails here would fail after training.
 
     `trained` are the sizes of the domain that the system was trained on. Raises ValueError for
-    an unknown split, hidden labels, other widths, and settings that cannot be scored with.
+    an unknown split, one of which only some labels are hidden, other widths, and settings that
+    cannot be scored with. Where all labels are hidden there are predictions and no metrics.
     """
     check_batch_size(config.eval.batch_size, "eval.batch_size")
     if config.metric.iou_cmp not in ("ge", "gt"):
@@ -82,10 +90,11 @@ def reported_domain(config: ConfigDict, dataset: Dataset, trained: Mapping[str, 
         for query, moments in zip(domain.table.query_id, domain.moments, strict=True)
         if not len(moments)
     ]
-    if hidden:
+    if 0 < len(hidden) < len(domain.moments):
         raise ValueError(
-            f"{len(hidden)} queries of {dataset.name} / {split} have no labels to score with, "
-            f"e.g. {', '.join(hidden[:3])}: choose another --config.target.eval_split"
+            f"{len(hidden)} of {len(domain.moments)} queries of {dataset.name} / {split} have no "
+            f"labels to score with, e.g. {', '.join(hidden[:3])}: put them into a split of their "
+            "own, of which there are predictions and no metrics"
         )
     check_widths(domain, trained)
     if config.metric.didemo:
@@ -96,9 +105,13 @@ def reported_domain(config: ConfigDict, dataset: Dataset, trained: Mapping[str, 
 def score_split(
     predict, params: Params, domain: Domain, config: ConfigDict, mesh: Mesh, console: Console
 ) -> tuple[list[np.ndarray], dict[str, float]]:
-    """Predictions, one (K, 3) array [start s, end s, score] a query, and their metrics."""
+    """Predictions, one (K, 3) array [start s, end s, score] a query, and their metrics.
+
+    There are no metrics, {}, where the labels are hidden.
+    """
     predictions = predict_split(predict, params, domain, config, mesh, console)
-    return predictions, score(predictions, domain, config)
+    labelled = any(map(len, domain.moments))
+    return predictions, score(predictions, domain, config) if labelled else {}
 
 
 def predict_split(
@@ -153,7 +166,10 @@ def write_report(
     workdir: Path,
     console: Console,
 ) -> dict:
-    """Write metrics.json and predictions.jsonl beside the baselines, print the table."""
+    """Write metrics.json and predictions.jsonl, print the table beside the baselines.
+
+    Without metrics, of hidden labels, metrics.json says only what was predicted.
+    """
     predictions, metrics = scored
     settings = _metric_settings(config)
     truths, durations = domain.moments, _durations(domain)
@@ -161,13 +177,16 @@ def write_report(
         "dataset": dataset.name,
         "split": config.target.eval_split,
         "queries": len(truths),
-        "dropped": int((~has_valid_truth(truths)).sum()) if settings["drop_invalid_gt"] else 0,
+        "dropped": int((~has_valid_truth(truths)).sum())
+        if metrics and settings["drop_invalid_gt"]
+        else 0,
         "checkpoint": dict(checkpoint),
-        "model": dict(metrics),
     }
-    train = dataset.splits.get(config.target.train_split)
-    learnt_from = train and (train.moments, dataset.videos.duration[train.video])
-    report |= baselines.baseline_metrics(truths, durations, learnt_from, **settings)
+    if metrics:
+        report["model"] = dict(metrics)
+        train = dataset.splits.get(config.target.train_split)
+        learnt_from = train and (train.moments, dataset.videos.duration[train.video])
+        report |= baselines.baseline_metrics(truths, durations, learnt_from, **settings)
     part = asked_part(config)
     report |= {} if part == "full" else {"query": part}
     if jax.process_index() == 0:
@@ -185,16 +204,24 @@ def write_report(
         )
         if report["dropped"]:
             console.print(f"{report['dropped']} queries without a valid moment are left out")
-        if "location_prior" not in report:
-            console.print("location_prior cannot be learnt: no training split with labels")
-        systems = {config.system: report["model"]} | {
-            name: report[name] for name in ("location_prior", "random") if name in report
-        }
-        console.print(metrics_table(systems))
-        if config.metric.didemo:
-            console.print(didemo.legend(config.metric.didemo))
+        if metrics:
+            _print_metrics(report, config, console)
+        else:
+            console.print("the labels of this split are hidden: no metrics, only predictions.jsonl")
         console.print(f"written to {folder}")
     return report
+
+
+def _print_metrics(report: Mapping, config: ConfigDict, console: Console) -> None:
+    """Print the metrics beside the baselines'."""
+    if "location_prior" not in report:
+        console.print("location_prior cannot be learnt: no training split with labels")
+    systems = {config.system: report["model"]} | {
+        name: report[name] for name in ("location_prior", "random") if name in report
+    }
+    console.print(metrics_table(systems))
+    if config.metric.didemo:
+        console.print(didemo.legend(config.metric.didemo))
 
 
 def report_folder(workdir: Path, config: ConfigDict) -> Path:
