@@ -8,9 +8,9 @@ from rich.console import Console
 
 from configs.tables import PaperTable, Row, Run, eva
 from tests.conftest import small_vdi, write_toy
-from vmr_jax import evaluate, train
+from vmr_jax import evaluate, models, train
 from vmr_jax import reproduce as reproduction
-from vmr_jax.data.domains import training_dataset
+from vmr_jax.data.domains import selection_split, training_dataset
 from vmr_jax.plots import transfer
 from vmr_jax.plots.transfer import transfer_matrix
 from vmr_jax.reproduce import as_markdown, parse_settings, reproduce
@@ -156,8 +156,10 @@ def test_rows_are_settings_that_the_config_has(paper):
             assert set(row.published) <= set(part.metrics)
             if row.run:
                 assert set(row.run.simulated) <= set(row.run.settings)
+                config = get_config(row.set_up or part.set_up)
                 for settings in (row.run.settings, row.run.simulated):
-                    get_config(row.set_up or part.set_up).update_from_flattened_dict(settings)
+                    config.update_from_flattened_dict(settings)
+                    selection_split(config, models.chooser(config))
 
 
 @pytest.mark.parametrize(

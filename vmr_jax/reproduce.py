@@ -227,6 +227,10 @@ def _spread(found: Sequence[Mapping[str, float]], metrics: Sequence[str]) -> dic
 
 
 def measured_cell(spread: Mapping | None) -> str:
+    """A measured metric in a table: "mean ± std", the mean of a single seed, "—" without one.
+
+    `spread` is what a report of `reproduce` says of it, {"mean", "std" or None, "values"}.
+    """
     if spread is None:
         return "—"
     if spread["std"] is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from vmr_jax.plots.drawing import draw_transfer
 from vmr_jax.reproduce import measured_cell
 
+# A selection of the reports' metrics, so that the matrix stays readable
 METRICS = ("R@1,IoU=0.3", "R@1,IoU=0.5", "R@1,IoU=0.7", "mIoU")
 
 
