@@ -34,6 +34,7 @@ def get_config(dataset: str = "") -> ConfigDict:
         }
     )
     config.first.retriever = prem_retriever.get_config(dataset)  # what is trained, see checkpoint
+    config.first.retriever.clip_seconds = config.get_ref("clip_seconds")  # both read the same clips
     config.gate = "l2"  # l2 | sigmoid | none (P12, Table 6)
     config.head = "conv5_conv1"  # conv5_conv1 | conv5_single | conv3 (P11)
     config.shared_norm = True  # False: the softmax is over the true video alone (P20, Table 6)

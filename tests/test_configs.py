@@ -127,6 +127,8 @@ def test_prem_follows_its_specification_on_the_papers_datasets():
     assert (first.positive, first.weak_weight, second.lc.weight) == ("strong_weak", 0.5, 0.8)
     assert (second.negatives, second.first.top, second.first.retrieve) == (4, 100, 10)
     assert (second.infer.min_l, second.infer.max_l, second.infer.keep) == (0, 23, 100)
+    second.update_from_flattened_dict({"clip_seconds": 2.0})
+    assert second.first.retriever.clip_seconds == 2.0
     didemo = prem_localizer.get_config("didemo")
     assert (didemo.modalities, didemo.target.subtitles) == (("image",), "")
     assert (didemo.target.max_clips, didemo.target.training_moment) == (20, "most_frequent")

@@ -58,6 +58,8 @@ def localizer(toy_data, tmp_path_factory):
 def test_both_runs_from_one_command(localizer, toy_data, tmp_path):
     config, workdir, report, said = localizer
     assert f"training prem_retriever in {workdir / 'first_run'}" in said
+    assert said.count("but clip_seconds is 1.5, so that moments come to lie on other clips") == 2
+    assert said.count("videos are longer than max_clips=12: their last clips are left out") == 2
     assert report["queries"] == 10 and report["videos"] == 5
     assert [name for name in report["model"] if name.startswith("VR")] == VR
     assert {name.split("/")[0] for name in report["model"]} == {"VR", "SVMR", "VCMR"}

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from vmr_jax import models
 from vmr_jax.data.domains import selection_name, selection_split, training_domains
+from vmr_jax.data.pairs import Domain
 from vmr_jax.evaluate import make_evaluation
 from vmr_jax.evaluate_moments import report_folder
 from vmr_jax.mining import with_candidates
@@ -23,6 +24,8 @@ from vmr_jax.runtime.logs import RunLog
 from vmr_jax.runtime.optim import make_optimizer
 from vmr_jax.runtime.state import abstract_state, first_state, num_parameters, state_maker
 from vmr_jax.runtime.workdir import claim_workdir
+
+_CLIP_SLACK = 0.1  # share by which a dataset's clips may differ from config.clip_seconds in silence
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -261,6 +264,14 @@ def _describe(config, domains, parameters: int, last_step: int, console: Console
                 f"  {domain.dataset.fitted_subtitles:,} videos have a row of subtitles too many or "
                 "too few: it is cut, or filled with zeros"
             )
+        cut = int((domain.dataset.videos.num_clips[domain.video_row] > domain.spec.max_clips).sum())
+        if cut and domain.sampling == "cut":
+            console.print(
+                f"  {cut:,} videos are longer than max_clips={domain.spec.max_clips}: their last "
+                "clips are left out"
+            )
+        if "clip_seconds" in config:
+            _compare_clip_seconds(domain, config.clip_seconds, console)
         if domain.cut_queries:
             console.print(
                 f"  {domain.cut_queries:,} queries are longer than max_words="
@@ -277,3 +288,15 @@ def _describe(config, domains, parameters: int, last_step: int, console: Console
         f"{jax.default_backend()} "
         f"device{'s' * (jax.device_count() > 1)}, {config.precision}"
     )
+
+
+def _compare_clip_seconds(domain: Domain, clip_seconds: float, console: Console) -> None:
+    """Say it where the clips of a dataset, half of them at least, have another length."""
+    native = domain.dataset.videos.num_clips[domain.video_row]
+    seconds = float(np.median(domain.pairs.duration / native))
+    if abs(seconds / clip_seconds - 1) > _CLIP_SLACK:
+        console.print(
+            f"  a clip lasts {seconds:.3g} s by durations and features, but clip_seconds is "
+            f"{clip_seconds:g}, so that moments come to lie on other clips: set "
+            f"--config.clip_seconds={seconds:.3g}"
+        )
