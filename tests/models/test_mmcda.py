@@ -50,6 +50,23 @@ def test_every_term_equals_its_formula(switches):
         np.testing.assert_allclose(found[name], value, rtol=2e-4, atol=2e-5, err_msg=name)
 
 
+def test_the_upper_bound_learns_the_targets_boundaries():
+    c = cases.config(supervision="target", target__labels=True)
+    made, params = cases.system(c)
+    batch = cases.example(c)
+    half = reference.Half(
+        c,
+        eva_cases.float64(params),
+        "target",
+        eva_cases.valid_pairs(batch),
+        np.asarray(batch.span),
+    )
+    found, expected = cases.means(made, params, batch), reference.localization(half)
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=2e-4, err_msg=name)
+
+
 def test_the_gradient_equals_a_float64_difference_of_the_formulas():
     c = cases.config(modules__da=False, ca__target_mmd=False)
     made, params = cases.system(c)
@@ -184,7 +201,7 @@ def test_without_factors_the_target_has_no_gradient():
     made, params = cases.system(c)
     batches = cases.example(c)
     gradient = cases.jit(jax.grad(lambda p, b: cases.total(made, p, b)))
-    other = batches._replace(target=jax.tree.map(lambda x: x[::-1], batches.target))
+    other = batches._replace(target=cases.pairs("target", seed=5))
     jax.tree.map(np.testing.assert_array_equal, gradient(params, batches), gradient(params, other))
     assert set(cases.means(made, params, batches)) == {"boundary", "inside"}
     assert not {"joint_video", "joint_query"} & set(params)

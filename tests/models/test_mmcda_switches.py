@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 
 from vmr_jax import models
-from vmr_jax.layers.moment_map import cell_iou, moment_cells
 from vmr_jax.models import mmcda_switches
-from vmr_jax.models.mmcda_network import MMCDA
-from vmr_jax.models.statistics import as_variables
 from vmr_jax.types import STATISTICS, DataSpec
 
 # Each case turns many switches at once, so that few programs cover every value.
@@ -142,45 +139,6 @@ def test_bfloat16_stays_near_float32():
     )
     for name in one:
         np.testing.assert_allclose(one[name], other[name], rtol=0.15, atol=0.03, err_msg=name)
-
-
-def test_the_map_ranks_its_cells_and_learns_scaled_ious():
-    c = cases.config(base="map2d", eval__nms=1.0, infer__eta=0.0, modules__da=False)
-    made, params = cases.system(c)
-    batches = cases.example(c)
-    cells = moment_cells(5, (4,))
-    found = cases.jit(made.predict)(params, batches.target)
-    part = np.asarray(batches.target.duration)[:, None] / 5
-    for edge, sides in ((found.start, cells.row), (found.end, cells.column + 1)):
-        ratio = np.asarray(edge) / part
-        np.testing.assert_allclose(ratio, np.round(ratio), atol=1e-4)
-        assert set(np.round(ratio).ravel()) <= set(sides)
-    assert (np.asarray(found.score) <= 0).all()
-    source = batches.source
-    total, count = made.loss(params, batches, jax.random.key(0), cases.END).terms["iou"]
-    views, _ = MMCDA(c).apply(as_variables(params), source, "source", True, mutable=["batch_stats"])
-    logit = np.asarray(views.cells, np.float64)
-    iou = np.asarray(cell_iou(cells, source.moment[:, None], source.duration))[:, 0]
-    label = np.clip((iou - 0.5) / 0.5, 0, 1)
-    expected = np.logaddexp(0, logit) - label * logit
-    assert count == expected.size == 4 * len(cells.row)
-    np.testing.assert_allclose(total, expected.sum(), rtol=1e-5)
-
-
-def test_the_maps_statistics_follow_the_labelled_half_alone():
-    c = cases.config(base="map2d")
-    made, params = cases.system(c)
-    batches = cases.example(c)
-    run = cases.jit(lambda b: made.loss(params, b, jax.random.key(0), cases.END).statistics)
-    other_target = batches._replace(target=jax.tree.map(lambda x: x[::-1], batches.target))
-    doubled = batches.source._replace(video=2 * batches.source.video)
-    plain = run(batches)
-    assert jax.tree.structure(plain) == jax.tree.structure(params[STATISTICS])
-    jax.tree.map(np.testing.assert_array_equal, plain, run(other_target))
-    changed = jax.tree.map(
-        lambda a, b: np.abs(a - b).max(), plain, run(batches._replace(source=doubled))
-    )
-    assert max(jax.tree.leaves(changed)) > 1e-4
 
 
 def test_domains_and_what_chooses():
