@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from configs import common, eva
+from configs import common, eva, mmcda, mmn, vdi
 from tests.conftest import small_settings, write_toy
-from vmr_jax import train
+from vmr_jax import models, train
 from vmr_jax.data.build import write_dataset
 from vmr_jax.data.features import from_arrays
 from vmr_jax.data.records import Annotations, MomentRecord
@@ -23,7 +23,7 @@ WIDTHS = {"video_dim": 8, "word_dim": 6}
 OFFICIAL = ["rank@1", "rank@5", "mIoU"]
 
 
-def write_didemo(data_dir, name="didemo_toy", rows=0, moment=None, labelled=True):
+def write_didemo(data_dir, name="didemo_toy", rows=0, moment=None, labelled=True, segments=(5, 6)):
     """Prepare videos of five and six segments with four annotators; all have `rows` rows if set.
 
     `moment` in seconds takes the place of the annotations of test queries.
@@ -33,10 +33,10 @@ def write_didemo(data_dir, name="didemo_toy", rows=0, moment=None, labelled=True
     for split, videos in (("train", 10), ("val", 4), ("test", 5)):
         splits[split] = []
         for index in range(videos):
-            video, segments = f"{split}{index}", 5 + index % 2
-            durations[video] = 5.0 * segments
-            features[video] = rng.normal(size=(rows or segments, 8)).astype(np.float32)
-            own = MOMENTS[MOMENTS[:, 1] < segments]
+            video, count = f"{split}{index}", segments[index % 2]
+            durations[video] = 5.0 * count
+            features[video] = rng.normal(size=(rows or count, 8)).astype(np.float32)
+            own = MOMENTS[MOMENTS[:, 1] < count]
             marked = 5.0 * (own[rng.integers(0, len(own), 4)] + (0, 1))
             if moment and split == "test":
                 marked = np.array([moment])
@@ -160,3 +160,50 @@ def test_training_labels_may_be_hidden(tmp_path):
     write_didemo(tmp_path, labelled=False)
     dataset = load_dataset(tmp_path, "didemo_toy", "features")
     assert len(reported_domain(config_of(tmp_path), dataset, WIDTHS).moments) == 5
+
+
+def map_config(data_dir, **changes):
+    """A small MMCDA on the map of six clips, from toy_source to didemo_toy."""
+    config = mmcda.get_config("toy_source,didemo_toy")
+    config.update_from_flattened_dict(
+        {"data_dir": str(data_dir), "target.features": "features", "eval.batch_size": 8}
+        | {"base": "map2d", "map.clips": 6, "map.pooling_counts": (5,)}
+        | changes
+    )
+    return config
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "6 clips are .* only in videos of 30 s, but 3 of 5 have .* e.g. test0: 25 s"),
+        ({"map.clips": 16, "map.pooling_counts": (15,)}, "videos of 80 s, but 5 of 5 have another"),
+    ],
+)
+def test_a_map_of_other_clips_cannot_be_scored(data_dir, changes, message):
+    dataset = load_dataset(data_dir, "didemo_toy", "features")
+    with pytest.raises(ValueError, match=message):
+        reported_domain(map_config(data_dir, **changes), dataset, WIDTHS)
+    plain = map_config(data_dir, **changes, **{"metric.didemo": ""})
+    assert len(reported_domain(plain, dataset, WIDTHS).moments) == 5
+    spans = map_config(data_dir, **changes, base="span")
+    assert len(reported_domain(spans, dataset, WIDTHS).moments) == 5
+
+
+def test_a_map_of_six_clips_ranks_the_moments_of_six_segments(tmp_path):
+    write_didemo(tmp_path, segments=(6, 6))
+    dataset = load_dataset(tmp_path, "didemo_toy", "features")
+    config = map_config(tmp_path)
+    assert len(reported_domain(config, dataset, WIDTHS).moments) == 5
+    cells = models.moment_map(config)
+    assert set(zip(cells.row, cells.column, strict=True)) == set(map(tuple, MOMENTS))
+    with pytest.raises(ValueError, match=r"leaves 14 of the map's 21 moments, .* use \(5,\)"):
+        config.map.pooling_counts = (1, 2)
+        reported_domain(config, dataset, WIDTHS)
+
+
+def test_systems_with_a_map_name_its_cells():
+    for made in (mmn.get_config(), vdi.get_config(), map_config("")):
+        assert models.moment_map(made).clips == made.map.clips
+    assert models.moment_map(mmcda.get_config()) is None
+    assert models.moment_map(eva.get_config()) is None

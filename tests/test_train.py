@@ -13,6 +13,7 @@ from vmr_jax.data.tables import load_dataset
 from vmr_jax.evaluate_moments import reported_domain
 from vmr_jax.metrics.predictions import read_predictions
 from vmr_jax.runtime.checkpoint import Checkpoints
+from vmr_jax.runtime.mesh import make_mesh
 
 CONSOLE = Console(quiet=True)
 
@@ -170,6 +171,18 @@ def test_a_split_must_not_hide_some_labels(toy_data):
     dataset = dataset._replace(splits=dataset.splits | {"test": hidden})
     with pytest.raises(ValueError, match="1 of 10 queries of toy_target / test have no labels to"):
         reported_domain(_config(toy_data), dataset, {})
+
+
+def test_a_split_that_chooses_must_not_hide_some_labels(toy_data, monkeypatch):
+    config = _config(toy_data)
+    dataset = load_dataset(toy_data, "toy_target", "features")
+    val = dataset.splits["val"]
+    hidden = val._replace(moments=(val.moments[0][:0], *val.moments[1:]))
+    some = dataset._replace(splits=dataset.splits | {"val": hidden})
+    monkeypatch.setattr("vmr_jax.evaluate_moments.evaluation_dataset", lambda *_: some)
+    trained = {"video_dim": 8, "word_dim": 6}
+    with pytest.raises(ValueError, match="1 of .* queries of toy_target / val have no labels to"):
+        evaluate.make_evaluation(config, trained, "val", make_mesh(), CONSOLE)
 
 
 def test_holdout_is_a_tenth_of_the_training_videos(toy_data, tmp_path):

@@ -16,6 +16,7 @@ from vmr_jax.data.domains import asked_part, evaluation_dataset, evaluation_doma
 from vmr_jax.data.pairs import Domain, queries_of
 from vmr_jax.data.sampler import in_order
 from vmr_jax.data.tables import Dataset
+from vmr_jax.layers.moment_map import Cells
 from vmr_jax.metrics import baselines, didemo
 from vmr_jax.metrics.moments import has_valid_truth
 from vmr_jax.metrics.predictions import write_predictions
@@ -32,7 +33,7 @@ def make_evaluation(
     """How moments in given videos are scored; `split` chooses checkpoints, "" where none does.
 
     `trained` are the sizes of the domain that the system is trained on. The split is one of
-    models.chooser's domain. Raises as `reported_domain` does, and ValueError where it hides its
+    models.chooser's domain. Raises as `reported_domain` does, and ValueError where it hides
     labels.
     """
     dataset = evaluation_dataset(config)
@@ -47,11 +48,13 @@ def make_evaluation(
     elif split:
         chooser, choosing, choose = evaluation_domain(config, dataset, split), config, predict
 
-    if split and not any(map(len, chooser.moments)):
-        raise ValueError(
-            f"{chooser.dataset.name} / {split} has no labels to choose a checkpoint by: use "
-            "--config.select=last"
-        )
+    if split:
+        _check_labels(chooser, split)
+        if not any(map(len, chooser.moments)):
+            raise ValueError(
+                f"{chooser.dataset.name} / {split} has no labels to choose a checkpoint by: use "
+                "--config.select=last"
+            )
 
     def select(params: Params) -> dict[str, float]:
         return score_split(choose, params, chooser, choosing, mesh, console)[1]
@@ -85,6 +88,15 @@ def reported_domain(config: ConfigDict, dataset: Dataset, trained: Mapping[str, 
         )
     split = config.target.eval_split
     domain = evaluation_domain(config, dataset, split)
+    _check_labels(domain, split)
+    check_widths(domain, trained)
+    if config.metric.didemo:
+        _check_didemo(domain, config)
+    return domain
+
+
+def _check_labels(domain: Domain, split: str) -> None:
+    """Raise ValueError for a split of which only some labels are hidden."""
     hidden = [
         query
         for query, moments in zip(domain.table.query_id, domain.moments, strict=True)
@@ -92,14 +104,10 @@ def reported_domain(config: ConfigDict, dataset: Dataset, trained: Mapping[str, 
     ]
     if 0 < len(hidden) < len(domain.moments):
         raise ValueError(
-            f"{len(hidden)} of {len(domain.moments)} queries of {dataset.name} / {split} have no "
-            f"labels to score with, e.g. {', '.join(hidden[:3])}: put them into a split of their "
-            "own, of which there are predictions and no metrics"
+            f"{len(hidden)} of {len(domain.moments)} queries of {domain.dataset.name} / {split} "
+            f"have no labels to score with, e.g. {', '.join(hidden[:3])}: put them into a split of "
+            "their own, of which there are predictions and no metrics"
         )
-    check_widths(domain, trained)
-    if config.metric.didemo:
-        _check_didemo(domain, config)
-    return domain
 
 
 def score_split(
@@ -256,15 +264,38 @@ def _check_didemo(domain: Domain, config: ConfigDict) -> None:
         if marked:
             didemo.annotated_segments(list(marked.values()), list(marked))
     rows, seconds = domain.pairs.num_clips, domain.pairs.duration
-    wrong = np.flatnonzero(abs(seconds - didemo.SEGMENT * rows) > didemo.TOLERANCE * didemo.SEGMENT)
-    if len(wrong):
-        video = domain.dataset.videos.video_id[domain.video_row[wrong[0]]]
+    cells = models.moment_map(config)
+    parts = rows if cells is None else cells.clips
+    off = abs(seconds - didemo.SEGMENT * parts) > didemo.TOLERANCE * didemo.SEGMENT
+    wrong = np.flatnonzero(off)
+    video = domain.dataset.videos.video_id[domain.video_row[wrong[0]]] if len(wrong) else ""
+    if cells is not None:
+        _check_segments_of_map(cells, seconds, wrong, video)
+    elif len(wrong):
         raise ValueError(
             f"{len(wrong)} of {len(rows)} videos of {domain.dataset.name} do not have one row of "
             f"features for each {didemo.SEGMENT:g} s, e.g. {video}: {rows[wrong[0]]} rows for "
             f"{seconds[wrong[0]]:g} s. DiDeMo's metric needs that: prepare such features (`vmr "
             "prepare didemo` leaves out zero rows after a video's last segment), or set "
             "--config.metric.didemo='' to leave it out"
+        )
+
+
+def _check_segments_of_map(cells: Cells, seconds: np.ndarray, wrong: np.ndarray, video: str):
+    """Refuse a map whose cells are not all moments of DiDeMo; `wrong` videos have another grid."""
+    unit, advice = didemo.SEGMENT, "set --config.metric.didemo='' to leave DiDeMo's metric out"
+    if len(wrong):
+        raise ValueError(
+            f"config.map.clips={cells.clips} clips are DiDeMo's segments only in videos of "
+            f"{unit * cells.clips:g} s, but {len(wrong)} of {len(seconds)} have another length, "
+            f"e.g. {video}: {seconds[wrong[0]]:g} s. Use a system that ranks spans of clips, or "
+            f"{advice}"
+        )
+    every = cells.clips * (cells.clips + 1) // 2
+    if len(cells.row) < every:
+        raise ValueError(
+            f"config.map.pooling_counts leaves {len(cells.row)} of the map's {every} moments, but "
+            f"DiDeMo's metric needs all: use ({cells.clips - 1},), or {advice}"
         )
 
 

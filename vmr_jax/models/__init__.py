@@ -7,6 +7,7 @@ from types import ModuleType
 
 from ml_collections import ConfigDict
 
+from vmr_jax.layers.moment_map import Cells
 from vmr_jax.types import DataSpec, System
 
 _MODULES = {
@@ -54,6 +55,11 @@ def form(config: ConfigDict) -> str:
 def task(config: ConfigDict) -> str:
     """What the system finds: "moments" in a given video, or videos and moments in a "corpus"."""
     return getattr(_module(config), "TASK", "moments")
+
+
+def moment_map(config: ConfigDict) -> Cells | None:
+    """The cells of the 2D moment map that are the moments a system ranks, or None without a map."""
+    return getattr(_module(config), "moment_map", lambda _: None)(config)
 
 
 def first_run(config: ConfigDict) -> ConfigDict | None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from vmr_jax.layers.moment_map import Cells, map_cells
 from vmr_jax.layers.proposals import spans_to_seconds
 from vmr_jax.layers.ranking import rank_seconds
 from vmr_jax.models import mmcda_losses as losses
@@ -42,7 +43,7 @@ def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
         predict=functools.partial(_predict, network, "target"),
         predict_source=functools.partial(_predict, network, "source"),
         attention=functools.partial(_attention, network) if has_joint_space(config) else None,
-        words_show="part of the similarity of clip and query, their mean",
+        words_show="share of the clip's similarity (their mean is the similarity)",
     )
 
 
@@ -57,6 +58,11 @@ def chooser(config: ConfigDict) -> str:
     return config.supervision
 
 
+def moment_map(config: ConfigDict) -> Cells | None:
+    """The cells that are ranked with base=map2d; else None."""
+    return map_cells(config.map) if config.base == "map2d" else None
+
+
 def _init(network: MMCDA, key: Array, batch: Batch | HybridBatch) -> Params:
     """Fresh parameters of all modules that the switches leave on."""
     batches = batch._asdict() if isinstance(batch, HybridBatch) else {"target": batch}
@@ -68,7 +74,6 @@ def _predict(network: MMCDA, role: str, params: Params, batch: Batch) -> Moments
     views = network.apply(as_variables(params), batch, role, train=False)
     found = candidates(network.config, views, batch)
     start, end = found.seconds(batch.duration)
-    start, end = jnp.broadcast_arrays(start, end, found.score)[:2]
     return rank_seconds(start, end, found.score, batch.duration, network.config.eval)
 
 

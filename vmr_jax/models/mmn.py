@@ -17,7 +17,7 @@ from vmr_jax.encoders.clip import load_clip_text
 from vmr_jax.encoders.distilbert import load_distilbert
 from vmr_jax.layers.map_convolution import FORMS
 from vmr_jax.layers.map_reach import map_weights
-from vmr_jax.layers.moment_map import cell_iou, cell_seconds, map_cells
+from vmr_jax.layers.moment_map import Cells, cell_iou, cell_seconds, map_cells
 from vmr_jax.layers.ranking import rank_seconds
 from vmr_jax.losses.mutual_matching import (
     NEGATIVE_MASKS,
@@ -104,6 +104,11 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
             f"config.batch_size={config.batch_size} videos: use a divisor, or 0 for all of them."
         )
     return ("target",)
+
+
+def moment_map(config: ConfigDict) -> Cells:
+    """The cells that `predict` ranks."""
+    return map_cells(config.map)
 
 
 def init(network: MMN, key: Array, batch: VideoBatch) -> Params:

@@ -28,6 +28,7 @@ from vmr_jax.models.vdi_network import HEADS, SpatialDynamics, VisualContext
 from vmr_jax.types import Array, DataSpec, Losses, LossTerms, Params, Progress, System, VideoBatch
 
 FORM, READOUT = mmn.FORM, mmn.READOUT
+moment_map = mmn.moment_map
 _CHOICES = {
     "backbone": ("clip", "vgg", "c3d"),
     "patch_proj": ("clip", "raw"),
