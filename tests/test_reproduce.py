@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -44,11 +45,15 @@ def pretended(monkeypatch):
     def fake_open(config, role):
         return SimpleNamespace(name=config[role].dataset, fingerprint="old")
 
+    def fake_splits(config):
+        return SimpleNamespace(name=config.target.dataset, splits={})
+
     def fake_evaluate(config, workdir, restore, console):
         calls.append(("evaluate", config))
         return write(config, Path(restore))
 
     monkeypatch.setattr(reproduction, "training_dataset", fake_open)
+    monkeypatch.setattr(reproduction, "evaluation_dataset", fake_splits)
     monkeypatch.setattr(train, "train", fake_train)
     monkeypatch.setattr(evaluate, "evaluate_checkpoint", fake_evaluate)
     return calls
@@ -88,6 +93,17 @@ def test_finished_runs_of_other_data_are_refused(pretended, tmp_path, monkeypatc
     message = f"tvr in some/dir was prepared anew since the run in {tmp_path}/runs/.*-seed0 read it"
     with pytest.raises(ValueError, match=message):
         reproduce("eva", "5", "some/dir", 1, tmp_path, {}, CONSOLE)
+
+
+def test_a_split_without_labels_is_refused_before_training(pretended, tmp_path, monkeypatch):
+    def open_hidden(config):
+        hidden = SimpleNamespace(moments=[np.empty((0, 2))] * 3)
+        return SimpleNamespace(name=config.target.dataset, splits={"test": hidden})
+
+    monkeypatch.setattr(reproduction, "evaluation_dataset", open_hidden)
+    with pytest.raises(ValueError, match="simulated_target / test has no labels, so a table has"):
+        reproduce("eva", "5", "simulated", 1, tmp_path, {}, CONSOLE)
+    assert not pretended
 
 
 def test_finished_runs_that_read_noun_chunks_and_patches_are_known_again(tmp_path):

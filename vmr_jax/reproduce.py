@@ -14,7 +14,7 @@ from rich.console import Console
 
 from configs.tables import PaperTable, Row
 from vmr_jax import evaluate, evaluate_moments, models, train
-from vmr_jax.data.domains import training_dataset
+from vmr_jax.data.domains import evaluation_dataset, training_dataset
 
 SIMULATED = "simulated"
 
@@ -33,8 +33,8 @@ def reproduce(
     `data` is "simulated" or a directory that `vmr prepare` filled with the paper's datasets.
     `settings` are dotted config keys that apply to all rows. A run that finished before is not
     repeated; one that was interrupted goes on. Raises ValueError for an unknown paper, table or
-    key, for a table that simulated data cannot have, and where a finished run read other data than
-    is prepared now.
+    key, for a table that simulated data cannot have, for a split without labels, and where a
+    finished run read other data than is prepared now.
     """
     module = _tables(paper)
     if table not in module.TABLES:
@@ -146,6 +146,7 @@ def _run(config_name, table, row: Row, data, seed, out: Path, settings, console)
     if row.run.evaluate_on:
         evaluated = _config(config_name, table, row, data, seed, settings, row.run.evaluate_on)
     target = evaluated.target
+    _check_labels(evaluated)
     path = evaluate_moments.report_folder(workdir, evaluated) / "metrics.json"
     if path.exists():
         _check_same_data(config, workdir)
@@ -205,6 +206,16 @@ def _check_same_data(config: ConfigDict, workdir: Path) -> None:
                 f"{dataset.name} in {config.data_dir} was prepared anew since the run in {workdir} "
                 "read it: delete that folder to run it again, or give another --out"
             )
+
+
+def _check_labels(config: ConfigDict) -> None:
+    """Raise ValueError where the reported split hides its labels."""
+    dataset, split = evaluation_dataset(config), config.target.eval_split
+    if split in dataset.splits and not any(map(len, dataset.splits[split].moments)):
+        raise ValueError(
+            f"{dataset.name} / {split} has no labels, so a table has nothing to report: set "
+            "target.eval_split to a split with labels"
+        )
 
 
 def _hash(config: ConfigDict) -> str:
