@@ -50,7 +50,8 @@ def get_config(domains: str = "") -> ConfigDict:
     config.iou = ConfigDict({"min": 0.5, "max": 1.0})  # IoUs of the labels 0 and 1 of its cells
 
     config.modules = ConfigDict({"da": True, "ca": True, "sa": True})
-    # False: the target's videos and queries come unpaired, M5 and M9 are off (C1)
+    # False: the target's videos and queries come unpaired, M5 and M9 are off (C1). The fused
+    # features, H, still read the pairs, unless "fused" is left out of da.points
     config.target_pairs = True
     config.da = ConfigDict(
         {

@@ -100,6 +100,9 @@ def test_the_upper_bound_is_chosen_by_the_target(data_dir, tmp_path):
     config = _config(data_dir, **settings, epochs=1)
     report = train.train(config, tmp_path, "", CONSOLE)
     assert report["checkpoint"] == {"step": 6, "selected_by": "val"}
+    unlabelled = _config(data_dir)
+    assert evaluate.evaluate_checkpoint(unlabelled, "", str(tmp_path), CONSOLE) == report
+    assert not unlabelled.target.labels
     config.source.select_split = "test"
     assert selection_split(config, models.chooser(config)) == "val"
 

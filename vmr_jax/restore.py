@@ -28,16 +28,19 @@ def restore_run(config: ConfigDict | None, directory: Path) -> Restored:
     The system comes from the checkpoint. The data are the target of `config`, so that a
     checkpoint can be evaluated on a third dataset (EVA, Table 7), or without `config` the
     target it was trained for; with them come the settings that no parameter depends on
-    (models.readout), and where the tokeniser is now. Raises as `Checkpoints` does.
+    (models.readout), and where the tokeniser is now. Whether labels were learnt, target.labels,
+    stays the checkpoint's. Raises as `Checkpoints` does.
     """
     checkpoints = Checkpoints(directory, read_only=True)
     step = checkpoints.best_step()
     meta = checkpoints.meta(step)
     trained = ConfigDict(_with_tuples(meta["config"]))
+    labels = trained.target.labels
     if config is not None:
         same_system = config.system == trained.system
         for name in (*_OF_THE_DATA, *(models.readout(config) if same_system else ())):
             trained[name] = config[name]
+        trained.target = ConfigDict(config.target.to_dict() | {"labels": labels})
     if config is not None and "text" in trained and "text" in config:
         trained.text.tokenizer = config.text.tokenizer or trained.text.tokenizer
     params = checkpoints.restore_params(step)

@@ -168,6 +168,10 @@ def test_an_unknown_value_is_refused_with_the_allowed_ones(path):
         ({"source__labels": False}, "config.source.labels=False: with config.supervision='source'"),
         ({"supervision": "target"}, "config.target.labels=False: with config.supervision='target'"),
         ({"target_pairs": False, "pseudo_labels": True}, "config.pseudo_labels=True finds moments"),
+        (
+            {"supervision": "target", "target__labels": True, "pseudo_labels": True},
+            "config.pseudo_labels=True teaches a target without labels, but",
+        ),
         ({"ca__temperature": 0.0}, "config.ca.temperature=0.0: use more than 0"),
         ({"ca__attention": -1.0}, "config.ca.attention=-1.0: use more than 0"),
         ({"lambdas__da": -1.0}, "config.lambdas.da=-1.0: use 0 or more"),
@@ -189,6 +193,16 @@ def test_contradictions_are_refused(switches, message):
     with pytest.raises(ValueError) as error:
         models.make(cases.config(**switches), cases.SPECS)
     assert message in str(error.value)
+
+
+def test_an_evaluation_names_the_targets_clips():
+    """Both roles have the sizes of the evaluated split then."""
+    specs = dict.fromkeys(("source", "target"), DataSpec(6, 5, 20, 4))
+    with pytest.raises(ValueError, match="config.target.max_clips=20 clips do not fit"):
+        models.make(cases.config(), specs)
+    long_source = cases.SPECS | {"source": DataSpec(6, 5, 20, 4)}
+    with pytest.raises(ValueError, match="config.source.max_clips=20 clips do not fit"):
+        models.make(cases.config(), long_source)
 
 
 def test_other_widths_need_a_projection_a_domain():

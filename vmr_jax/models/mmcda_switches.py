@@ -93,6 +93,11 @@ def check(config: ConfigDict) -> None:
             "config.pseudo_labels=True finds moments of the target's pairs, which "
             "config.target_pairs=False says there are none of: turn one of them off."
         )
+    if config.pseudo_labels and config.supervision == "target":
+        raise ValueError(
+            "config.pseudo_labels=True teaches a target without labels, but "
+            "config.supervision='target' learns from the target's labels: turn one of them off."
+        )
     if not (config.share_encoders or config.supervision == "target" or terms(config) & _TARGET):
         raise ValueError(
             "config.share_encoders=False: no term of the loss trains the target's own projection. "
@@ -110,7 +115,7 @@ def check_specs(config: ConfigDict, specs: Mapping[str, DataSpec]) -> None:
         advice = "Use the same kind of features, or config.share_encoders=False."
         check_same_widths(specs, ("video_dim",), advice)
     learned = config.video_encoder == "transformer" and config.position == "learned"
-    for role, spec in specs.items():
+    for role, spec in reversed(specs.items()):  # an evaluation has the target's for both
         if learned and spec.max_clips > config.position_rows:
             raise ValueError(
                 f"config.{role}.max_clips={spec.max_clips} clips do not fit config.position_rows="
