@@ -281,7 +281,9 @@ def _check_didemo(domain: Domain, config: ConfigDict) -> None:
         )
 
 
-def _check_segments_of_map(cells: Cells, seconds: np.ndarray, wrong: np.ndarray, video: str):
+def _check_segments_of_map(
+    cells: Cells, seconds: np.ndarray, wrong: np.ndarray, video: str
+) -> None:
     """Refuse a map whose cells are not all moments of DiDeMo; `wrong` videos have another grid."""
     unit, advice = didemo.SEGMENT, "set --config.metric.didemo='' to leave DiDeMo's metric out"
     if len(wrong):

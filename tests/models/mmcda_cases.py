@@ -7,6 +7,7 @@ import numpy as np
 
 from configs import mmcda as mmcda_config
 from vmr_jax import models
+from vmr_jax.runtime.steps import term_means
 from vmr_jax.types import DataSpec, HybridBatch, Progress
 
 SPECS = {"source": DataSpec(6, 5, 7, 4), "target": DataSpec(6, 5, 9, 4)}
@@ -56,8 +57,7 @@ def system(c, seed=0):
 def means(made, params, batches, progress=END, key=None):
     """Each term's mean."""
     key = jax.random.key(0) if key is None else key
-    terms = made.loss(params, batches, key, progress).terms
-    return {name: total / jnp.maximum(count, 1e-9) for name, (total, count) in terms.items()}
+    return term_means(made.loss(params, batches, key, progress).terms)
 
 
 def total(made, params, batches, progress=END, key=None):

@@ -4,17 +4,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import prem_reference as prem
-from eva_reference import mmd
+from eva_reference import mmd, softmax
 from vlanet_reference import gru
 
 
 def softplus(x):
     return np.logaddexp(0, x)
-
-
-def softmax(x):
-    e = np.exp(x - x.max())
-    return e / e.sum()
 
 
 def bigru(p, x):

@@ -1,4 +1,4 @@
-"""The joint-modal domain classifier of EVA (Eq. 9)."""
+"""The domain classifier of EVA (Eq. 9) and of MMCDA (spec mmcda.md M3)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,8 @@ from vmr_jax.types import Array
 class DomainClassifier(nn.Module):
     """FC_1(act(FC_2(J))); class 1 is the target.
 
-    `out` is "softmax2" (two logits) or "sigmoid" (one), `act` is "relu" or "none" (spec A9, A10).
+    `out` is "softmax2" (two logits) or "sigmoid" (one), `act` is "relu" or "none" (spec eva.md
+    A9, A10).
     """
 
     dim: int
@@ -24,7 +25,7 @@ class DomainClassifier(nn.Module):
 
     @nn.compact
     def __call__(self, joint: Array) -> Array:
-        """Log-odds of "target", so that G_d = sigmoid: J (B, 2D) -> (B,) float32."""
+        """Log-odds of "target", so that G_d = sigmoid: features (B, F) -> (B,) float32."""
         hidden = nn.Dense(self.dim, kernel_init=self.kernel_init, dtype=self.dtype, name="fc_2")(
             joint
         )

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vmr_jax.layers.pooling import running_maxima
+from vmr_jax.layers.proposals import spans_to_seconds
 from vmr_jax.types import Array
 
 
@@ -58,8 +59,7 @@ def on_map(values: Array, cells: Cells) -> Array:
 
 def cell_seconds(cells: Cells, duration: Array) -> tuple[Array, Array]:
     """Start and end of each cell in seconds: (B,) -> two (B, P)."""
-    clip = (duration / cells.clips)[:, None]
-    return cells.row * clip, (cells.column + 1) * clip
+    return spans_to_seconds(cells.row, cells.column + 1, cells.clips, duration)
 
 
 def cell_iou(cells: Cells, moment: Array, duration: Array) -> Array:

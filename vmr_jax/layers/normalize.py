@@ -16,3 +16,8 @@ def l2_normalize(x: Array, eps: float = 1e-8) -> Array:
     long = square > eps**2
     scale = jnp.where(long, jax.lax.rsqrt(jnp.where(long, square, 1)), 0)
     return (y * scale).astype(x.dtype)
+
+
+def unit_rows(x: Array, eps: float = 1e-8) -> Array:
+    """`l2_normalize` in float32, whatever the dtype of `x`: (..., D) -> (..., D) float32."""
+    return l2_normalize(x.astype(jnp.float32), eps)

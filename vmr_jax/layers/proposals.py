@@ -149,6 +149,9 @@ def pool_proposals(video: Array, start: Array, end: Array) -> Array:
 def spans_to_seconds(
     start: Array, end: Array, num_clips: Array, duration: Array
 ) -> tuple[Array, Array]:
-    """Half-open clip indices (B, P) -> seconds (B, P); a clip lasts duration / num_clips."""
+    """Half-open clip indices (B, P) -> seconds (B, P); a clip lasts duration / num_clips.
+
+    Indices (P,), or one number of clips, are the same for all videos.
+    """
     clip = (duration / jnp.maximum(num_clips, 1))[:, None]
     return start * clip, end * clip

@@ -6,7 +6,7 @@ Eq. 2 and 5; spec mmn_vdi.md B3, B4.
 
 import jax.numpy as jnp
 
-from vmr_jax.layers.normalize import l2_normalize
+from vmr_jax.layers.normalize import unit_rows
 from vmr_jax.types import Array
 
 REDUCTIONS = ("mean", "sum")
@@ -43,5 +43,5 @@ def spatial_dynamic_loss(
 
 def _cosines(rows: Array) -> Array:
     """Cosine of each two rows: (R, D) -> (R, R) float32."""
-    unit = l2_normalize(rows.astype(jnp.float32))
+    unit = unit_rows(rows)
     return unit @ unit.T

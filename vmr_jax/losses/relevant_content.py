@@ -1,4 +1,4 @@
-"""The loss of PREM's relevant-content head, which tells segments near the moment from others."""
+"""The loss that tells segments of a moment from others: PREM's relevant-content head, MMCDA."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,8 @@ def relevant_content_loss(
 
     Logits (B, P), (B, Q) and which of them are segments; weights (B,). An item's loss is the mean
     over all its segments, or with "balanced" the mean of the means of its positives and of its
-    negatives (P14). What an item lacks does not count. Source: PREM, section 3.4; spec 3.6.
+    negatives (P14). What an item lacks does not count. Source: PREM, section
+    3.4, and spec prem.md 3.6; also M1 and M7 of spec mmcda.md 3.
     """
     sums = [
         jnp.sum(jnp.where(valid, jax.nn.softplus(sign * logit), 0), axis=1)

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from vmr_jax.layers.attention import masked_softmax
 from vmr_jax.layers.clip_spans import split_clips
 from vmr_jax.layers.moment_map import cell_iou, map_cells, stretch_clips
 from vmr_jax.layers.proposals import spans_to_seconds
@@ -84,8 +83,8 @@ def _spans(config: ConfigDict, views: Views, batch: Batch) -> Candidates:
     score += config.infer.beta * inside + config.infer.eta * (similar - other)
     first, last = np.triu_indices(mask.shape[1])
     score = jnp.where(mask[:, last], score[:, first, last], -jnp.inf)
-    start, end = (masked_softmax(logits[..., side], mask) for side in (0, 1))
-    return Candidates(first, last, batch.num_clips, score, start[:, first] * end[:, last])
+    probability = jnp.exp(start[:, first] + end[:, last])
+    return Candidates(first, last, batch.num_clips, score, probability)
 
 
 def _cells(config: ConfigDict, views: Views, batch: Batch) -> Candidates:

@@ -12,7 +12,7 @@ from vmr_jax.layers.domain import DomainClassifier
 from vmr_jax.layers.fusion import FusionLayer
 from vmr_jax.layers.map_convolution import MapConvolutions
 from vmr_jax.layers.moment_map import map_cells, span_max, stretch_clips
-from vmr_jax.layers.normalize import l2_normalize
+from vmr_jax.layers.normalize import unit_rows
 from vmr_jax.layers.pooling import masked_mean
 from vmr_jax.layers.positions import sinusoids
 from vmr_jax.layers.recurrent import BiGRU
@@ -122,8 +122,8 @@ class MMCDA(nn.Module):
             rows = self.map(span_max(parts, map_cells(self.config.map)), train, batch.weight)
             cells = self.cell(rows.astype(compute_dtype(self.config)))[..., 0].astype(jnp.float32)
         if has_joint_space(self.config):
-            clips = _unit(self.joint_video(video)) * mask[..., None]
-            sentence = _unit(self.joint_query(masked_mean(words, word_mask)))
+            clips = unit_rows(self.joint_video(video)) * mask[..., None]
+            sentence = unit_rows(self.joint_query(masked_mean(words, word_mask)))
         return Views(video, mask, words, word_mask, fused, clips, sentence, boundary, inside, cells)
 
     def encode_videos(self, video: Array, mask: Array, role: str, key: Array | None) -> Array:
@@ -162,8 +162,3 @@ class MMCDA(nn.Module):
         if self.config.da.kind == "adversarial":
             for point in self.domain:
                 self.classify(point, jnp.zeros((1, self.config.dim)))
-
-
-def _unit(x: Array) -> Array:
-    """At length 1, float32."""
-    return l2_normalize(x.astype(jnp.float32))

@@ -3,14 +3,13 @@
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from vmr_jax.encoders.clip import ClipText, ClipTextConfig
 from vmr_jax.encoders.distilbert import DistilBert, DistilBertConfig
 from vmr_jax.layers.map_convolution import MapConvolutions, symmetric_uniform
 from vmr_jax.layers.moment_map import map_cells, pool_clips, span_max
-from vmr_jax.layers.normalize import l2_normalize
+from vmr_jax.layers.normalize import unit_rows
 from vmr_jax.layers.pooling import masked_mean
 from vmr_jax.layers.transformer import layer_norm
 from vmr_jax.models.switches import compute_dtype
@@ -127,4 +126,4 @@ def _linear(inputs: int, features: int, dtype: Any) -> nn.Dense:
 
 def _unit(iou: Array, contrastive: Array) -> Joint:
     """Both divided by their lengths, float32."""
-    return Joint(*(l2_normalize(x.astype(jnp.float32), 1e-12) for x in (iou, contrastive)))
+    return Joint(*(unit_rows(x, 1e-12) for x in (iou, contrastive)))

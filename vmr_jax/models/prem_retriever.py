@@ -7,11 +7,10 @@ queries of the batch are negatives. Specification: prem.md, section 2.
 import functools
 from collections.abc import Mapping
 
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from vmr_jax.layers.clip_spans import seconds_to_clips
-from vmr_jax.layers.normalize import l2_normalize
+from vmr_jax.layers.normalize import unit_rows
 from vmr_jax.losses.partial_relevance import POSITIVES, SCOPES, Pairs, retrieval_losses
 from vmr_jax.models.prem_network import EncodedQueries, PremEncoder
 from vmr_jax.models.prem_switches import check_config, check_spec
@@ -74,8 +73,8 @@ def _loss(
     del progress
     video, queries = network.apply({"params": params}, *_sides(batch), key)
     pairs = Pairs(
-        query=_unit(queries.vectors),
-        video=_unit(video),
+        query=unit_rows(queries.vectors),
+        video=unit_rows(video),
         mask=batch.video_mask,
         span=seconds_to_clips(batch.moment, batch.num_clips, config.clip_seconds, config.end_label),
         video_id=batch.video_id,
@@ -85,16 +84,12 @@ def _loss(
 
 
 def _encode_videos(network: PremEncoder, params: Params, videos: Videos) -> Array:
-    return _unit(network.apply({"params": params}, videos, method="videos"))
+    return unit_rows(network.apply({"params": params}, videos, method="videos"))
 
 
 def _encode_queries(network: PremEncoder, params: Params, queries: Queries) -> Array:
     encoded: EncodedQueries = network.apply({"params": params}, queries, method="queries")
-    return _unit(encoded.vectors)
-
-
-def _unit(rows: Array) -> Array:
-    return l2_normalize(rows.astype(jnp.float32))
+    return unit_rows(encoded.vectors)
 
 
 def word_weights(config: ConfigDict, spec: DataSpec, params: Params, queries: Queries) -> Array:
