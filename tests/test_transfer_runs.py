@@ -1,5 +1,6 @@
 """Runs on two domains whose source chooses the checkpoint: epochs, selection, hidden labels."""
 
+import io
 import json
 
 import jax
@@ -42,6 +43,14 @@ def finished(data_dir, tmp_path_factory):
 
 def _lines(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_result_says_that_it_is_no_reproduction(data_dir, tmp_path):
+    said = io.StringIO()
+    console = Console(file=said, width=100)
+    report = train.train(_config(data_dir, epochs=1, select="last"), tmp_path, "", console)
+    assert report["system"] == "MMCDA, derived from the abstract"
+    assert report["system"] in said.getvalue().rpartition("(selected by: last epoch)")[2]
 
 
 def test_the_larger_domain_makes_an_epoch_and_the_other_cycles(data_dir, finished):

@@ -137,6 +137,7 @@ def _write_report(
         "queries": len(table.query_id),
         "videos": len(corpus.video_row),
         "checkpoint": dict(checkpoint),
+        "system": models.title(config),
     }
     if labelled:
         report["model"] = _score(tasks, corpus)
@@ -171,7 +172,7 @@ def _write_report(
             for n in ("location_prior", "random")
             if n in report and ("SVMR" in tasks or n == "random")
         ]
-        systems = {config.system: report["model"]} | {name: report[name] for name in names}
+        systems = {report["system"]: report["model"]} | {name: report[name] for name in names}
         console.print(metrics_table(systems))
     else:
         console.print("the labels of this split are hidden: no metrics, only the submission")

@@ -189,6 +189,7 @@ def write_report(
         if metrics and settings["drop_invalid_gt"]
         else 0,
         "checkpoint": dict(checkpoint),
+        "system": models.title(config),
     }
     if metrics:
         report["model"] = dict(metrics)
@@ -224,7 +225,7 @@ def _print_metrics(report: Mapping, config: ConfigDict, console: Console) -> Non
     """Print the metrics beside the baselines'."""
     if "location_prior" not in report:
         console.print("location_prior cannot be learnt: no training split with labels")
-    systems = {config.system: report["model"]} | {
+    systems = {report["system"]: report["model"]} | {
         name: report[name] for name in ("location_prior", "random") if name in report
     }
     console.print(metrics_table(systems))

@@ -52,6 +52,11 @@ def form(config: ConfigDict) -> str:
     return getattr(_module(config), "FORM", "pairs")
 
 
+def title(config: ConfigDict) -> str:
+    """What a result of the system is called wherever one is shown."""
+    return getattr(_module(config), "TITLE", config.system)
+
+
 def task(config: ConfigDict) -> str:
     """What the system finds: "moments" in a given video, or videos and moments in a "corpus"."""
     return getattr(_module(config), "TASK", "moments")

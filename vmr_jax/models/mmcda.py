@@ -22,6 +22,7 @@ from vmr_jax.models.mmcda_switches import check, check_specs, has_joint_space
 from vmr_jax.models.statistics import as_params, as_variables
 from vmr_jax.types import Array, AttentionMap, Batch, DataSpec, HybridBatch, Moments, Params, System
 
+TITLE = "MMCDA, derived from the abstract"
 READOUT = ("infer",)  # blocks of a config that no parameter depends on
 EPOCH = "largest"
 

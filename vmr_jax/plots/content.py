@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from vmr_jax import models
 from vmr_jax.data.pairs import Domain, PairIndex
 from vmr_jax.data.pipeline import read_batch
 from vmr_jax.plots.queries import Run, about, as_float32, rows_of, words_of
@@ -116,7 +117,7 @@ def similarity_content(checkpoint: str | Path) -> dict:
     checkpoints.close()
     return {
         "figure": "similarity",
-        "system": config.system,
+        "system": models.title(config),
         "dataset": config.target.dataset,
         "pairs": "training",
         "step": [line["step"] for line in lines],

@@ -93,7 +93,7 @@ def about(run: Run, row: int) -> dict:
     domain, config = run.domain, run.config
     video = int(domain.pairs.video[row])
     return {
-        "system": config.system,
+        "system": models.title(config),
         "checkpoint": run.checkpoint,
         "dataset": domain.dataset.name,
         "split": config.target.eval_split,
