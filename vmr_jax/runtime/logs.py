@@ -48,7 +48,8 @@ class RunLog:
         """Continue the files of `workdir` at `first_step`: later lines are of a lost stretch."""
         self._console = console
         self._first_step, self._last_step = first_step, last_step
-        self._started = self._said = time.monotonic()
+        self._said = time.monotonic()
+        self._paced_from = None  # when and at which step the first piece was done
         self._file = self._board = None
         if jax.process_index() == 0:
             from tensorboardX import SummaryWriter
@@ -85,17 +86,23 @@ class RunLog:
             self._board.add_scalar(name, value, step)
 
     def progress(self, step: int, losses: Mapping[str, float]) -> None:
-        """Move the bar to `step`, or print a line every ten seconds where there is none."""
+        """Move the bar to `step`, or print a line every ten seconds where there is none.
+
+        The first piece, in which the step is compiled, counts in no rate.
+        """
         now = time.monotonic()
-        done = step - self._first_step
-        rate = done / max(now - self._started, 1e-9)
-        terms = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
-        note = f"{rate:.1f} steps/s  {terms}"
+        note = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
+        left = ""
+        if self._paced_from is None:
+            self._paced_from = now, step
+        else:
+            rate = (step - self._paced_from[1]) / max(now - self._paced_from[0], 1e-9)
+            note = f"{rate:.1f} steps/s  {note}"
+            left = f"  {(self._last_step - step) / rate:.0f} s left"
         if self._bar:
             self._bar.update(self._task, completed=step, note=note)
         elif now - self._said > _PLAIN_EVERY_SECONDS or step == self._last_step:
-            left = (self._last_step - step) / rate
-            self._console.print(f"step {step}/{self._last_step}  {left:.0f} s left  {note}")
+            self._console.print(f"step {step}/{self._last_step}{left}  {note}")
             self._said = now
 
 
