@@ -284,8 +284,13 @@ def test_a_run_without_patience_ends_early_and_stays_ended(toy_data, tmp_path, m
 
     monkeypatch.setattr(train, "make_evaluation", falling)
     config = _config(toy_data, select="holdout", epochs=6, patience=2)
-    report = train.train(config, tmp_path, "", CONSOLE)
+    said = io.StringIO()
+    report = train.train(config, tmp_path, "", Console(file=said, width=200))
     steps = [x["step"] for x in lines_of(tmp_path) if "val/R@1,IoU=0.5" in x]
+    assert [line for line in said.getvalue().splitlines() if line.endswith(" on holdout")] == [
+        f"step {step}: R@1,IoU=0.5 {score} on holdout"
+        for step, score in zip(steps, ("30.00", "20.00", "25.00"), strict=True)
+    ]
     assert len(steps) == 3 and report["checkpoint"]["step"] == steps[0]
     assert (tmp_path / "last_epoch" / "eval").is_dir()
     assert train.train(config, tmp_path, "", CONSOLE) == report

@@ -65,7 +65,8 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     trained = list(specs.values())[-1]._asdict()
     evaluation = make_evaluation(located, trained, split, mesh, console)
     meta = claim_workdir(workdir, config, {role: d.dataset for role, d in domains.items()})
-    chosen_by = f"val/{models.selected_by(config)}" if split else ""
+    metric = models.selected_by(config)
+    chosen_by = f"val/{metric}" if split else ""
     selected_by = selection_name(config, chooser, split)
     meta |= {
         "selected_by": selected_by,
@@ -124,6 +125,7 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
                 scores = evaluation.select(state.params)
                 scores = {f"val/{name}": value for name, value in scores.items()}
                 log.write(end, scores)
+                console.print(f"step {end}: {metric} {scores[chosen_by]:.2f} on {selected_by}")
             checkpoints.save(state, meta, scores)
             if stopping and end < last_step:
                 checkpoints.close()

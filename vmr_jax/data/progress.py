@@ -9,6 +9,7 @@ Item = TypeVar("Item")
 Progress = Callable[[Iterable[Item], str, int], Iterable[Item]]  # (items, label, total) -> items
 
 _SECONDS_A_LINE = 10.0
+_WORTH_A_LINE = 1.0  # seconds: shorter passes leave none
 
 
 def quiet(items: Iterable[Item], label: str, total: int) -> Iterable[Item]:
@@ -18,7 +19,10 @@ def quiet(items: Iterable[Item], label: str, total: int) -> Iterable[Item]:
 
 
 def shown(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
-    """Yield the items and show on stderr how many of `total` are done and how long is left."""
+    """Yield the items and show on stderr how many of `total` are done and how long is left.
+
+    A terminal's bar goes when all are done. Elsewhere a line stays of what took a second or more.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -31,7 +35,8 @@ def shown(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
     console = Console(stderr=True)
     if console.is_terminal:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
+        columns += (TimeRemainingColumn(),)
+        with Progress(*columns, console=console, transient=True) as bar:
             yield from bar.track(items, total=total, description=label)
         return
     started = last = time.monotonic()
@@ -43,4 +48,6 @@ def shown(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
             last = now
             left = (now - started) / count * (total - count)
             print(f"{label}: {count} of {total}, about {left:.0f} s left", file=sys.stderr)
-    print(f"{label}: {count} in {time.monotonic() - started:.1f} s", file=sys.stderr)
+    seconds = time.monotonic() - started
+    if seconds >= _WORTH_A_LINE:
+        print(f"{label}: {count} in {seconds:.1f} s", file=sys.stderr)

@@ -16,23 +16,27 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from vmr_jax.data.progress import shown
 
+_BAR_WIDTH = 16
 _PLAIN_EVERY_SECONDS = 10.0
 
 
 def _make_bar(console: Console) -> Progress:
-    """A bar with counts, elapsed time, time left and a note."""
+    """A bar with counts, elapsed time, time left and a note, which alone is cut to the width."""
+    rest_of_the_line = Column(ratio=1, no_wrap=True, overflow="ellipsis")
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(_BAR_WIDTH),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("ETA"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", table_column=rest_of_the_line),
         console=console,
+        expand=True,
     )
 
 
@@ -88,10 +92,12 @@ class RunLog:
     def progress(self, step: int, losses: Mapping[str, float]) -> None:
         """Move the bar to `step`, or print a line every ten seconds where there is none.
 
-        The first piece, in which the step is compiled, counts in no rate.
+        "loss" stands before the other names. The first piece, in which the step is compiled,
+        counts in no rate.
         """
         now = time.monotonic()
-        note = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
+        names = sorted(losses, key=lambda name: (name != "loss", name))
+        note = "  ".join(f"{name} {losses[name]:.4g}" for name in names)
         left = ""
         if self._paced_from is None:
             self._paced_from = now, step
