@@ -6,7 +6,7 @@
     python -m vmr_jax.main --config=configs/eva.py:tvr,charades_cd      # Table 4
 
 The argument is SOURCE,TARGET: any two prepared datasets with the same kind of features. Without
-it, training on the simulated data takes about 2 minutes on two CPU cores; expected result:
+it, training on the simulated data takes about 1.5 minutes on two CPU cores; expected result:
 R@1,IoU=0.5 37.6 on simulated_target / test, location_prior 15.6.
 """
 
