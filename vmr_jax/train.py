@@ -12,10 +12,10 @@ from rich.console import Console
 
 from vmr_jax import models
 from vmr_jax.data.domains import selection_name, selection_split, training_domains
-from vmr_jax.data.pairs import Domain
 from vmr_jax.evaluate import make_evaluation
 from vmr_jax.evaluate_moments import report_folder
 from vmr_jax.mining import with_candidates
+from vmr_jax.overview import print_overview
 from vmr_jax.runtime import adopt
 from vmr_jax.runtime import mesh as meshes
 from vmr_jax.runtime.checkpoint import Checkpoints, checkpoint_directory
@@ -24,8 +24,6 @@ from vmr_jax.runtime.logs import RunLog
 from vmr_jax.runtime.optim import make_optimizer
 from vmr_jax.runtime.state import abstract_state, first_state, num_parameters, state_maker
 from vmr_jax.runtime.workdir import claim_workdir
-
-_CLIP_SLACK = 0.1  # share by which a dataset's clips may differ from config.clip_seconds in silence
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -100,7 +98,7 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
         console.print(f"resuming {workdir} at step {first}")
         if out_of_patience(checkpoints, config.patience * steps_per_epoch):
             last_step = first
-    _describe(config, domains, num_parameters(state.params), last_step, console)
+    print_overview(config, domains, num_parameters(state.params), last_step, console)
 
     advance = feed.make_advance(system, optimizer, state) if first < last_step else None
     if first < last_step:
@@ -250,55 +248,3 @@ def _adopt(system, params, restore: str):
 def _placed(params, like):
     """`params` where `like` lies."""
     return jax.device_put(params, jax.tree.map(lambda leaf: leaf.sharding, like))
-
-
-def _describe(config, domains, parameters: int, last_step: int, console: Console) -> None:
-    for role, domain in domains.items():
-        each = sum(part.nbytes for part in jax.tree.leaves(domain.blank(1)))
-        size = len(domain.video_row) * each / 2**20
-        console.print(
-            f"{role}: {domain.dataset.name}, {len(domain.pairs.video):,} pairs over "
-            f"{len(domain.video_row):,} videos, {'with' if config[role].labels else 'without'} "
-            f"boundaries, {size:,.0f} MiB of features"
-        )
-        if domain.dataset.fitted_subtitles:
-            console.print(
-                f"  {domain.dataset.fitted_subtitles:,} videos have a row of subtitles too many or "
-                "too few: it is cut, or filled with zeros"
-            )
-        cut = int((domain.dataset.videos.num_clips[domain.video_row] > domain.spec.max_clips).sum())
-        if cut and domain.sampling == "cut":
-            console.print(
-                f"  {cut:,} videos are longer than max_clips={domain.spec.max_clips}: their last "
-                "clips are left out"
-            )
-        if "clip_seconds" in config:
-            _compare_clip_seconds(domain, config.clip_seconds, console)
-        if domain.cut_queries:
-            console.print(
-                f"  {domain.cut_queries:,} queries are longer than max_words="
-                f"{domain.spec.max_words}: their last words are left out"
-            )
-        if domain.unknown_words:
-            console.print(
-                f"  {domain.unknown_words:,} words are not in the text encoder's vocabulary: they "
-                "are read as unknown"
-            )
-    console.print(
-        f"{config.system}: {parameters:,} parameters, {last_step:,} steps of {config.batch_size} "
-        f"{models.form(config)}{' a domain' * (len(domains) > 1)} on {jax.device_count()} "
-        f"{jax.default_backend()} "
-        f"device{'s' * (jax.device_count() > 1)}, {config.precision}"
-    )
-
-
-def _compare_clip_seconds(domain: Domain, clip_seconds: float, console: Console) -> None:
-    """Say it where the clips of a dataset, half of them at least, have another length."""
-    native = domain.dataset.videos.num_clips[domain.video_row]
-    seconds = float(np.median(domain.pairs.duration / native))
-    if abs(seconds / clip_seconds - 1) > _CLIP_SLACK:
-        console.print(
-            f"  a clip lasts {seconds:.3g} s by durations and features, but clip_seconds is "
-            f"{clip_seconds:g}, so that moments come to lie on other clips: set "
-            f"--config.clip_seconds={seconds:.3g}"
-        )
