@@ -1,6 +1,7 @@
 """Every config, with every dataset as its argument, builds a system and a training step."""
 
 import importlib
+import itertools
 import json
 import re
 from pathlib import Path
@@ -32,11 +33,11 @@ PAIRS, QUERIES_A_VIDEO, CELLS = 2, 2, 4
 
 
 def arguments(name):
-    """What the config can be given: no argument, and every dataset in every role."""
+    """What the config can be given: no argument, every dataset, every ordered pair of them."""
     datasets = [*DATASETS, *OTHERS]
     if name not in CROSS_DOMAIN:
         return ["", *datasets]
-    return ["", *map(",".join, zip(datasets, datasets[1:] + datasets[:1], strict=True))]
+    return ["", *map(",".join, itertools.permutations(datasets, 2))]
 
 
 def documented(name):

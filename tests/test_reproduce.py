@@ -6,11 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from configs.tables import PaperTable, Row, Run, eva
 from tests.conftest import small_vdi, write_toy
-from vmr_jax import evaluate, models, train
+from vmr_jax import evaluate, main, models, train
 from vmr_jax import reproduce as reproduction
+from vmr_jax.cli import app
 from vmr_jax.data.domains import selection_split, training_dataset
 from vmr_jax.plots import transfer
 from vmr_jax.plots.transfer import transfer_matrix
@@ -245,6 +247,20 @@ def test_the_transfer_matrix_goes_both_ways(pretended, tmp_path):
     text = transfer.as_markdown(matrix)
     assert "| simulated_target → simulated_source: mIoU |" in text
     assert "| source only | — | 21.00 ± 1.41 | — | 30.50 ± 0.71 | — |" in text
+
+
+def test_the_command_draws_the_matrix(pretended, tmp_path, monkeypatch):
+    monkeypatch.setattr(main, "keep_compilations", lambda: None)
+    command = ["reproduce", "mmcda", "--seeds", "1", "--out", str(tmp_path)]
+    said = CliRunner().invoke(app, [*command, "--transfer"], catch_exceptions=False).output
+    assert len(pretended) == 2 * 9
+    files = [tmp_path / f"mmcda_transfer.{kind}" for kind in ("md", "json", "png")]
+    assert f"written to {', '.join(map(str, files))}" in said.replace("\n", "")
+    assert files[0].read_text().startswith("## MMCDA, derived from the abstract: transfer matrix")
+    assert files[2].read_bytes().startswith(b"\x89PNG")
+    for both in ([], ["--transfer", "--table", "1"]):
+        with pytest.raises(ValueError, match="give either --table NUMBER or --transfer"):
+            CliRunner().invoke(app, [*command, *both], catch_exceptions=False)
 
 
 def test_transfers_between_real_datasets(pretended, tmp_path):

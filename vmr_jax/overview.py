@@ -32,9 +32,9 @@ def print_overview(
         for remark in _remarks(config, domain):
             console.print(f"  {remark}")
     console.print(
-        f"{config.system}: {parameters:,} parameters, {last_step:,} steps of {config.batch_size} "
-        f"{models.form(config)}{' a domain' * (len(domains) > 1)} on {jax.device_count()} "
-        f"{jax.default_backend()} "
+        f"{models.title(config)}: {parameters:,} parameters, {last_step:,} steps of "
+        f"{config.batch_size} {models.form(config)}{' a domain' * (len(domains) > 1)} on "
+        f"{jax.device_count()} {jax.default_backend()} "
         f"device{'s' * (jax.device_count() > 1)}, {config.precision}"
     )
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from configs.tables import PaperTable, Row
 from vmr_jax import evaluate, evaluate_moments, models, train
 from vmr_jax.data.domains import evaluation_dataset, training_dataset
+from vmr_jax.markdown import markdown_table, measured_cell
 
 SIMULATED = "simulated"
 
@@ -84,14 +85,13 @@ def as_markdown(report: Mapping) -> str:
         f"Percent. Measured: mean ± standard deviation (n - 1) of {report['seeds']} seeds, on the "
         f"split that the row names. Published: {report['published_on']}.",
         "",
-        "| row | measured on | " + " | ".join(head) + " |",
-        "| --- | --- |" + " ---: |" * len(head),
     ]
+    rows = []
     for row in report["rows"]:
         cells = [measured_cell(row["measured"].get(name)) for name in metrics]
         cells += [_published(row["published"].get(name)) for name in metrics]
-        lines.append(f"| {row['name']} | {row['measured_on']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append([row["name"], row["measured_on"], *cells])
+    return "\n".join(lines + markdown_table(["row", "measured on"], head, rows)) + "\n"
 
 
 def _report(
@@ -235,18 +235,6 @@ def _spread(found: Sequence[Mapping[str, float]], metrics: Sequence[str]) -> dic
         for name, value in values.items()
         if value
     }
-
-
-def measured_cell(spread: Mapping | None) -> str:
-    """A measured metric in a table: "mean ± std", the mean of a single seed, "—" without one.
-
-    `spread` is what a report of `reproduce` says of it, {"mean", "std" or None, "values"}.
-    """
-    if spread is None:
-        return "—"
-    if spread["std"] is None:
-        return f"{spread['mean']:.2f}"
-    return f"{spread['mean']:.2f} ± {spread['std']:.2f}"
 
 
 def _published(value: float | None) -> str:

@@ -78,6 +78,17 @@ def means(made, params, batches, key=None):
     return {name: total / count for name, (total, count) in terms.items()}
 
 
+def compare_terms(cases, c, literal, **tolerance):
+    """Assert that every term of the system of `cases` equals literal(c, params, batches)'s."""
+    made, params = cases.system(c)
+    batches = cases.example(c)
+    found = jit(lambda p, b: cases.means(made, p, b))(params, batches)
+    expected = literal(c, params, batches)
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, err_msg=name, **tolerance)
+
+
 def total(made, params, batches, key=None):
     """The loss."""
     return sum(means(made, params, batches, key).values())

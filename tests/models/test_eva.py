@@ -59,13 +59,7 @@ def _literal(c, params, batches):
 )
 def test_every_term_equals_its_formula(switches, fixed_negatives):
     c = cases.config(**switches)
-    made, params = cases.system(c)
-    batches = cases.example(c)
-    found = cases.jit(lambda p, b: cases.means(made, p, b))(params, batches)
-    expected = _literal(c, params, batches)
-    assert set(found) == set(expected)
-    for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
+    cases.compare_terms(cases, c, _literal, rtol=1e-5, atol=1e-5)
 
 
 def test_the_gradient_equals_a_float64_difference_of_the_formulas(fixed_negatives):

@@ -41,13 +41,7 @@ def _literal(c, params, batches):
 @pytest.mark.parametrize("switches", [{}, *OTHERS])
 def test_every_term_equals_its_formula(switches):
     c = cases.config(**switches)
-    made, params = cases.system(c)
-    batches = cases.example(c)
-    found = cases.jit(lambda p, b: cases.means(made, p, b))(params, batches)
-    expected = _literal(c, params, batches)
-    assert set(found) == set(expected)
-    for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=2e-4, atol=2e-5, err_msg=name)
+    eva_cases.compare_terms(cases, c, _literal, rtol=2e-4, atol=2e-5)
 
 
 def test_the_upper_bound_learns_the_targets_boundaries():

@@ -149,14 +149,6 @@ def test_domains_and_what_chooses():
     assert models.epoch(bound) == "largest"
 
 
-@pytest.mark.parametrize("path", sorted(mmcda_switches.CHOICES))
-def test_an_unknown_value_is_refused_with_the_allowed_ones(path):
-    c = cases.config(**{path.replace(".", "__"): "nonsense"})
-    with pytest.raises(ValueError, match=f"config.{path}='nonsense': use one of ") as error:
-        models.make(c, cases.SPECS)
-    assert all(choice in str(error.value) for choice in mmcda_switches.CHOICES[path])
-
-
 @pytest.mark.parametrize(
     ("switches", "message"),
     [

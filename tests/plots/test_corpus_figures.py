@@ -18,7 +18,8 @@ from vmr_jax.data.query_features import write_query_features
 from vmr_jax.data.records import Annotations, MomentRecord
 from vmr_jax.models.prem_retriever import word_weights
 from vmr_jax.plots import corpus_content
-from vmr_jax.plots.queries import as_float32, open_split
+from vmr_jax.plots.queries import open_split
+from vmr_jax.runtime.steps import as_float32
 
 
 @pytest.fixture(scope="module")

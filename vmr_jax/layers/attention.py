@@ -29,6 +29,11 @@ def masked_softmax(scores: Array, mask: Array) -> Array:
     return jax.nn.softmax(scores, axis=-1) * mask
 
 
+def masked_log_softmax(scores: Array, mask: Array) -> Array:
+    """Log-softmax over the last axis of (..., L) where mask is true; elsewhere below -1e9."""
+    return jax.nn.log_softmax(jnp.where(mask, scores, -1e10), axis=-1)
+
+
 def multi_head_attention(
     query: Array, keys: Array, values: Array, mask: Array, key: Array | None, rate: float
 ) -> Array:

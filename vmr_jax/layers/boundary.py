@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from vmr_jax.layers.attention import masked_softmax
+from vmr_jax.layers.clip_convolution import convolve_clips
 from vmr_jax.types import Array
 
 _KERNEL = 5  # clips
@@ -41,13 +42,9 @@ class BoundaryHead(nn.Module):
         similarity = jnp.einsum("bnd,bd->bn", video, sentence, preferred_element_type=jnp.float32)
         similarity = jnp.where(video_mask, similarity, 0)
 
-        half = _KERNEL // 2
-        padded = jnp.pad(similarity, ((0, 0), (half, half)))
-        shifts = [padded[:, i : i + similarity.shape[1]] for i in range(_KERNEL)]
-        neighbours = jnp.stack(shifts, axis=-1)  # (B, N, 5)
-
         def convolve(name: str) -> Array:
-            kernel = self.param(name, self.kernel_init, (_KERNEL, 1, 1))[:, 0, 0]
-            return jnp.where(video_mask, neighbours @ kernel, -1e10)
+            kernel = self.param(name, self.kernel_init, (_KERNEL, 1, 1))
+            logits = convolve_clips(similarity[..., None], kernel)[..., 0]
+            return jnp.where(video_mask, logits, -1e10)
 
         return Boundaries(similarity, convolve("start"), convolve("end"))

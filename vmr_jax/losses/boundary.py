@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from vmr_jax.layers.attention import masked_softmax
+from vmr_jax.layers.attention import masked_log_softmax, masked_softmax
 from vmr_jax.types import Array
 
 PROBABILITIES = ("softmax", "sigmoid_bce", "sigmoid_nll")
@@ -27,8 +27,7 @@ def _cross_entropy(logits: Array, index: Array, mask: Array, probability: str) -
     """Cross-entropy of one boundary: (B, N), (B,), (B, N) -> (B,)."""
     truth = jnp.arange(logits.shape[1]) == index[:, None]
     if probability == "softmax":
-        log_probability = jax.nn.log_softmax(jnp.where(mask, logits, -1e10), axis=-1)
-        return -jnp.sum(jnp.where(truth, log_probability, 0), axis=-1)
+        return -jnp.sum(jnp.where(truth, masked_log_softmax(logits, mask), 0), axis=-1)
     if probability == "sigmoid_nll":
         return jnp.sum(jnp.where(truth, jax.nn.softplus(-logits), 0), axis=-1)
     terms = jax.nn.softplus(jnp.where(truth, -logits, logits))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from vmr_jax.layers.attention import masked_log_softmax
 from vmr_jax.layers.clip_spans import split_clips
 from vmr_jax.layers.moment_map import cell_iou, map_cells, stretch_clips
 from vmr_jax.layers.proposals import spans_to_seconds
@@ -75,8 +76,7 @@ def pseudo_labelled(config: ConfigDict, views: Views, batch: Batch) -> tuple[Bat
 def _spans(config: ConfigDict, views: Views, batch: Batch) -> Candidates:
     """log P_s(i) + log P_e(j) + beta mean r + eta (mean s inside - mean s outside)."""
     mask = views.video_mask
-    logits = jnp.where(mask[..., None], views.boundary, -1e10)
-    start, end = jnp.moveaxis(jax.nn.log_softmax(logits, axis=1), -1, 0)
+    start, end = masked_log_softmax(jnp.moveaxis(views.boundary, -1, 0), mask)
     inside, _ = inside_outside_means(views.inside, mask)
     similar, other = inside_outside_means(views.similarity, mask)
     score = start[:, :, None] + end[:, None]

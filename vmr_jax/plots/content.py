@@ -11,10 +11,10 @@ from ml_collections import ConfigDict
 from vmr_jax import models
 from vmr_jax.data.pairs import Domain, PairIndex
 from vmr_jax.data.pipeline import read_batch
-from vmr_jax.plots.queries import Run, about, as_float32, rows_of, words_of
+from vmr_jax.plots.queries import Run, about, rows_of, words_of
 from vmr_jax.runtime.checkpoint import Checkpoints, checkpoint_directory
 from vmr_jax.runtime.mesh import make_mesh
-from vmr_jax.runtime.steps import make_predict
+from vmr_jax.runtime.steps import as_float32, make_predict
 from vmr_jax.types import AttentionMap, Batch
 
 SHOWN = 16  # proposals in a time line

@@ -8,7 +8,8 @@ import numpy as np
 
 from vmr_jax.data.corpus import query_batch, video_batch
 from vmr_jax.models.prem_retriever import word_weights
-from vmr_jax.plots.queries import Run, about, as_float32, rows_of, words_of
+from vmr_jax.plots.queries import Run, about, rows_of, words_of
+from vmr_jax.runtime.steps import as_float32
 from vmr_jax.search.two_stage import best_moments, readout
 from vmr_jax.types import Array, Moments, Params, Queries, Videos
 

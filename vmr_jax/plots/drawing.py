@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from vmr_jax.markdown import measured_cell
+
 DPI = 150
 _TRUTH, _PREDICTED = "#D55E00", "#0072B2"  # vermilion and blue of Okabe and Ito (2008)
 _FIRST, _SECOND = "#009E73", "#CC79A7"  # a pair of curves or bars: his green and purple
@@ -196,8 +198,7 @@ def draw_transfer(content: Mapping):
     dark = np.nanmax(values) / 2
     for (row, column), value in np.ndenumerate(values):
         if cells[row][column]:
-            spread = cells[row][column]["std"]
-            text = f"{value:.1f}" if spread is None else f"{value:.1f} ± {spread:.1f}"
+            text = measured_cell(cells[row][column], digits=1)
             colour = "white" if value < dark else "black"
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
     axes.set_yticks(range(len(rows)), rows, fontsize=8)

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from vmr_jax import models
@@ -103,12 +101,6 @@ def about(run: Run, row: int) -> dict:
         "duration": None if video < 0 else float(domain.pairs.duration[video]),
         "truth": domain.moments[row].tolist(),
     }
-
-
-def as_float32(batch: NamedTuple) -> NamedTuple:
-    """A batch with its float16 features as the systems read them."""
-    widen = lambda leaf: leaf.astype(np.float32) if leaf.dtype == np.float16 else leaf  # noqa: E731
-    return jax.tree.map(widen, batch)
 
 
 def words_of(domain: Domain, row: int) -> dict:

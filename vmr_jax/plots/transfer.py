@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from vmr_jax.markdown import markdown_table, measured_cell
 from vmr_jax.plots.drawing import draw_transfer
-from vmr_jax.reproduce import measured_cell
 
 # A selection of the reports' metrics, so that the matrix stays readable
 METRICS = ("R@1,IoU=0.3", "R@1,IoU=0.5", "R@1,IoU=0.7", "mIoU")
@@ -58,9 +58,9 @@ def as_markdown(matrix: Mapping) -> str:
         "",
         f"Percent on the target, mean ± standard deviation (n - 1) of {matrix['seeds']} seeds.",
         "",
-        "| row | " + " | ".join(heads) + " |",
-        "| --- |" + " ---: |" * len(heads),
     ]
-    for name, cells in zip(matrix["rows"], matrix["cells"], strict=True):
-        lines.append(f"| {name} | " + " | ".join(map(measured_cell, cells)) + " |")
-    return "\n".join(lines) + "\n"
+    rows = [
+        [name, *map(measured_cell, cells)]
+        for name, cells in zip(matrix["rows"], matrix["cells"], strict=True)
+    ]
+    return "\n".join(lines + markdown_table(["row"], heads, rows)) + "\n"

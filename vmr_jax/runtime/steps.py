@@ -52,7 +52,7 @@ def train_step(
     Returns the new state and, as metrics, the loss, its terms, what the system watches, and the
     gradient's norm.
     """
-    batch = jax.tree.map(_as_float32, batch)
+    batch = as_float32(batch)
     step_key = jax.random.fold_in(jax.random.key(seed), state.step)
     trained, statistics = split_statistics(state.params)
 
@@ -102,7 +102,7 @@ def make_predict(system: System, mesh: Mesh):
     """jit: (params, batch) -> Moments, complete on every process."""
 
     def predict(params: Params, batch: Batch | VideoBatch) -> Moments:
-        return system.predict(params, jax.tree.map(_as_float32, batch))
+        return system.predict(params, as_float32(batch))
 
     return jax.jit(predict, out_shardings=replicated(mesh))
 
@@ -112,6 +112,12 @@ def as_batch(batches: dict) -> Batch | VideoBatch | HybridBatch:
     return HybridBatch(**batches) if len(batches) == 2 else next(iter(batches.values()))
 
 
+def as_float32(batch):
+    """A batch with its float16 features as the systems read them."""
+    widen = lambda leaf: leaf.astype(jnp.float32) if leaf.dtype == jnp.float16 else leaf  # noqa: E731
+    return jax.tree.map(widen, batch)
+
+
 def _gather(tables: ResidentTables, index, mesh: Mesh) -> Batch | VideoBatch:
     index = jax.lax.with_sharding_constraint(index, along_batch(mesh))
     return jax.lax.with_sharding_constraint(gather_batch(tables, index), along_batch(mesh))
@@ -119,10 +125,6 @@ def _gather(tables: ResidentTables, index, mesh: Mesh) -> Batch | VideoBatch:
 
 def _norm(tree) -> Array:
     return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)))
-
-
-def _as_float32(leaf: Array) -> Array:
-    return leaf.astype(jnp.float32) if leaf.dtype == jnp.float16 else leaf
 
 
 def _shardings(state: TrainState):
