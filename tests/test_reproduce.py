@@ -16,7 +16,7 @@ from vmr_jax.cli import app
 from vmr_jax.data.domains import selection_split, training_dataset
 from vmr_jax.plots import transfer
 from vmr_jax.plots.transfer import transfer_matrix
-from vmr_jax.reproduce import as_markdown, parse_settings, reproduce
+from vmr_jax.reproduce import as_markdown, reproduce
 from vmr_jax.runtime.workdir import claim_workdir
 
 CONSOLE = Console(quiet=True)
@@ -118,21 +118,23 @@ def test_finished_runs_that_read_noun_chunks_and_patches_are_known_again(tmp_pat
         reproduction._check_same_data(config, run)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("epoch", 3),
-        ("losses.alignn", False),
-        ("optimizer.lr", 1),
-        ("epochs.x", 1),
-        ("epochs", "three"),
-    ],
-)
-def test_keys_that_the_config_does_not_have_are_refused(pretended, tmp_path, key, value):
-    message = f"cannot set {key}={value!r}: unknown key, .*configs/eva.py and configs/common.py"
+def test_keys_that_the_config_does_not_have_are_refused(pretended, tmp_path):
+    message = (
+        "cannot set epoch=3: unknown key; did you mean epochs.{2}configs/eva.py and configs/co"
+    )
     with pytest.raises(ValueError, match=message):
-        reproduce("eva", "5", "simulated", 1, tmp_path, {key: value}, CONSOLE)
+        reproduce("eva", "5", "simulated", 1, tmp_path, {"epoch": 3}, CONSOLE)
     assert not pretended
+
+
+def test_what_is_not_prepared_is_said_before_the_first_run(pretended, tmp_path, monkeypatch):
+    write_toy(tmp_path, "charades_sta", videos=8)
+    monkeypatch.setattr(reproduction, "training_dataset", training_dataset)
+    with pytest.raises(FileNotFoundError) as error:
+        reproduce("mmcda", "transfer", str(tmp_path), 2, tmp_path, {}, CONSOLE)
+    assert not pretended
+    for name in ("activitynet_captions", "charades_sta", "tvr"):
+        assert str(error.value).count(f"{name} with features 'i3d' is not prepared in") == 1
 
 
 def test_a_model_is_evaluated_on_a_dataset_it_did_not_see(pretended, tmp_path):
@@ -238,6 +240,8 @@ def test_the_transfer_matrix_goes_both_ways(pretended, tmp_path):
     assert len(upper) == 4 and all(config.target.labels for config in upper)
     assert not any(config.target.labels for config in configs if config not in upper)
     assert all("derived from the abstract" in report["title"] for report in reports)
+    text = (tmp_path / "mmcda_transfer_a.md").read_text()
+    assert "ublished" not in text and "of 2 seeds, on the split" in text
     matrix = transfer_matrix(reports)
     assert matrix["rows"][:2] == ["source only", "+ (i) domain"]
     column = [name["metric"] for name in matrix["columns"]].index("mIoU")
@@ -257,6 +261,14 @@ def test_the_command_draws_the_matrix(pretended, tmp_path, monkeypatch):
     files = [tmp_path / f"mmcda_transfer.{kind}" for kind in ("md", "json", "png")]
     assert f"written to {', '.join(map(str, files))}" in said.replace("\n", "")
     assert files[0].read_text().startswith("## MMCDA, derived from the abstract: transfer matrix")
+    assert "| row |" not in said
+    assert said.count("─ run 18 of 18 ─") == said.count("─ run 1 of 18 ─") == 1
+    assert "\nsimulated_target → simulated_source, + (i) domain, seed 0\n" in said
+    tables = [line for line in said.splitlines() if line.startswith(("┃", "│"))]
+    assert len(tables) > 2 * 12 and max(map(len, tables)) <= 80
+    row = ["│", "source", "only", "│", "—", "│", "20.0", "│", "—", "│", "30.0", "│"]
+    assert [line.split() for line in tables].count(row) == 2
+    assert "(n - 1) of 1 seed." in files[0].read_text()
     assert files[2].read_bytes().startswith(b"\x89PNG")
     for both in ([], ["--transfer", "--table", "1"]):
         with pytest.raises(ValueError, match="give either --table NUMBER or --transfer"):
@@ -288,16 +300,14 @@ def test_a_table_that_simulated_data_cannot_have_is_refused(pretended, tmp_path)
     assert not pretended
 
 
-def test_settings_from_the_command_line():
-    parsed = parse_settings(["epochs=3", "share=('self1',)", "select=val"])
-    assert parsed == {"epochs": 3, "share": ("self1",), "select": "val"}
-    with pytest.raises(ValueError, match="must be KEY=VALUE"):
-        parse_settings(["epochs"])
-
-
 @pytest.mark.parametrize(
     ("paper", "table", "message"),
-    [("eva", "1", "has no table '1' here; it has"), ("nobody", "1", "no tables of 'nobody'")],
+    [
+        ("eva", "1", "eva has no table '1' here; it has --table 2, 3, 4, 5, 6, 7$"),
+        ("mmcda", "2", "mmcda has no table '2' here; it has --transfer$"),
+        ("eva", "transfer", r"eva has no transfer matrix .*, mmcda has; it has --table 2, 3, 4"),
+        ("nobody", "1", "no tables of 'nobody'"),
+    ],
 )
 def test_unknown_tables(tmp_path, paper, table, message):
     with pytest.raises(ValueError, match=message):

@@ -59,7 +59,12 @@ def reproduce(
     paper: Annotated[str, typer.Argument(help="eva, mmcda, prem, vdi or vlanet")],
     table: Annotated[str, typer.Option(help="The table's number in the paper.")] = "",
     transfer: Annotated[
-        bool, typer.Option("--transfer", help="The transfer matrix, with a heat map (mmcda).")
+        bool,
+        typer.Option(
+            "--transfer",
+            help="The transfer matrix, with a heat map (mmcda). With --data DIR: ActivityNet "
+            "Captions to Charades-STA and back, and TVR to each of the two.",
+        ),
     ] = False,
     data: Annotated[
         str, typer.Option(help="'simulated', or the directory with the prepared datasets.")
@@ -74,22 +79,26 @@ def reproduce(
     """Run a paper's table: measured mean and deviation beside the published numbers.
 
     --transfer trains and evaluates a cross-domain system from each domain to the other, with each
-    set of its modules.
+    set of its modules; configs/tables/mmcda.py lists the pairs.
     """
+    from configs.tables import TRANSFER
     from vmr_jax.main import keep_compilations
-    from vmr_jax.reproduce import parse_settings
     from vmr_jax.reproduce import reproduce as run
     from vmr_jax.runtime.logs import make_console
+    from vmr_jax.settings import parse_settings
 
     if transfer == bool(table):
         raise ValueError("give either --table NUMBER or --transfer")
     keep_compilations()
     console, changes = make_console(), parse_settings(settings or [])
-    reports = run(paper, table or "transfer", data, seeds, out, changes, console)
-    if transfer:
-        from vmr_jax.plots.transfer import write_transfer
+    table = TRANSFER if transfer else table
+    reports = run(paper, table, data, seeds, out, changes, console)
+    if table == TRANSFER:
+        from vmr_jax.plots.transfer import terminal_tables, write_transfer
 
         files = write_transfer(reports, out, f"{paper}_transfer")
+        for shown in terminal_tables(reports):
+            console.print(shown, soft_wrap=False)
         console.print(f"written to {', '.join(map(str, files))}")
 
 
@@ -112,7 +121,12 @@ def index(
     subtitles: Annotated[str, typer.Option(help="Subtitle features, as --videos.")] = "",
     data_dir: Annotated[str, typer.Option(help="Prepared data; else where the run had them.")] = "",
     dtype: Annotated[
-        str, typer.Option(metavar="float16|int8|float32", help="Of the stored vectors.")
+        str,
+        typer.Option(
+            metavar="float16|int8|float32",
+            help="Of the stored vectors; that of OUT where it is there.",
+            show_default="float16",
+        ),
     ] = "",
     append: Annotated[bool, typer.Option("--append", help="Add to what OUT holds.")] = False,
     remove: Annotated[

@@ -22,3 +22,8 @@ def measured_cell(spread: Mapping | None, digits: int = 2) -> str:
     if spread["std"] is None:
         return f"{spread['mean']:.{digits}f}"
     return f"{spread['mean']:.{digits}f} ± {spread['std']:.{digits}f}"
+
+
+def count_seeds(count: int) -> str:
+    """How many seeds a figure is of, in words: "1 seed", "3 seeds"."""
+    return f"{count} seed" if count == 1 else f"{count} seeds"

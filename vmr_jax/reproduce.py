@@ -1,23 +1,34 @@
 """Run the rows of a paper's table and set them beside the published numbers."""
 
-import ast
 import hashlib
 import importlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import count
 from pathlib import Path
 from string import ascii_lowercase
+from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from configs.tables import PaperTable, Row
+from configs.tables import TRANSFER, PaperTable, Row, find_tables
 from vmr_jax import evaluate, evaluate_moments, models, train
 from vmr_jax.data.domains import evaluation_dataset, training_dataset
-from vmr_jax.markdown import markdown_table, measured_cell
+from vmr_jax.markdown import count_seeds, markdown_table, measured_cell
+from vmr_jax.settings import set_key
 
 SIMULATED = "simulated"
+
+
+class _Asked(NamedTuple):
+    """One run of a row, as it is trained and as it is evaluated."""
+
+    config: ConfigDict
+    evaluated: ConfigDict
+    seed: int
 
 
 def reproduce(
@@ -33,13 +44,12 @@ def reproduce(
 
     `data` is "simulated" or a directory that `vmr prepare` filled with the paper's datasets.
     `settings` are dotted config keys that apply to all rows. A run that finished before is not
-    repeated; one that was interrupted goes on. Raises ValueError for an unknown paper, table or
-    key, for a table that simulated data cannot have, for a split without labels, and where a
-    finished run read other data than is prepared now.
+    repeated; one that was interrupted goes on. A transfer matrix's Markdown is not printed. Raises
+    ValueError for an unknown paper, table or key, for a table that simulated data cannot have, for
+    a split without labels, and where a finished run read other data than is prepared now;
+    FileNotFoundError, before the first run, for what is not prepared.
     """
-    module = _tables(paper)
-    if table not in module.TABLES:
-        raise ValueError(f"{paper} has no table {table!r} here; it has {sorted(module.TABLES)}")
+    module = find_tables(paper, table)
     kind = SIMULATED if data == SIMULATED else "real"
     parts = [part for part in module.TABLES[table] if part.data in ("any", kind)]
     if not parts:
@@ -47,74 +57,67 @@ def reproduce(
             f"table {table} of {paper} has a metric that simulated data do not have: give the "
             "directory of the prepared dataset, --data DIR"
         )
-    reports = []
-    for letter, paper_table in zip(ascii_lowercase, parts, strict=False):
+    asked = [
+        _asked(part.config or module.CONFIG, part, data, range(seeds), settings) for part in parts
+    ]
+    every = [run for part in asked for runs in part for run in runs]
+    _check_data([run for run in every if run.seed == 0])
+    numbers, reports = count(1), []
+    for letter, part, rows in zip(ascii_lowercase, parts, asked, strict=False):
         stem = f"table{table}" if table.isdigit() else f"{table}_"
         name = f"{paper}_{stem}" + (letter if len(parts) > 1 else "")
-        config = paper_table.config or module.CONFIG
-        report = _report(config, paper_table, data, range(seeds), out, settings, console)
+        found = []
+        for row, runs in zip(part.rows, rows, strict=True):
+            found.append([])
+            for run in runs:
+                console.rule(f"run {next(numbers)} of {len(every)}")
+                where = f"{_transfer(run.config)}, " if len(parts) > 1 else ""
+                console.print(f"{where}{row.name}, seed {run.seed}", markup=False)
+                found[-1].append(_measure(run, out, console))
+        report = _report(part, found, seeds, settings)
         (out / f"{name}.json").write_text(json.dumps(report, indent=2) + "\n")
         (out / f"{name}.md").write_text(as_markdown(report))
-        console.print(as_markdown(report), markup=False)
+        if table != TRANSFER:
+            console.print(as_markdown(report), markup=False)
         console.print(f"written to {out / name}.md and .json")
         reports.append(report)
     return reports
 
 
-def parse_settings(texts: Sequence[str]) -> dict[str, object]:
-    """["epochs=3", "share=()"] -> {"epochs": 3, "share": ()}; what is no literal is text."""
-    settings = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not (key and equals):
-            raise ValueError(f"--set {text!r} must be KEY=VALUE, e.g. --set epochs=3")
-        try:
-            settings[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            settings[key] = value
-    return settings
-
-
 def as_markdown(report: Mapping) -> str:
-    """The report as a Markdown table: measured mean ± standard deviation, and published."""
+    """The report as a Markdown table: measured mean ± standard deviation, and what is published."""
     metrics = report["metrics"]
-    head = [f"measured {name}" for name in metrics] + [f"published {name}" for name in metrics]
-    lines = [
-        f"## {report['title']}",
-        "",
-        f"Percent. Measured: mean ± standard deviation (n - 1) of {report['seeds']} seeds, on the "
-        f"split that the row names. Published: {report['published_on']}.",
-        "",
-    ]
+    head = [f"measured {name}" for name in metrics]
+    about = (
+        f"Percent. Measured: mean ± standard deviation (n - 1) of {count_seeds(report['seeds'])}, "
+        "on the split that the row names."
+    )
+    published = any(row["published"] for row in report["rows"])
+    if published:
+        head += [f"published {name}" for name in metrics]
+        about += f" Published: {report['published_on']}."
     rows = []
     for row in report["rows"]:
         cells = [measured_cell(row["measured"].get(name)) for name in metrics]
-        cells += [_published(row["published"].get(name)) for name in metrics]
+        if published:
+            cells += [_published(row["published"].get(name)) for name in metrics]
         rows.append([row["name"], row["measured_on"], *cells])
+    lines = [f"## {report['title']}", "", about, ""]
     return "\n".join(lines + markdown_table(["row", "measured on"], head, rows)) + "\n"
 
 
 def _report(
-    config_name: str,
-    table: PaperTable,
-    data: str,
-    seeds: Sequence[int],
-    out: Path,
-    settings: Mapping[str, object],
-    console: Console,
+    table: PaperTable, found: Sequence[Sequence[dict]], seeds: int, settings: Mapping[str, object]
 ) -> dict:
+    """The report of a table from the evaluation reports of each row's runs."""
     rows, baselines = [], {}
-    for row in table.rows:
-        found = []
-        for seed in seeds if row.run else ():
-            console.rule(f"{row.name}, seed {seed}")
-            found.append(_run(config_name, table, row, data, seed, out, settings, console))
+    for row, of_row in zip(table.rows, found, strict=True):
         where = "—"
-        if found:
-            first = found[0]
+        if of_row:
+            first = of_row[0]
             where = f"{first['dataset']} {first['split']}, features {first['features']}"
             baselines[where] = {n: first[n] for n in ("location_prior", "random") if n in first}
-        measured = _spread([report["model"] for report in found], table.metrics)
+        measured = _spread([report["model"] for report in of_row], table.metrics)
         rows.append(
             {
                 "name": row.name,
@@ -131,22 +134,43 @@ def _report(
         "title": table.title,
         "set_up": table.set_up,
         "published_on": table.published_on,
-        "seeds": len(seeds),
+        "seeds": seeds,
         "settings": dict(settings),
         "metrics": list(table.metrics),
         "rows": rows,
     }
 
 
-def _run(config_name, table, row: Row, data, seed, out: Path, settings, console) -> dict:
-    """The evaluation report of one row and seed."""
-    config = _config(config_name, table, row, data, seed, settings)
+def _asked(
+    config_name: str,
+    table: PaperTable,
+    data: str,
+    seeds: Sequence[int],
+    settings: Mapping[str, object],
+) -> list[list[_Asked]]:
+    """The runs of each row, one a seed; none of a row that is no system of ours."""
+    rows = []
+    for row in table.rows:
+        runs = []
+        for seed in seeds if row.run else ():
+            config = _config(config_name, table, row, data, seed, settings)
+            evaluated = config
+            if other := row.run.evaluate_on:
+                evaluated = _config(config_name, table, row, data, seed, settings, other)
+            runs.append(_Asked(config, evaluated, seed))
+        rows.append(runs)
+    return rows
+
+
+def _transfer(config: ConfigDict) -> str:
+    """The datasets of a run, source → target."""
+    return " → ".join(config[role].dataset for role in ("source", "target") if role in config)
+
+
+def _measure(asked: _Asked, out: Path, console: Console) -> dict:
+    """The evaluation report of one run."""
+    config, evaluated, seed = asked
     workdir = out / "runs" / f"{_hash(config)}-seed{seed}"
-    evaluated = config
-    if row.run.evaluate_on:
-        evaluated = _config(config_name, table, row, data, seed, settings, row.run.evaluate_on)
-    target = evaluated.target
-    _check_labels(evaluated)
     path = evaluate_moments.report_folder(workdir, evaluated) / "metrics.json"
     if path.exists():
         _check_same_data(config, workdir)
@@ -155,9 +179,9 @@ def _run(config_name, table, row: Row, data, seed, out: Path, settings, console)
         config = _with_first_run(config, seed, out, console)
         if train.train(config, workdir, "", console) is None:
             raise KeyboardInterrupt
-        if row.run.evaluate_on:
+        if evaluated is not asked.config:
             evaluate.evaluate_checkpoint(evaluated, "", str(workdir), console)
-    return json.loads(path.read_text()) | {"features": target.features}
+    return json.loads(path.read_text()) | {"features": evaluated.target.features}
 
 
 def _with_first_run(config: ConfigDict, seed: int, out: Path, console: Console) -> ConfigDict:
@@ -187,13 +211,7 @@ def _config(config_name, table, row: Row, data, seed, settings, evaluate_on="") 
     config.seed = seed
     of_row = row.run.settings | (row.run.simulated if data == SIMULATED else {})
     for key, value in (of_row | dict(settings)).items():
-        try:
-            config.update_from_flattened_dict({key: value})
-        except (KeyError, TypeError) as error:
-            raise ValueError(
-                f"cannot set {key}={value!r}: unknown key, or a value of another type than its "
-                f"default; configs/{config_name}.py and configs/common.py list the keys"
-            ) from error
+        set_key(config, key, value, config_name)
     return config
 
 
@@ -206,6 +224,28 @@ def _check_same_data(config: ConfigDict, workdir: Path) -> None:
                 f"{dataset.name} in {config.data_dir} was prepared anew since the run in {workdir} "
                 "read it: delete that folder to run it again, or give another --out"
             )
+
+
+def _check_data(runs: Sequence[_Asked]) -> None:
+    """Open all that the runs read, each dataset once.
+
+    Raises FileNotFoundError for what is not prepared, ValueError where the split that is reported
+    hides its labels.
+    """
+    reads, missing = {}, []
+    for config, evaluated, _ in runs:
+        for trained in (config, models.pretraining(config), models.first_run(config)):
+            for role in models.domains(trained) if trained is not None else ():
+                key = str((trained[role], trained.get("text")))
+                reads[key] = partial(training_dataset, trained, role)
+        reads[str((evaluated.target, evaluated.eval))] = partial(_check_labels, evaluated)
+    for read in reads.values():
+        try:
+            read()
+        except FileNotFoundError as error:
+            missing.append(str(error))
+    if missing:
+        raise FileNotFoundError("\n".join(dict.fromkeys(missing)))
 
 
 def _check_labels(config: ConfigDict) -> None:
@@ -239,14 +279,3 @@ def _spread(found: Sequence[Mapping[str, float]], metrics: Sequence[str]) -> dic
 
 def _published(value: float | None) -> str:
     return "—" if value is None else f"{value:.2f}"
-
-
-def _tables(paper: str):
-    try:
-        return importlib.import_module(f"configs.tables.{paper}")
-    except ModuleNotFoundError as error:
-        if error.name != f"configs.tables.{paper}":
-            raise
-        folder = Path(importlib.import_module("configs.tables").__file__).parent
-        known = sorted(path.stem for path in folder.glob("[a-z]*.py"))
-        raise ValueError(f"no tables of {paper!r} here; there are {known}") from error

@@ -1,6 +1,11 @@
 """The papers' tables: each row's settings beside its published numbers."""
 
+import importlib
+from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
+
+TRANSFER = "transfer"  # the name that a transfer matrix has among the tables of a paper
 
 
 class Run(NamedTuple):
@@ -41,3 +46,31 @@ class PaperTable(NamedTuple):
     rows: tuple[Row, ...]
     data: str = "any"  # real | simulated: the only data that have what the table needs
     config: str = ""  # where it is not the one of the paper's other tables
+
+
+def find_tables(paper: str, table: str) -> ModuleType:
+    """The module of a paper's tables. Raises ValueError for a paper or a table that is not here."""
+    module = _module(paper)
+    if table in module.TABLES:
+        return module
+    numbers = ", ".join(sorted(set(module.TABLES) - {TRANSFER}))
+    if table == TRANSFER:
+        others = ", ".join(name for name in _papers() if TRANSFER in _module(name).TABLES)
+        raise ValueError(
+            f"{paper} has no transfer matrix (--transfer), {others} has; it has --table {numbers}"
+        )
+    has = [f"--table {numbers}"] * bool(numbers) + ["--transfer"] * (TRANSFER in module.TABLES)
+    raise ValueError(f"{paper} has no table {table!r} here; it has {' and '.join(has)}")
+
+
+def _papers() -> list[str]:
+    return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
+
+
+def _module(paper: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"configs.tables.{paper}")
+    except ModuleNotFoundError as error:
+        if error.name != f"configs.tables.{paper}":
+            raise
+        raise ValueError(f"no tables of {paper!r} here; there are {_papers()}") from error

@@ -9,10 +9,9 @@ setting in EVA's tables (Cai, Huang, Gong; BMVC 2022); none is of MMCDA.
 from itertools import combinations
 
 from configs.common import domain
-from configs.tables import PaperTable, Row, Run, published_row
+from configs.tables import TRANSFER, PaperTable, Row, Run, published_row
 
 CONFIG = "mmcda"
-TRANSFER = "transfer"
 _METRICS = (*(f"R@{n},IoU={m}" for n in (1, 5) for m in (0.3, 0.5, 0.7)), "mIoU")
 _MODULES = {"da": "(i) domain", "ca": "(ii) cross-modal", "sa": "(iii) specific"}
 _AT_CHARADES = ("R@1,IoU=0.3", "R@1,IoU=0.5", "R@1,IoU=0.7")

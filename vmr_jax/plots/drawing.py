@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from vmr_jax.markdown import measured_cell
+from vmr_jax.markdown import count_seeds, measured_cell
 
 DPI = 150
 _TRUTH, _PREDICTED = "#D55E00", "#0072B2"  # vermilion and blue of Okabe and Ito (2008)
@@ -190,7 +190,7 @@ def draw_transfer(content: Mapping):
     figure = _figure(
         3.4 + 1.05 * len(columns),
         1.2 + 0.36 * len(rows),
-        [f"{content['title']}: percent on the target, {content['seeds']} seeds"],
+        [f"{content['title']}: percent on the target, {count_seeds(content['seeds'])}"],
     )
     axes = figure.subplots()
     image = axes.imshow(np.ma.masked_invalid(values), cmap="viridis", vmin=0, aspect="auto")

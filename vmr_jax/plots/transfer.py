@@ -4,7 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vmr_jax.markdown import markdown_table, measured_cell
+from rich.table import Table
+
+from vmr_jax.markdown import count_seeds, markdown_table, measured_cell
 from vmr_jax.plots.drawing import draw_transfer
 
 # A selection of the reports' metrics, so that the matrix stays readable
@@ -50,13 +52,27 @@ def transfer_matrix(reports: Sequence[Mapping]) -> dict:
     }
 
 
+def terminal_tables(reports: Sequence[Mapping]) -> list[Table]:
+    """A narrow table for each transfer: the rows that it measured by METRICS."""
+    tables = []
+    for report in reports:
+        tables.append(Table("percent", title=report["set_up"].replace(",", " → ")))
+        for metric in METRICS:
+            tables[-1].add_column(metric, justify="right", no_wrap=True)
+        for row in filter(lambda row: row["measured"], report["rows"]):
+            cells = (measured_cell(row["measured"].get(metric), digits=1) for metric in METRICS)
+            tables[-1].add_row(row["name"], *cells)
+    return tables
+
+
 def as_markdown(matrix: Mapping) -> str:
     """The matrix as a Markdown table: mean ± standard deviation over the seeds, in percent."""
     heads = [f"{column['transfer']}: {column['metric']}" for column in matrix["columns"]]
     lines = [
         f"## {matrix['title']}: transfer matrix",
         "",
-        f"Percent on the target, mean ± standard deviation (n - 1) of {matrix['seeds']} seeds.",
+        "Percent on the target, mean ± standard deviation (n - 1) of "
+        f"{count_seeds(matrix['seeds'])}.",
         "",
     ]
     rows = [

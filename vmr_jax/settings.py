@@ -1,0 +1,53 @@
+"""Config keys that a command line sets for many runs, KEY=VALUE."""
+
+import ast
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from ml_collections import ConfigDict
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, object]:
+    """["epochs=3", "share=()"] -> {"epochs": 3, "share": ()}; what is no literal is text."""
+    settings = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise ValueError(f"--set {text!r} must be KEY=VALUE, e.g. --set epochs=3")
+        try:
+            settings[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            settings[key] = value
+    return settings
+
+
+def set_key(config: ConfigDict, key: str, value: object, name: str) -> None:
+    """Set a dotted key of a config, configs/`name`.py.
+
+    Raises ValueError for an unknown key and for a value of another type than the one it replaces.
+    """
+    try:
+        config.update_from_flattened_dict({key: value})
+    except (KeyError, TypeError) as error:
+        known = _flattened(config)
+        if key in known:
+            raise ValueError(
+                f"cannot set {key}={value!r}, of type {type(value).__name__}: {key} is of type "
+                f"{type(known[key]).__name__}, {known[key]!r} by default"
+            ) from error
+        near = " or ".join(get_close_matches(key, known))
+        raise ValueError(
+            f"cannot set {key}={value!r}: unknown key; {f'did you mean {near}? ' if near else ''}"
+            f"configs/{name}.py and configs/common.py list the keys"
+        ) from error
+
+
+def _flattened(block: ConfigDict, before: str = "") -> dict[str, object]:
+    """{"epochs": 30, "optimizer.name": "adam", ...}"""
+    flat = {}
+    for name, value in block.items():
+        if isinstance(value, ConfigDict):
+            flat |= _flattened(value, f"{before}{name}.")
+        else:
+            flat[before + name] = value
+    return flat
