@@ -89,10 +89,10 @@ def test_more_moments_than_there_are_is_padding(tmp_path, role):
 
 def test_sentences_are_read_with_the_words_of_the_index(tmp_path):
     corpus, _ = opened(tmp_path)
-    found = corpus.search(["Red door opens.", "a box"], 3)
+    found = corpus.search(["Red door opens.", "a box a"], 3)
     assert corpus.unknown_words == [[], ["a"]]
-    rows = np.array([[5, 3, 4, 0, 0], [1, 2, 0, 0, 0]])
-    mask = np.array([[1, 1, 1, 0, 0], [1, 1, 0, 0, 0]], bool)
+    rows = np.array([[5, 3, 4, 0, 0], [1, 2, 1, 0, 0]])
+    mask = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 0, 0]], bool)
     by_hand = corpus.search(Queries(WORDS.vectors[rows], mask), 3)
     np.testing.assert_array_equal(found.video, by_hand.video)
     np.testing.assert_allclose(found.score, by_hand.score, atol=1e-6)

@@ -50,9 +50,9 @@ def test_index_and_search_with_both_systems(runs, tmp_path):
     )
 
     shown = vmr("search", "--index", out, "a person opens the window")
-    assert "rank" in shown and "video" in shown and " s" in shown
+    assert "rank" in shown and "video" in shown and " s" in shown and "whole videos" not in shown
     queries = tmp_path / "queries.jsonl"
-    sentences = ["a person opens the window", "red door"]
+    sentences = ["a person opens the window", "red door zebra zebra"]
     queries.write_text(
         "".join(json.dumps({"qid": i, "query": s}) + "\n" for i, s in enumerate(sentences))
     )
@@ -60,10 +60,9 @@ def test_index_and_search_with_both_systems(runs, tmp_path):
         "search", "--index", out, "--queries", queries, "--json", "--top", "4", "--no-verify"
     )
     lines = [json.loads(line) for line in printed.splitlines()]
-    assert [(line["qid"], line["query"]) for line in lines] == [
-        ("0", sentences[0]),
-        ("1", sentences[1]),
-    ]
+    assert [(line["qid"], line["query"]) for line in lines] == list(enumerate(sentences))
+    asked = [str(a) for a in ("search", "--index", out, "a zebra zebra box")]
+    assert "box': no vector for zebra: read as unknown\n" in CliRunner().invoke(app, asked).stderr
     corpus = Corpus.open(out)
     found = corpus.search(sentences, 4)
     for item, line in enumerate(lines):
@@ -132,8 +131,12 @@ def test_systems_that_were_moved(runs, tmp_path):
 def test_mistakes(runs, tmp_path):
     out = tmp_path / "index"
     made = ("index", "--out", out, "--videos", "toy:test", "--checkpoint")
-    with pytest.raises(ValueError, match="prem_localizer is no retriever"):
+    with pytest.raises(ValueError, match="prem_localizer is no retriever$"):
         vmr(*made, runs["localizer"])
+    trained = shutil.copytree(runs["localizer"], tmp_path / "l")
+    (trained / "first_run").mkdir()
+    with pytest.raises(ValueError, match="is no retriever; its retriever is in .*l/first_run"):
+        vmr(*made, trained)
     with pytest.raises(FileNotFoundError, match="no checkpoint found"):
         vmr(*made, tmp_path / "nothing")
     with pytest.raises(ValueError, match="--checkpoint names the retriever"):
@@ -147,6 +150,10 @@ def test_mistakes(runs, tmp_path):
     with pytest.raises(ValueError, match="--subtitles belongs to files"):
         vmr(*made, runs["retriever"], "--subtitles", tmp_path)
     vmr(*made, runs["retriever"])
+    assert "These are whole videos" in vmr("search", "--index", out, "a person")
+    assert "whole videos" not in vmr("search", "--index", out, "a person", "--json")
+    with pytest.raises(ValueError, match="is complete.* to make it anew, delete it or choose"):
+        vmr(*made, runs["retriever"])
     with pytest.raises(ValueError, match="is float16; it cannot be continued as int8"):
         vmr(*made, runs["retriever"], "--dtype", "int8", "--append")
     with pytest.raises(ValueError, match="either one sentence"):
@@ -158,10 +165,17 @@ def test_mistakes(runs, tmp_path):
     queries = tmp_path / "queries.jsonl"
     with pytest.raises(FileNotFoundError, match="no queries at"):
         vmr("search", "--index", out, "--queries", queries)
-    queries.write_text('{"qid": 1, "query": "a box"}\n{"query": "a door"}\n')
-    with pytest.raises(ValueError, match=r"queries.jsonl:2: expected"):
-        vmr("search", "--index", out, "--queries", queries)
-    queries.write_text('{"qid": 1, "query": "a box"}\n' * 2)
+    for line, message in (
+        ('{"query": "a door"}', "qid is missing"),
+        ('{"qid": "a"}', "query is missing"),
+        ('{"qid": [], "query": "a door"}', r"qid is \[\]"),
+        ("7", "this is no JSON object"),
+        ("{", r"this is no JSON \(Expecting property name"),
+    ):
+        queries.write_text(f'{{"qid": 1, "query": "a box"}}\n{line}\n')
+        with pytest.raises(ValueError, match=rf"queries.jsonl:2: {message}.*; expected is .\"qid"):
+            vmr("search", "--index", out, "--queries", queries)
+    queries.write_text('{"qid": 1, "query": "a box"}\n{"qid": "1", "query": "a box"}')
     with pytest.raises(ValueError, match="a query id comes twice"):
         vmr("search", "--index", out, "--queries", queries)
     queries.write_text("\n")

@@ -23,7 +23,7 @@ from vmr_jax.types import Moments
 class Query(NamedTuple):
     """A line of a file of queries."""
 
-    qid: str
+    qid: str | int
     text: str
 
 
@@ -98,10 +98,10 @@ def search_index(
 ) -> None:
     """Print the ranked moments of queries: a table each, or a line of JSON each.
 
-    Words that the systems do not know are said on stderr. Raises as `Corpus.open` and
-    `Corpus.search`, and ValueError where a query id comes twice.
+    Words that the systems do not know are said on stderr; a table that whole videos were ranked.
+    Raises as `Corpus.open` and `Corpus.search`, and ValueError where a query id comes twice.
     """
-    ids = [query.qid for query in queries]
+    ids = [str(query.qid) for query in queries]
     if len(set(ids)) < len(ids):
         raise ValueError("a query id comes twice")
     corpus = Corpus.open(index, checkpoint=checkpoint, localizer=localizer, verify=verify)
@@ -113,13 +113,18 @@ def search_index(
     warn = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     for query, unknown in zip(queries, corpus.unknown_words, strict=False):
         if unknown:
-            warn.print(f"{query.text!r}: no vector for {', '.join(unknown)}")
+            warn.print(f"{query.text!r}: no vector for {', '.join(unknown)}: read as unknown")
     for query, moments in zip(queries, _rows(corpus, found), strict=True):
         if as_json:
             line = {"qid": query.qid, "query": query.text, "moments": moments}
             print(json.dumps(line, ensure_ascii=False))
         else:
             console.print(_table(query, moments))
+    if not (as_json or corpus.finds_moments):
+        console.print(
+            "These are whole videos: the index was made without a localizer (`vmr index "
+            "--localizer`), which finds the moments in them."
+        )
 
 
 def read_queries(path: Path) -> list[Query]:
@@ -134,15 +139,29 @@ def read_queries(path: Path) -> list[Query]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-            queries.append(Query(str(record["qid"]), str(record["query"])))
-        except (ValueError, KeyError, TypeError) as error:
+            queries.append(_read_query(line))
+        except ValueError as error:
             raise ValueError(
-                f'{path}:{number}: expected {{"qid": ..., "query": "..."}} ({error!r})'
+                f'{path}:{number}: {error}; expected is {{"qid": ..., "query": "..."}}'
             ) from error
     if not queries:
         raise ValueError(f"{path} holds no queries")
     return queries
+
+
+def _read_query(line: str) -> Query:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"this is no JSON ({error})") from error
+    if not isinstance(record, dict):
+        raise ValueError("this is no JSON object")
+    for name, kinds in (("qid", str | int), ("query", str)):
+        if name not in record:
+            raise ValueError(f"{name} is missing")
+        if not isinstance(record[name], kinds):
+            raise ValueError(f"{name} is {record[name]!r}")
+    return Query(record["qid"], record["query"])
 
 
 def _words(retriever: Trained, data_dir: str) -> WordVectors | None:
@@ -173,7 +192,7 @@ def _rows(corpus: Corpus, found: Moments) -> list[list[dict]]:
 
 
 def _table(query: Query, moments: Sequence[dict]) -> Table:
-    table = Table(title=query.text or query.qid, title_justify="left")
+    table = Table(title=query.text or str(query.qid), title_justify="left")
     for name in ("rank", "video", "start", "end", "score"):
         table.add_column(name, justify="left" if name == "video" else "right")
     for moment in moments:

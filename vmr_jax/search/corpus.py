@@ -46,6 +46,7 @@ class Corpus:
         self._table = make_table((shard.clips for shard in shards), mesh)
         self._params = retriever.params
         self._encode = jax.jit(retriever.system.retriever.encode_queries)
+        self.finds_moments = localizer is not None
         self._localizer = localizer
         if localizer is not None:
             self.max_words = min(self.max_words, localizer.spec.max_words)
@@ -109,12 +110,13 @@ class Corpus:
     def search(
         self, queries: Sequence[str] | Queries, top_k: int = 10, videos: int = 10
     ) -> Moments:
-        """The best `top_k` moments (B, K) of each query in its best `videos` videos.
+        """The best `top_k` moments (B, K) of each query in its best `videos` videos, best first.
 
         Queries are sentences, where the index has word vectors, or features (B, M, E) and mask.
-        Without a localizer a video is its own only moment, and its score is the retriever's. K is
-        always `top_k`: where the corpus, or these videos, have fewer moments, the rest has score
-        -inf and video -1.
+        `video` of the moments has rows of `video_id`, which tells their ids; `start` and `end` are
+        seconds, a higher `score` is better. Without a localizer a video is its own only moment, and
+        its score is the retriever's. K is always `top_k`: where the corpus, or these videos, have
+        fewer moments, the rest has score -inf and video -1.
 
         Raises ValueError as `queries_of_sentences`; for one sentence that is in no list; for
         features of another width, longer than the systems read or not finite; for a query without

@@ -206,7 +206,10 @@ def _check_build(index: Path, manifest: dict, ids: Sequence[str], append: bool) 
     """Refuse what is no new build and does not continue the one that is unfinished."""
     building, shards = manifest["building"], len(manifest["shards"])
     if building is None and shards and not append:
-        raise ValueError(f"{index} is complete: --append adds videos to it")
+        raise ValueError(
+            f"{index} is complete: --append adds videos to it; to make it anew, delete it or "
+            "choose another --out"
+        )
     begun = building["shards"] if building else shards
     known = sorted(set(ids) & set(video_ids(index, manifest, slice(begun))))
     if known:

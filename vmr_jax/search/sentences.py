@@ -21,7 +21,7 @@ class WordVectors(NamedTuple):
 def queries_of_sentences(
     sentences: Sequence[str], words: WordVectors, max_words: int
 ) -> tuple[Queries, list[list[str]]]:
-    """Sentences as Queries (B, max_words, E), and the words of each that have no vector.
+    """Sentences as Queries (B, max_words, E), and the words of each that have no vector, once.
 
     Raises ValueError for an empty sentence, one without any word that has a vector, and one longer
     than max_words.
@@ -32,7 +32,7 @@ def queries_of_sentences(
     unknown = []
     for item, sentence in enumerate(sentences):
         tokens = tokenize(sentence)
-        unknown.append([token for token in tokens if token not in row])
+        unknown.append(list(dict.fromkeys(token for token in tokens if token not in row)))
         if not tokens:
             raise ValueError(f"query {item + 1} is empty: {sentence!r} has no words")
         if len(tokens) > max_words:
@@ -40,7 +40,7 @@ def queries_of_sentences(
                 f"query {item + 1} has {len(tokens)} words, this system reads {max_words}: "
                 f"shorten it ({_start(sentence)})"
             )
-        if len(unknown[-1]) == len(tokens):
+        if not set(tokens) - set(unknown[-1]):
             raise ValueError(
                 f"query {item + 1}: the system knows none of its words ({_start(sentence)}); it "
                 f"was trained with {len(row) - 1} words, use some of them"

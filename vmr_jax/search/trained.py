@@ -38,7 +38,9 @@ def open_trained(workdir: str | Path, role: str) -> Trained:
     spec = DataSpec(**restored.trained)
     system = models.make(config, {name: spec for name in models.domains(config)})
     if getattr(system, role) is None:
-        raise ValueError(f"{workdir}: {config.system} is no {role}")
+        first = directory.parent / "first_run"
+        hint = f"; its retriever is in {first}" if role == "retriever" and first.is_dir() else ""
+        raise ValueError(f"{workdir}: {config.system} is no {role}{hint}")
     identity = {
         "system": config.system,
         "step": restored.checkpoint["step"],
