@@ -111,6 +111,26 @@ def test_append_and_remove_give_what_a_fresh_index_gives(tmp_path, by_name):
     assert "a1" in search_all(Corpus.open(tmp_path / "grown"), 6)[0][0]
 
 
+def test_append_leaves_what_is_there_as_it_is(tmp_path):
+    retriever, source = trained("retriever"), make_source([3, 9, 4])
+    build_index(tmp_path, source, retriever, say=quiet)
+    remove_videos(tmp_path, ["video1"])
+    said, read = [], []
+    more = make_source([3, 9, 4, 8])
+    counted = more._replace(read=lambda i: read.append(i) or more.read(i))
+    assert build_index(tmp_path, counted, retriever, append=True, say=said.append) == 2
+    assert read == [1, 3]
+    assert said == [
+        f"2 of the videos were in {tmp_path} before and stay as they were encoded then; to encode "
+        "one again, --remove it first"
+    ]
+    assert build_index(tmp_path, more, retriever, append=True, say=said.append) == 0
+    assert said[1].startswith("4 of the videos were in")
+    manifest = read_manifest(tmp_path)
+    assert video_ids(tmp_path, manifest) == ["video0", "video2", "video1", "video3"]
+    assert manifest["building"] is None
+
+
 @pytest.mark.parametrize("append", [False, True])
 def test_an_interrupted_build_goes_on_after_its_last_shard(tmp_path, small_shards, append):
     retriever, source = trained("retriever"), make_source([10] * 9)
@@ -275,10 +295,6 @@ def test_mistakes(tmp_path):
     build_index(tmp_path, source, retriever, say=quiet)
     with pytest.raises(ValueError, match="--append adds videos"):
         build_index(tmp_path, make_source([1], "other"), retriever)
-    with pytest.raises(
-        ValueError, match="2 of the videos are in .* already, such as video0, video1"
-    ):
-        build_index(tmp_path, source, retriever, append=True)
     with pytest.raises(ValueError, match="has no video video9: nothing was removed"):
         remove_videos(tmp_path, ["video0", "video9"])
     assert len(video_ids(tmp_path, read_manifest(tmp_path))) == 2

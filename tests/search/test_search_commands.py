@@ -145,8 +145,9 @@ def test_mistakes(runs, tmp_path):
         vmr("index", "--out", out)
     with pytest.raises(ValueError, match="not both"):
         vmr("index", "--out", out, "--videos", "toy", "--remove", "a")
-    with pytest.raises(FileNotFoundError, match="no features at"):
-        vmr("index", "--out", out, "--videos", tmp_path / "x.h5", "--checkpoint", runs["retriever"])
+    for missing in (tmp_path / "features", "nothere.h5"):
+        with pytest.raises(FileNotFoundError, match=f"no features at {missing}"):
+            vmr("index", "--out", out, "--videos", missing, "--checkpoint", runs["retriever"])
     with pytest.raises(ValueError, match="--subtitles belongs to files"):
         vmr(*made, runs["retriever"], "--subtitles", tmp_path)
     vmr(*made, runs["retriever"])

@@ -5,7 +5,16 @@ from pathlib import Path
 
 def not_prepared(root: Path, feature_name: str) -> FileNotFoundError:
     """Say which command prepares a dataset, and which kinds of features are there."""
+    from vmr_jax.data.simulate import CORPUS, EMBEDDED, FEATURE_NAME, PATCH_NAME, SUBTITLE_NAME
+
     there = sorted(p.name.removeprefix("videos-") for p in root.glob("videos-*"))
+    if root.name in EMBEDDED:
+        other = SUBTITLE_NAME if root.name == CORPUS else PATCH_NAME
+        return FileNotFoundError(
+            f"{root.name} with {feature_name!r} is not in {root.parent} (there: "
+            f"{', '.join(there) or 'nothing'}). It is simulated: a run whose config names it "
+            f"makes it, with {FEATURE_NAME!r} and {other!r} and nothing else"
+        )
     what_to_do = "Name those that are there, or prepare these" if there else "Prepare it"
     return FileNotFoundError(
         f"{root.name} with features {feature_name!r} is not prepared in {root.parent} "

@@ -36,15 +36,16 @@ def build_index(
 
     The same call again continues a build that was interrupted, after its last whole shard; videos
     that are not in a shard yet may be others then, such as without one that cannot be read. With
-    `append` the videos are added to those of a complete index, whose dtype and words stay. Vectors
-    of the retriever are stored as `dtype`, int8 ones with a scale each; codes of the localizer as
+    `append` the videos are added to those of a complete index, whose dtype and words stay; those
+    that are in it already stay as they were encoded, and it is said how many. Vectors of the
+    retriever are stored as `dtype`, int8 ones with a scale each; codes of the localizer as
     float16, or float32 with that dtype.
 
     Raises:
-        ValueError: there are no videos; an id comes twice or is in the index already; the index
-            was made by other checkpoints, is complete (without `append`), or holds an unfinished
-            build of other videos; retriever and localizer do not read the same clips or queries;
-            or as `encode_videos`.
+        ValueError: there are no videos; an id comes twice; the index was made by other
+            checkpoints, is complete (without `append`), or holds an unfinished build of other
+            videos; retriever and localizer do not read the same clips or queries; or as
+            `encode_videos`.
         FileNotFoundError: `append` to an index that is not there.
     """
     index = Path(index)
@@ -66,10 +67,19 @@ def build_index(
         if manifest["building"] is None:
             manifest["building"] = {"append": append, "shards": len(manifest["shards"])}
             write_manifest(index, manifest)
-        there = set(video_ids(index, manifest))
-        todo = [i for i, video in enumerate(source.video_id) if video not in there]
-        if len(todo) < len(source.video_id):
-            say(f"continuing: {len(source.video_id) - len(todo)} videos are there already")
+        begun = manifest["building"]["shards"]
+        before, since = (
+            set(source.video_id) & set(video_ids(index, manifest, shards))
+            for shards in (slice(begun), slice(begun, None))
+        )
+        if before:
+            say(
+                f"{len(before)} of the videos were in {index} before and stay as they were encoded "
+                "then; to encode one again, --remove it first"
+            )
+        if since:
+            say(f"continuing: {len(since)} videos are there already")
+        todo = [i for i, video in enumerate(source.video_id) if video not in before | since]
         cut, fitted = _add_shards(index, manifest, source, todo, retriever, localizer, progress)
         manifest["building"] = None
         write_manifest(index, manifest)
@@ -211,12 +221,6 @@ def _check_build(index: Path, manifest: dict, ids: Sequence[str], append: bool) 
             "choose another --out"
         )
     begun = building["shards"] if building else shards
-    known = sorted(set(ids) & set(video_ids(index, manifest, slice(begun))))
-    if known:
-        raise ValueError(
-            f"{len(known)} of the videos are in {index} already, such as {', '.join(known[:3])}: "
-            "remove them first (--remove), or leave them out"
-        )
     others = set(video_ids(index, manifest, slice(begun, None))) - set(ids)
     if others or (building and building["append"] != append):
         raise ValueError(

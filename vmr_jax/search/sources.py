@@ -76,6 +76,6 @@ def open_source(videos: str, subtitles: str, target: ConfigDict, data_dir: str) 
         return open_files(videos, subtitles)
     if subtitles:
         raise ValueError(f"--subtitles belongs to files of features, but there are none: {videos}")
-    if "/" in videos:
+    if "/" in videos or Path(videos).suffix in (".h5", ".hdf5"):
         raise FileNotFoundError(f"no features at {videos}")
     return open_prepared(videos, target, data_dir)
