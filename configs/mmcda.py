@@ -9,6 +9,21 @@ SOURCE,TARGET: any two prepared datasets with the same kind of features. Without
 the simulated data takes about 1.5 minutes on two CPU cores; expected result: R@1,IoU=0.5 68.5 on
 simulated_target / test, location_prior 15.6, and 22.3 with all three modules off
 (--config.modules.da=False --config.modules.ca=False --config.modules.sa=False).
+
+The losses, by the names that the switches use (equations: vmr_jax/models/mmcda_losses.py):
+
+    M1  localization: start and end of the source's moments, and which clips lie inside
+    M2  squared MMD, by which domains and modalities are compared
+    M3  domain alignment of videos F, queries W and fused clips H, source against target
+    M4  cross-modal, source: a moment's mean clip and its sentence, InfoNCE in the batch
+    M5  cross-modal, target: a video as a query attends it and that query, InfoNCE
+    M6  cross-modal, target: MMD between all videos and all queries
+    M7  specific, source: which clips lie inside, by their similarity with the sentence
+    M8  specific, source: clips inside above the most similar clips outside
+    M9  specific, target: a video's best clips for its own query above those for others
+    M10 the sum: M1 + lambda_da M3 + lambda_ca (M4 + M5 + M6) + lambda_sa (M7 + M8 + M9)
+
+C1 to C9 number the questions that the abstract leaves open (BUILD_NOTES.md).
 """
 
 from ml_collections import ConfigDict

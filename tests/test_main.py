@@ -61,7 +61,11 @@ def test_the_package_never_imports_tensorflow_or_torch(request):
         ),
         (["--config=configs/eva.py", "--config.epoch=3"], "unknown key: 'epoch'. Did you mean"),
         (["--config=configs/eva.py", "--config.epochs=three"], "flag --config.epochs=three"),
-        (["--config=configs/none.py"], "No such file or directory: 'configs/none.py'"),
+        (["--config=configs/none.py:a,b"], "error: --config=configs/none.py: no such file."),
+        (
+            ["--config=configs/mmcda.py", "--config.supervision=both"],
+            "error: config.supervision='both': use one of source, target",
+        ),
         (["--workdirr=x"], "Unknown command line flag 'workdirr'"),
     ],
 )

@@ -119,19 +119,29 @@ def test_killed_at_several_moments(tmp_path, toy_data, start, whole, residency):
     assert (broken / name).read_bytes() == (whole / name).read_bytes()
 
 
-def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, toy_data, start, whole):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_same_command_goes_on(number, tmp_path, toy_data, start, whole):
     whole, broken = whole("device"), tmp_path / "broken"
     changes = {"checkpoint_every": 100}  # so that only the signal can have saved
     process = start(command(broken, toy_data, "device", **changes))
     wait_until(process, lambda: logged_steps(broken) >= 7)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     output = finish(process, code=143)
-    assert "stopped by a signal; saved step" in output
+    assert "stopped by a signal; saved step" in output and "Traceback" not in output
     step, _ = final_state(broken)
     assert 0 < step < 6 * EPOCHS
     output = finish(start(command(broken, toy_data, "device", **changes)))
     assert f"resuming {broken} at step {step}" in output
     assert final_state(broken) == final_state(whole)
+
+
+def test_an_interruption_before_the_steps_ends_in_one_line(tmp_path, toy_data, start):
+    process = start(command(tmp_path, toy_data, "device"))
+    wait_until(process, (tmp_path / "config.json").exists)
+    process.send_signal(signal.SIGINT)
+    last = finish(process, code=130).rstrip().splitlines()[-1]
+    assert last == "interrupted: the same command goes on from the last checkpoint"
+    assert "Traceback" not in output_of(process)
 
 
 def test_a_mistake_ends_in_one_line(tmp_path, toy_data, start):

@@ -107,6 +107,19 @@ def test_a_checkpoint_on_another_dataset(finished, toy_data, tmp_path):
         evaluate.evaluate_checkpoint(config, str(tmp_path), str(finished[0]), CONSOLE)
 
 
+def test_a_checkpoint_decides_its_system(finished, toy_data, tmp_path):
+    workdir = str(finished[0])
+    config = small_vlanet(toy_data)
+    with pytest.raises(ValueError, match="holds a checkpoint of eva, but --config is of vlanet"):
+        evaluate.evaluate_checkpoint(config, str(tmp_path), workdir, CONSOLE)
+    config = _config(toy_data, dim=6, **{"eval.top_k": 3, "target.labels": True})
+    for key, trained in (("dim", 8), ("target.labels", False)):
+        message = f"--config.{key}={config[key] if key == 'dim' else True} has no effect on an "
+        with pytest.raises(ValueError, match=f"{message}evaluation: .* trained with {trained}. "):
+            evaluate.evaluate_checkpoint(config, "", workdir, CONSOLE, given=["eval.top_k", key])
+    evaluate.evaluate_checkpoint(config, str(tmp_path), workdir, CONSOLE, given=["eval.top_k"])
+
+
 def test_vlanet_trains_and_is_evaluated_by_the_same_code(toy_data, tmp_path):
     config = small_vlanet(toy_data)
     report = train.train(config, tmp_path, "", CONSOLE)

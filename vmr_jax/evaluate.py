@@ -1,6 +1,6 @@
 """Evaluate a checkpoint on the split that a config names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from jax.sharding import Mesh
@@ -15,15 +15,21 @@ from vmr_jax.types import Evaluation
 
 
 def evaluate_checkpoint(
-    config: ConfigDict | None, workdir: str, restore: str, console: Console, part: str = ""
+    config: ConfigDict | None,
+    workdir: str,
+    restore: str,
+    console: Console,
+    part: str = "",
+    given: Iterable[str] = (),
 ) -> dict:
     """`--mode=eval`: needs a checkpoint directory and the data, on any number of devices.
 
-    `restore_run` says what comes from the checkpoint and what from `config`. `part` is
-    eval.query where it is not "". Writes under `workdir`, or beside the checkpoints if it is "".
+    `restore_run` says what comes from the checkpoint and what from `config`, of which a user set
+    the keys in `given`. `part` is eval.query where it is not "". Writes under `workdir`, or beside
+    the checkpoints if it is "".
     """
     directory = checkpoint_directory(restore or workdir)
-    restored = restore_run(config, directory)
+    restored = restore_run(config, directory, given)
     if part:
         restored.config.eval.query = part
     located = models.located(restored.config, directory.parent / models.FIRST_RUN)

@@ -53,10 +53,19 @@ def main(argv: list[str]) -> None:
         _run(make_console())
     except MISTAKES as error:
         _end_in_a_line(error, str(error))
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(130)  # threads of the compiler would crash Python's own end
 
 
 def parse_flags(argv: list[str]) -> list[str]:
     """Set the flags and return what is none; a mistake in them ends in one line."""
+    file = next((a.partition("=")[2].split(":")[0] for a in argv if a.startswith("--config=")), "")
+    if file and not Path(file).is_file():
+        message = f"--config={file}: no such file. Run in the root of the clone: it has configs/"
+        _end_in_a_line(FileNotFoundError(file), message)
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:
@@ -89,7 +98,10 @@ def _run(console) -> None:
 
         if not (_RESTORE.value or _WORKDIR.value):
             raise ValueError("--mode=eval needs --restore or --workdir: which checkpoint?")
-        evaluate_checkpoint(_CONFIG.value, _WORKDIR.value, _RESTORE.value, console, _PART.value)
+        given = config_flags.get_override_values(flags.FLAGS["config"]) if _CONFIG.value else ()
+        evaluate_checkpoint(
+            _CONFIG.value, _WORKDIR.value, _RESTORE.value, console, _PART.value, given
+        )
         return
     import jax
 

@@ -47,12 +47,13 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     first = models.first_run(config)
     if first is not None and not run_once(first, workdir / models.FIRST_RUN, console):
         return None
+    roles = models.domains(config)
     chooser = models.chooser(config)
     split = selection_split(config, chooser)
     mesh = meshes.make_mesh()
     meshes.check_batch_size(config.batch_size, "batch_size")
     located = models.located(config, workdir / models.FIRST_RUN)
-    domains = training_domains(config, models.domains(config), chooser)
+    domains = training_domains(config, roles, chooser)
     if models.form(config) == "candidates":
         domains = {
             role: with_candidates(located, domain, workdir, mesh, console)
@@ -137,6 +138,7 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     step = checkpoints.best_step()
     params = state.params
     if step != last_step:
+        console.print("the last epoch first, the chosen one below")
         last = {"step": last_step, "selected_by": "last epoch"}
         evaluation.report(params, last, workdir / "last_epoch")
         params = checkpoints.restore_params(step)
@@ -191,22 +193,29 @@ def chunks(first: int, last: int, steps_per_epoch: int, size: int) -> Iterator[t
 
 
 class _StopRequest:
-    """Turns SIGTERM (pre-emption) into a question that all processes answer alike."""
+    """Turns SIGTERM (pre-emption) into a question that all processes answer alike.
+
+    Of a single process Ctrl-C asks too; a second one does not wait for the piece to end.
+    """
 
     def __enter__(self):
         self._asked = False
         self._questions = 0
-        self._previous = None
+        self._previous = {}
         if jax.process_count() == 1:
-            self._previous = signal.signal(signal.SIGTERM, self._ask)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._ask)
         return self
 
     def __exit__(self, *_):
-        if self._previous is not None:
-            signal.signal(signal.SIGTERM, self._previous)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
-    def _ask(self, *_):
+    def _ask(self, number, _):
         self._asked = True
+        if number == signal.SIGINT:
+            signal.signal(number, self._previous[number])
 
     def wanted(self) -> bool:
         if jax.process_count() > 1:

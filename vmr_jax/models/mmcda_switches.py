@@ -80,8 +80,8 @@ def check(config: ConfigDict) -> None:
     points = config.da.points
     if not isinstance(points, (tuple, list)) or not points or set(points) - set(POINTS):
         raise ValueError(
-            f"config.da.points={points!r}: give a tuple of {', '.join(POINTS)}, at least one; "
-            "config.modules.da=False leaves out all."
+            f"config.da.points={points!r}: give a tuple of {', '.join(POINTS)}, at least one, such "
+            "as --config.da.points=\"('video', 'query')\"; config.modules.da=False leaves out all."
         )
     if not config[config.supervision].labels:
         raise ValueError(
