@@ -57,7 +57,7 @@ def find_tables(paper: str, table: str) -> ModuleType:
     if table == TRANSFER:
         others = ", ".join(name for name in _papers() if TRANSFER in _module(name).TABLES)
         raise ValueError(
-            f"{paper} has no transfer matrix (--transfer), {others} has; it has --table {numbers}"
+            f"{paper} has --table {numbers}, but no transfer matrix (--transfer): {others} has"
         )
     has = [f"--table {numbers}"] * bool(numbers) + ["--transfer"] * (TRANSFER in module.TABLES)
     raise ValueError(f"{paper} has no table {table!r} here; it has {' and '.join(has)}")

@@ -74,6 +74,7 @@ def made_up(words, rows, truth):
             "words": [[None if np.isnan(x) else x for x in line] for line in cells],
         },
         "shown": min(16, rows),
+        "rows_are": "proposals",
         "proposals": spans | {"strength": strength},
         "predictions": spans | {"score": strength},
     }

@@ -82,6 +82,15 @@ def test_cells_are_means_of_the_rows_that_cover_them():
     assert np.isnan(cells).any()
 
 
+def test_rows_that_follow_each_other_are_clips():
+    edges = np.array([0, 1.3, 2.6, 3.9, 4.2], np.float32)  # the last clip ends with the video
+    shuffled = np.array([2, 0, 3, 1])
+    assert content.kind_of_rows(edges[:-1][shuffled], edges[1:][shuffled]) == "clips"
+    assert content.kind_of_rows(edges[:-2], edges[2:]) == "proposals"  # they overlap
+    assert content.kind_of_rows(edges[:-1:2], edges[1::2]) == "proposals"  # with gaps
+    assert content.kind_of_rows(edges[:1], edges[1:2]) == "proposals"
+
+
 def test_words_as_the_system_reads_them(other):
     (shown,) = content.attention_content(other, ["a/b #1"])
     words = [(word["word"], word["known"]) for word in shown["words"]]

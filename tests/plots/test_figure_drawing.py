@@ -14,6 +14,22 @@ def test_nothing_is_cut_off_or_covered(figure, words, rows, truth):
     assert_readable(DRAW[figure](made_up(words, rows, truth)))
 
 
+def test_clips_are_called_clips():
+    texts = {}
+    for figure in ("attention", "timeline"):
+        texts[figure] = assert_readable(DRAW[figure](made_up(5, 40, []) | {"rows_are": "clips"}))
+        assert not any("proposals" in text for text in texts[figure])
+    assert any("Colour: the value of the clip;" in text for text in texts["attention"])
+    assert "strongest clips: 16 of 40" in texts["timeline"]
+
+
+def test_the_system_has_a_line_of_its_own_in_the_title():
+    shown = made_up(5, 1, []) | {"system": "MMCDA, derived from the abstract"}
+    for draw in DRAW.values():
+        lines = draw(shown).get_suptitle().splitlines()
+        assert "MMCDA, derived from the abstract, step 123456" in lines
+
+
 def test_the_time_line_ends_with_what_is_drawn():
     shown = made_up(3, 2, [[0, 5]])
     for spans in (shown["proposals"], shown["predictions"]):

@@ -44,7 +44,7 @@ def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
         predict=functools.partial(_predict, network, "target"),
         predict_source=functools.partial(_predict, network, "source"),
         attention=functools.partial(_attention, network) if has_joint_space(config) else None,
-        words_show="share of the clip's similarity (their mean is the similarity)",
+        words_show="similarity of clip and word",
     )
 
 

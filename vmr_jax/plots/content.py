@@ -27,9 +27,10 @@ _SIMILARITIES = {
 def attention_content(run: Run, qids: Sequence[str]) -> list[dict]:
     """VLANet's Fig. 5 of each query: which of its words meet which times of the video.
 
-    `rows` are the R valid rows of System.attention with the query's M real words. `cells` is the
-    map that is drawn: the times between all starts and ends, each the mean of the rows that cover
-    it, None where no row does. Raises ValueError for an unknown query id.
+    `rows` are the R valid rows of System.attention with the query's M real words, "clips" or
+    "proposals" as `rows_are` says. `cells` is the map that is drawn: the times between all starts
+    and ends, each the mean of the rows that cover it, None where no row does. Raises ValueError for
+    an unknown query id.
     """
     rows = rows_of(run, qids)
     attend = jax.jit(run.system.attention)
@@ -44,6 +45,7 @@ def attention_content(run: Run, qids: Sequence[str]) -> list[dict]:
             | asked
             | {
                 "quantity": run.system.words_show,
+                "rows_are": kind_of_rows(seen.start, seen.end),
                 "rows": {name: values.tolist() for name, values in _named(seen).items()},
                 "cells": {
                     "each": "mean of the rows that cover it",
@@ -58,9 +60,9 @@ def attention_content(run: Run, qids: Sequence[str]) -> list[dict]:
 def timeline_content(run: Run, qids: Sequence[str]) -> list[dict]:
     """VLANet's Fig. 6 of each query: proposals by strength, and the ranked predictions.
 
-    `proposals` are all valid rows of System.attention, the strongest first, of which the figure
-    has the first `shown`. `predictions` are all of System.predict. Both are in seconds. Raises
-    ValueError for an unknown query id.
+    `proposals` are all valid rows of System.attention, clips where `rows_are` says so, the
+    strongest first, of which the figure has the first `shown`. `predictions` are all of
+    System.predict. Both are in seconds. Raises ValueError for an unknown query id.
     """
     rows = rows_of(run, qids)
     attend, predict = jax.jit(run.system.attention), make_predict(run.system, make_mesh())
@@ -77,6 +79,7 @@ def timeline_content(run: Run, qids: Sequence[str]) -> list[dict]:
             | about(run, row)
             | {
                 "shown": min(SHOWN, len(order)),
+                "rows_are": kind_of_rows(seen.start, seen.end),
                 "proposals": {
                     name: getattr(seen, name)[order].tolist()
                     for name in ("start", "end", "strength")
@@ -123,6 +126,16 @@ def similarity_content(checkpoint: str | Path) -> dict:
         "step": [line["step"] for line in lines],
         **{name: [line[key] for line in lines] for name, key in _SIMILARITIES.items()},
     }
+
+
+def kind_of_rows(start: np.ndarray, end: np.ndarray) -> str:
+    """Tell "clips", where each row starts as the one before ends, from "proposals".
+
+    (R,), (R,) seconds, in any order. A single row is a proposal.
+    """
+    start, end = np.sort(start), np.sort(end)
+    clips = len(start) > 1 and np.allclose(start[1:], end[:-1], atol=1e-3)
+    return "clips" if clips else "proposals"
 
 
 def time_cells(

@@ -10,10 +10,14 @@ from vmr_jax.markdown import count_seeds, measured_cell
 DPI = 150
 _TRUTH, _PREDICTED = "#D55E00", "#0072B2"  # vermilion and blue of Okabe and Ito (2008)
 _FIRST, _SECOND = "#009E73", "#CC79A7"  # a pair of curves or bars: his green and purple
-_NOTHING = "0.9"  # where no proposal is
+_NOTHING = "0.9"  # where no proposal or clip is
 _ROW, _WORD, _BRACKET = 0.22, 0.3, 0.35  # inches of a bar, a word and a bracket
 _CHARACTERS = 12  # of a title in an inch
 _PREDICTIONS = 2
+_COLOURS = {
+    "clips": "Colour: the value of the clip; grey: there is none.",
+    "proposals": "Colour: mean of the proposals that cover a time; grey: there is none.",
+}
 _MODALITIES = {"image": ("image query", _FIRST), "sub": ("subtitle query", _SECOND)}
 
 
@@ -47,13 +51,12 @@ def draw_attention(content: Mapping):
     figure.colorbar(
         mesh, ax=(axes, side), label=content["quantity"], aspect=25, fraction=0.05, pad=0.01
     )
-    colour = "Colour: mean of the proposals that cover a time; grey: there is none."
-    _note(figure, [colour, *_notes_of_words(content)])
+    _note(figure, [_COLOURS[content["rows_are"]], *_notes_of_words(content)])
     return figure
 
 
 def draw_timeline(content: Mapping):
-    """Ground truth, the best predictions and the strongest proposals in time (VLANet, Fig. 6)."""
+    """Ground truth, the best predictions and the strongest rows in time (VLANet, Fig. 6)."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
@@ -77,9 +80,8 @@ def draw_timeline(content: Mapping):
         color=colours.to_rgba(strength[order]),
     )
     below.set_yticks([])
-    below.set_title(
-        f"strongest proposals: {shown} of {len(proposals['start'])}", loc="left", fontsize=9
-    )
+    count = f"{shown} of {len(proposals['start'])}"
+    below.set_title(f"strongest {content['rows_are']}: {count}", loc="left", fontsize=9)
     below.set_xlim(0, _last_second(content, [*(end for _, end in best), *spans[:, 1]]))
     below.set_xlabel("time (s)")
     below.set_ylim(shown - 0.4, -0.6)
@@ -259,7 +261,8 @@ def _title(content: Mapping) -> list[str]:
     step = content["checkpoint"]["step"]
     return [
         f"{content['dataset']} / {content['split']}, query {content['qid']}, video "
-        f"{content['vid'] or 'hidden'} ({content['system']}, step {step})",
+        f"{content['vid'] or 'hidden'}",
+        f"{content['system']}, step {step}",
         f"“{content['query']}”",
     ]
 
