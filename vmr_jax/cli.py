@@ -1,7 +1,10 @@
 """The `vmr` command: data, scores of predictions, tables of papers, search, figures."""
 
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +18,25 @@ app = typer.Typer(
 )
 for command in (prepare, doctor, simulate):
     app.command()(command)
+
+
+@contextmanager
+def _ended_by_interrupts() -> Iterator[None]:
+    """Ctrl-C ends the process at once: an exception gets lost in compiled code, or crashes it.
+
+    An index stays whole: what its manifest names is complete, and the same command continues it.
+    """
+
+    def end(*_) -> None:
+        cursor = b"\x1b[?25h" if os.isatty(2) else b""  # a progress bar hides it
+        os.write(2, cursor + b"vmr: interrupted\n")
+        os._exit(130)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @app.command()
@@ -103,6 +125,7 @@ def reproduce(
 
 
 @app.command()
+@_ended_by_interrupts()
 def index(
     out: Annotated[Path, typer.Option(help="The index, a directory.")],
     videos: Annotated[
@@ -128,7 +151,9 @@ def index(
             show_default="float16",
         ),
     ] = "",
-    append: Annotated[bool, typer.Option("--append", help="Add to what OUT holds.")] = False,
+    append: Annotated[
+        bool, typer.Option("--append", help="Add the videos that OUT lacks.")
+    ] = False,
     remove: Annotated[
         list[str] | None, typer.Option(metavar="ID", help="Remove a video; repeatable.")
     ] = None,
@@ -154,6 +179,7 @@ def index(
 
 
 @app.command()
+@_ended_by_interrupts()
 def search(
     index: Annotated[Path, typer.Option(help="What `vmr index` wrote.")],
     sentence: Annotated[str, typer.Argument(help="What happens in the moment.")] = "",

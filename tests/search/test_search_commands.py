@@ -1,7 +1,9 @@
 """`vmr index` and `vmr search` with PREM's networks, trained for no step."""
 
 import json
+import os
 import shutil
+import signal
 
 import h5py
 import numpy as np
@@ -126,6 +128,25 @@ def test_systems_that_were_moved(runs, tmp_path):
             vmr("index", "--out", out, "--videos", "toy:val", "--append")
         asked = (*asked, option, runs[role])
     assert vmr(*asked) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "does"),
+    [
+        (("index", "--out", "x", "--videos", "toy"), "index_videos"),
+        (("search", "--index", "x", "a box"), "search_index"),
+    ],
+)
+def test_an_interrupt_ends_at_once(monkeypatch, capfd, command, does):
+    def interrupted(*_, **__):
+        signal.raise_signal(signal.SIGINT)
+
+    ended, before = [], signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(f"vmr_jax.search.commands.{does}", interrupted)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    vmr(*command)
+    assert ended == [130] and signal.getsignal(signal.SIGINT) is before
+    assert "vmr: interrupted\n" in capfd.readouterr().err
 
 
 def test_mistakes(runs, tmp_path):
