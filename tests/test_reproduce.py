@@ -264,6 +264,7 @@ def test_the_command_draws_the_matrix(pretended, tmp_path, monkeypatch):
     assert "| row |" not in said
     assert said.count("─ run 18 of 18 ─") == said.count("─ run 1 of 18 ─") == 1
     assert "\nsimulated_target → simulated_source, + (i) domain, seed 0\n" in said
+    assert said.count("MMCDA, derived from the abstract: transfer simulated_") == 2
     tables = [line for line in said.splitlines() if line.startswith(("┃", "│"))]
     assert len(tables) > 2 * 12 and max(map(len, tables)) <= 80
     row = ["│", "source", "only", "│", "—", "│", "20.0", "│", "—", "│", "30.0", "│"]

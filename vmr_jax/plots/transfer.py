@@ -56,7 +56,7 @@ def terminal_tables(reports: Sequence[Mapping]) -> list[Table]:
     """A narrow table for each transfer: the rows that it measured by METRICS."""
     tables = []
     for report in reports:
-        tables.append(Table("percent", title=report["set_up"].replace(",", " → ")))
+        tables.append(Table("percent", title=report["title"]))
         for metric in METRICS:
             tables[-1].add_column(metric, justify="right", no_wrap=True)
         for row in filter(lambda row: row["measured"], report["rows"]):
