@@ -69,7 +69,7 @@ def test_the_figure_is_drawn(folder):
 
 def test_the_corpus_is_searched(folder):
     lines = [json.loads(line) for line in (folder / "runs/found.jsonl").read_text().splitlines()]
-    assert [line["qid"] for line in lines] == ["1", "2"]
+    assert [line["qid"] for line in lines] == [1, 2]
     for line in lines:
         assert len(line["moments"]) == 10
         assert {moment["video"] for moment in line["moments"]} <= {f"test_{n}" for n in range(12)}

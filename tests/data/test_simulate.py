@@ -88,7 +88,7 @@ def test_patches_are_built_where_they_are_asked_for(tmp_path, monkeypatch):
     small = grammar.DOMAINS[name]._replace(videos={"train": 3, "val": 1, "test": 1})
     monkeypatch.setitem(grammar.DOMAINS, name, small)
     simulate.build_simulated(tmp_path, name)
-    with pytest.raises(FileNotFoundError, match="'simulated_patches' is not prepared"):
+    with pytest.raises(FileNotFoundError, match="'simulated_patches' is not in .* It is simulated"):
         load_dataset(tmp_path, name, "simulated", patch_name="simulated_patches")
     config = common.run()
     config.target = common.domain(name, labels=True)
