@@ -17,19 +17,19 @@ import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
+from vmr_jax.configs import common
 
 from benchmarks.report import show
-from configs import common
-from vmr_jax.data import pipeline, resident
-from vmr_jax.data.build import write_dataset
-from vmr_jax.data.clips import sample_clips
-from vmr_jax.data.features import FeatureSource
-from vmr_jax.data.pairs import Domain
-from vmr_jax.data.records import Annotations, MomentRecord
-from vmr_jax.data.sampler import make_sampler
-from vmr_jax.data.splits import make_domain
-from vmr_jax.data.tables import load_dataset
-from vmr_jax.runtime.mesh import make_mesh
+from vmr_jax.data.batches import pipeline, resident
+from vmr_jax.data.batches.clips import sample_clips
+from vmr_jax.data.batches.pairs import Domain
+from vmr_jax.data.batches.sampler import make_sampler
+from vmr_jax.data.batches.splits import make_domain
+from vmr_jax.data.datasets.records import Annotations, MomentRecord
+from vmr_jax.data.sources.features import FeatureSource
+from vmr_jax.data.tables.build import write_dataset
+from vmr_jax.data.tables.dataset import load_dataset
+from vmr_jax.training.mesh import make_mesh
 
 _BATCH = 64
 

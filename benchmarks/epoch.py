@@ -18,19 +18,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
+from vmr_jax.configs import eva
 
 from benchmarks.report import show
-from configs import eva
-from vmr_jax import models, train
-from vmr_jax.data.pairs import Domain
-from vmr_jax.data.splits import make_domain
-from vmr_jax.data.tables import Dataset, MomentTable, VideoTable
-from vmr_jax.runtime.feed import make_feed
-from vmr_jax.runtime.logs import RunLog
-from vmr_jax.runtime.mesh import make_mesh
-from vmr_jax.runtime.optim import make_optimizer
-from vmr_jax.runtime.state import abstract_state, first_state, state_maker
-from vmr_jax.runtime.steps import train_step
+from vmr_jax import models
+from vmr_jax.data.batches.pairs import Domain
+from vmr_jax.data.batches.splits import make_domain
+from vmr_jax.data.tables.dataset import Dataset, MomentTable, VideoTable
+from vmr_jax.training import loop as train
+from vmr_jax.training.input_pipeline import make_feed
+from vmr_jax.training.logs import RunLog
+from vmr_jax.training.mesh import make_mesh
+from vmr_jax.training.optimizer import make_optimizer
+from vmr_jax.training.state import abstract_state, first_state, state_maker
+from vmr_jax.training.steps import train_step
 
 # pairs, videos, clips, width of a domain
 _PAPER = {"source": (12_408, 4_000, 51, 1024), "target": (12_408, 5_338, 75, 1024)}

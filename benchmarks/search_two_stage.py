@@ -14,12 +14,12 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+from vmr_jax.configs import prem_localizer, prem_retriever
 
 from benchmarks.report import show
-from configs import prem_localizer, prem_retriever
 from vmr_jax import models
+from vmr_jax.search.code_store import make_shelf
 from vmr_jax.search.exact import top_videos
-from vmr_jax.search.shelf import make_shelf
 from vmr_jax.search.table import Clips, make_table
 from vmr_jax.search.two_stage import make_finder, readout
 from vmr_jax.types import Batch, CandidateBatch, DataSpec, Queries, Videos

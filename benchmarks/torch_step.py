@@ -18,8 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.step_cases import Case, random_batch
 from vmr_jax import models
-from vmr_jax.runtime.state import split_statistics
-from vmr_jax.runtime.steps import Pace, term_means
+from vmr_jax.training.state import split_statistics
+from vmr_jax.training.steps import Pace, term_means
 from vmr_jax.types import Batch, HybridBatch, Params, VideoBatch
 
 

@@ -30,9 +30,9 @@ import numpy as np
 from benchmarks.report import show
 from benchmarks.step_cases import SYSTEMS, Case, random_batch
 from vmr_jax import models
-from vmr_jax.runtime.optim import make_optimizer
-from vmr_jax.runtime.state import TrainState, split_statistics
-from vmr_jax.runtime.steps import Pace, train_step
+from vmr_jax.training.optimizer import make_optimizer
+from vmr_jax.training.state import TrainState, split_statistics
+from vmr_jax.training.steps import Pace, train_step
 
 _WITH_TORCH = importlib.util.find_spec("torch") is not None
 

@@ -11,8 +11,7 @@ R@1,IoU=0.5 38.6 on simulated_target / test, location_prior 15.6.
 """
 
 from ml_collections import ConfigDict
-
-from configs import common
+from vmr_jax.configs import common
 
 
 def get_config(domains: str = "") -> ConfigDict:

@@ -10,7 +10,7 @@ the simulated data takes about 1.5 minutes on two CPU cores; expected result: R@
 simulated_target / test, location_prior 15.6, and 22.3 with all three modules off
 (--config.modules.da=False --config.modules.ca=False --config.modules.sa=False).
 
-The losses, by the names that the switches use (equations: vmr_jax/models/mmcda_losses.py):
+The losses, by the names that the switches use (equations: vmr_jax/models/mmcda/losses.py):
 
     M1  localization: start and end of the source's moments, and which clips lie inside
     M2  squared MMD, by which domains and modalities are compared
@@ -27,8 +27,7 @@ C1 to C9 number the questions that the abstract leaves open (BUILD_NOTES.md).
 """
 
 from ml_collections import ConfigDict
-
-from configs import common
+from vmr_jax.configs import common
 
 
 def get_config(domains: str = "") -> ConfigDict:

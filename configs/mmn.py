@@ -13,8 +13,7 @@ R@1,IoU=0.5 66.0 on simulated_target / test, location_prior 15.6.
 """
 
 from ml_collections import ConfigDict
-
-from configs import common
+from vmr_jax.configs import common
 
 # Spec mmn_vdi.md, A1: what differs between the paper's datasets.
 _CHARADES = {

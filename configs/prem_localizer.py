@@ -14,8 +14,7 @@ expected result on simulated_corpus / test: VR/R@1 19.3, SVMR/R@1,IoU=0.5 88.3, 
 """
 
 from ml_collections import ConfigDict
-
-from configs import common, prem_retriever
+from vmr_jax.configs import common, prem_retriever
 
 
 def get_config(dataset: str = "") -> ConfigDict:

@@ -13,8 +13,7 @@ seconds on two CPU cores; expected result: VR/R@1 19.3 on simulated_corpus / tes
 """
 
 from ml_collections import ConfigDict
-
-from configs import common
+from vmr_jax.configs import common
 
 
 def get_config(dataset: str = "") -> ConfigDict:

@@ -18,8 +18,7 @@ R@1,IoU=0.5 70.8 on simulated_target / test, location_prior 15.6.
 """
 
 from ml_collections import ConfigDict
-
-from configs import common, mmn
+from vmr_jax.configs import common, mmn
 
 _CLIP = {
     "system": "vdi",

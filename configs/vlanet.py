@@ -14,8 +14,7 @@ simulated_target / test, location_prior 15.6.
 """
 
 from ml_collections import ConfigDict
-
-from configs import common
+from vmr_jax.configs import common
 
 
 def get_config(dataset: str = "") -> ConfigDict:

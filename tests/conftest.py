@@ -6,13 +6,13 @@ from importlib.metadata import version
 import jax
 import numpy as np
 import pytest
+from vmr_jax.configs import eva, mmcda, mmn, vdi, vlanet
 
-from configs import eva, mmcda, mmn, vdi, vlanet
-from vmr_jax.data.build import write_dataset
-from vmr_jax.data.chunk_table import write_chunks
-from vmr_jax.data.features import from_arrays
-from vmr_jax.data.query_features import write_query_features
-from vmr_jax.data.records import Annotations, MomentRecord
+from vmr_jax.data.datasets.records import Annotations, MomentRecord
+from vmr_jax.data.sources.features import from_arrays
+from vmr_jax.data.tables.build import write_dataset
+from vmr_jax.data.tables.chunk_table import write_chunks
+from vmr_jax.data.tables.query_features import write_query_features
 
 _WORDS = ["a", "person", "opens", "closes", "the", "door", "window", "box", "red", "blue"]
 

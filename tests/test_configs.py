@@ -1,8 +1,7 @@
 """What the configs say for their arguments, and that they take no other keys."""
 
 import pytest
-
-from configs import eva, mmcda, mmn, prem_localizer, prem_retriever, vdi, vlanet
+from vmr_jax.configs import eva, mmcda, mmn, prem_localizer, prem_retriever, vdi, vlanet
 
 
 @pytest.mark.parametrize("argument", ["tvr", "tvr,", ",tvr", "a,b,c"])

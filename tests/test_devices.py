@@ -20,13 +20,13 @@ def gradient_on(devices: int, system_name: str, data_dir: str):
     jax.config.update("jax_num_cpu_devices", devices)
     import optax
     from rich.console import Console
+    from vmr_jax.configs import eva
 
-    from configs import eva
     from vmr_jax import models
-    from vmr_jax.data.domains import training_domains
-    from vmr_jax.runtime.feed import make_feed
-    from vmr_jax.runtime.mesh import make_mesh
-    from vmr_jax.runtime.state import abstract_state, first_state, state_maker
+    from vmr_jax.datasets import training_domains
+    from vmr_jax.training.input_pipeline import make_feed
+    from vmr_jax.training.mesh import make_mesh
+    from vmr_jax.training.state import abstract_state, first_state, state_maker
 
     if system_name == "eva":
         config = eva.get_config("toy_source,toy_target")

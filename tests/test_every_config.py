@@ -11,14 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from vmr_jax.configs.common import DATASETS
 
-import configs
-from configs.common import DATASETS
-from vmr_jax import models
-from vmr_jax.data import tokens
-from vmr_jax.runtime.optim import make_optimizer
-from vmr_jax.runtime.state import state_maker
-from vmr_jax.runtime.steps import Pace, as_batch, train_step
+from vmr_jax import configs, models
+from vmr_jax.data.text import tokens
+from vmr_jax.training.optimizer import make_optimizer
+from vmr_jax.training.state import state_maker
+from vmr_jax.training.steps import Pace, as_batch, train_step
 from vmr_jax.types import Batch, CandidateBatch, DataSpec, VideoBatch
 
 CONFIGS = sorted(
@@ -42,7 +41,7 @@ def arguments(name):
 
 def documented(name):
     """The arguments of the commands in the config's docstring."""
-    text = importlib.import_module(f"configs.{name}").__doc__
+    text = importlib.import_module(f"vmr_jax.configs.{name}").__doc__
     found = re.findall(rf"--config=configs/{name}\.py(?::(\S+))?", text)
     assert "" in found and len(found) > 1, name
     return [argument for argument in found if not argument.isupper()]
@@ -149,7 +148,7 @@ def vocabulary(monkeypatch):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_argument_builds(name):
     """Arguments with equal sizes are built once."""
-    get_config = importlib.import_module(f"configs.{name}").get_config
+    get_config = importlib.import_module(f"vmr_jax.configs.{name}").get_config
     distinct = {content(get_config(argument)): argument for argument in arguments(name)}
     assert len(distinct) > 1
     for argument in distinct.values():
@@ -160,7 +159,7 @@ def test_every_argument_builds(name):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_step_of_every_documented_command(name):
     """It keeps every parameter's shape and type, and its metrics are scalars."""
-    get_config = importlib.import_module(f"configs.{name}").get_config
+    get_config = importlib.import_module(f"vmr_jax.configs.{name}").get_config
     for argument in documented(name):
         before, step = build(get_config(argument))
         after, metrics = step()

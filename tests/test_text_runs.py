@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from rich.console import Console
+from vmr_jax.configs import common
 
-from configs import common
-from vmr_jax import evaluate, models, train
-from vmr_jax.data import grammar
-from vmr_jax.data.domains import evaluation_dataset
-from vmr_jax.data.tokens import vocabulary_size
-from vmr_jax.restore import restore_run
+from vmr_jax import models
+from vmr_jax.data.text.tokens import vocabulary_size
+from vmr_jax.datasets import evaluation_dataset
+from vmr_jax.evaluation import evaluate
+from vmr_jax.evaluation.restore import restore_run
+from vmr_jax.simulation import grammar
+from vmr_jax.training import loop as train
 from vmr_jax.types import Losses, Moments, System
 
 CONSOLE = Console(quiet=True)

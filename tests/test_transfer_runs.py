@@ -9,11 +9,14 @@ import pytest
 from rich.console import Console
 
 from tests.conftest import small_mmcda, write_toy
-from vmr_jax import evaluate, models, train
-from vmr_jax.data.domains import selection_name, selection_split, training_domains
-from vmr_jax.runtime.checkpoint import Checkpoints
-from vmr_jax.runtime.feed import make_feed
-from vmr_jax.runtime.mesh import make_mesh
+from vmr_jax import models
+from vmr_jax.data.batches.domains import selection_name, selection_split
+from vmr_jax.datasets import training_domains
+from vmr_jax.evaluation import evaluate
+from vmr_jax.training import loop as train
+from vmr_jax.training.checkpoint import Checkpoints
+from vmr_jax.training.input_pipeline import make_feed
+from vmr_jax.training.mesh import make_mesh
 
 CONSOLE = Console(quiet=True)
 
@@ -136,12 +139,12 @@ def test_a_split_that_is_no_validation_split_is_refused(data_dir):
 def test_didemos_metric_is_asked_of_the_target_alone(data_dir, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "vmr_jax.evaluate_moments.score_split",
+        "vmr_jax.evaluation.moments.score_split",
         lambda predict, params, domain, config, *rest: (
             seen.append((domain.dataset.name, config.metric.didemo)) or ([], {"mIoU": 0.0})
         ),
     )
-    monkeypatch.setattr("vmr_jax.evaluate_moments._check_didemo", lambda domain, config: None)
+    monkeypatch.setattr("vmr_jax.evaluation.moments._check_didemo", lambda domain, config: None)
     config = _config(data_dir, **{"metric.didemo": "official", "eval.top_k": 21, "eval.nms": 1.0})
     trained = training_domains(config, ("target",))["target"].spec._asdict()
     made = evaluate.make_evaluation(config, trained, "val", make_mesh(), CONSOLE)

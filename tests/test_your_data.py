@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from vmr_jax.metrics.predictions import read_predictions
+from vmr_jax.evaluation.predictions import read_predictions
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/your_data.md").read_text("utf-8")
@@ -88,7 +88,7 @@ def test_the_table_has_a_command_for_every_kind_of_supervision():
 def test_settings_of_the_table_are_keys_of_the_config(command):
     first, *settings = shlex.split(command)
     file, argument = first.removeprefix("--config=configs/").split(".py:")
-    config = importlib.import_module(f"configs.{file}").get_config(argument)
+    config = importlib.import_module(f"vmr_jax.configs.{file}").get_config(argument)
     before = config.to_dict()
     for setting in settings:
         key, text = setting.removeprefix("--config.").split("=", 1)

@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
-from vmr_jax.data.commands import doctor, prepare, simulate
+from vmr_jax.data.prepare.commands import doctor, prepare
 from vmr_jax.plots.commands import plot
+from vmr_jax.simulation.commands import simulate
 
 app = typer.Typer(
     help="Video moment retrieval in JAX.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -62,7 +63,7 @@ def score(
 
     from rich.console import Console
 
-    from vmr_jax.score import score_files
+    from vmr_jax.evaluation.score import score_files
 
     report = score_files(
         predictions,
@@ -103,11 +104,11 @@ def reproduce(
     --transfer trains and evaluates a cross-domain system from each domain to the other, with each
     set of its modules; configs/tables/mmcda.py lists the pairs.
     """
-    from configs.tables import TRANSFER
+    from vmr_jax.configs.tables import TRANSFER
     from vmr_jax.main import keep_compilations
-    from vmr_jax.reproduce import reproduce as run
-    from vmr_jax.runtime.logs import make_console
-    from vmr_jax.settings import parse_settings
+    from vmr_jax.overrides import parse_settings
+    from vmr_jax.reproduce.tables import reproduce as run
+    from vmr_jax.training.logs import make_console
 
     if transfer == bool(table):
         raise ValueError("give either --table NUMBER or --transfer")
@@ -160,8 +161,8 @@ def index(
 ) -> None:
     """Encode a corpus of videos for `vmr search`; an interrupted run is continued."""
     from vmr_jax.main import keep_compilations
-    from vmr_jax.runtime.logs import make_console
     from vmr_jax.search.commands import index_videos
+    from vmr_jax.training.logs import make_console
 
     keep_compilations()
     index_videos(
@@ -200,8 +201,8 @@ def search(
 ) -> None:
     """Find moments in the videos of an index."""
     from vmr_jax.main import keep_compilations
-    from vmr_jax.runtime.logs import make_console
     from vmr_jax.search.commands import Query, read_queries, search_index
+    from vmr_jax.training.logs import make_console
 
     if (queries is None) != bool(sentence.strip()):
         raise ValueError('give either one sentence, such as "a person opens a door", or --queries')

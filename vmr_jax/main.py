@@ -39,8 +39,8 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unknown argument {argv[1]!r}; settings are flags, see --help")
     import jax
 
-    from vmr_jax.runtime.logs import make_console
-    from vmr_jax.runtime.mesh import start_processes
+    from vmr_jax.training.logs import make_console
+    from vmr_jax.training.mesh import start_processes
 
     if _CPU_DEVICES.value:
         jax.config.update("jax_platforms", "cpu")
@@ -94,7 +94,7 @@ def _end_in_a_line(error: Exception, message: str) -> None:
 
 def _run(console) -> None:
     if _MODE.value == "eval":
-        from vmr_jax.evaluate import evaluate_checkpoint
+        from vmr_jax.evaluation.evaluate import evaluate_checkpoint
 
         if not (_RESTORE.value or _WORKDIR.value):
             raise ValueError("--mode=eval needs --restore or --workdir: which checkpoint?")
@@ -105,7 +105,7 @@ def _run(console) -> None:
         return
     import jax
 
-    from vmr_jax.train import train
+    from vmr_jax.training.loop import train
 
     if _CONFIG.value is None:
         raise ValueError("--config is missing: try --config=configs/eva.py")

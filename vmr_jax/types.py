@@ -67,8 +67,8 @@ class VideoBatch(NamedTuple):
 
     Queries are token ids of a text encoder. Where boundaries are hidden `moment` is NaN. The
     optional fields are there where the config asks for them: the queries' noun chunks alone
-    (static) and the rest alone (dynamic), see data/masking.py; and for L frames at the centres of
-    L equal parts of the video G patches, a square grid row by row, and the frame's own feature.
+    (static) and the rest alone (dynamic), see data/text/masking.py; and for L frames at the centres
+    of L equal parts of the video G patches, a square grid row by row, and the frame's own feature.
     Neither patches nor patch_cls are normalised.
     """
 
@@ -216,7 +216,7 @@ class System(NamedTuple):
     init: Callable[[Array, Any], Params]  # (key, batch) -> params
     loss: Callable[[Params, Any, Array, Progress], Losses]  # (params, batch, key, progress)
     predict: Callable[[Params, Batch], Moments] | None
-    # (params, parameters of another run) -> params to start from; see runtime/state.py.
+    # (params, parameters of another run) -> params to start from; see training/state.py.
     adopt: Callable[[Params, Params], Params] | None = None
     attention: Callable[[Params, Batch], AttentionMap] | None = None
     words_show: str = "attention weight"

@@ -69,8 +69,8 @@ def _papers() -> list[str]:
 
 def _module(paper: str) -> ModuleType:
     try:
-        return importlib.import_module(f"configs.tables.{paper}")
+        return importlib.import_module(f"vmr_jax.configs.tables.{paper}")
     except ModuleNotFoundError as error:
-        if error.name != f"configs.tables.{paper}":
+        if error.name != f"vmr_jax.configs.tables.{paper}":
             raise
         raise ValueError(f"no tables of {paper!r} here; there are {_papers()}") from error

@@ -1,6 +1,6 @@
 """Tables 2 to 7 of EVA (Cai, Huang, Gong; BMVC 2022, arXiv 2406.01791)."""
 
-from configs.tables import PaperTable, Run, published_row
+from vmr_jax.configs.tables import PaperTable, Run, published_row
 
 CONFIG = "eva"
 _CHARADES, _ACTIVITYNET = "tvr,charades_sta", "tvr,activitynet_captions"

@@ -8,8 +8,8 @@ setting in EVA's tables (Cai, Huang, Gong; BMVC 2022); none is of MMCDA.
 
 from itertools import combinations
 
-from configs.common import domain
-from configs.tables import TRANSFER, PaperTable, Row, Run, published_row
+from vmr_jax.configs.common import domain
+from vmr_jax.configs.tables import TRANSFER, PaperTable, Row, Run, published_row
 
 CONFIG = "mmcda"
 _METRICS = (*(f"R@{n},IoU={m}" for n in (1, 5) for m in (0.3, 0.5, 0.7)), "mIoU")

@@ -5,7 +5,7 @@ The source text has lost some tick marks of Table 2: which of its second and thi
 subtitles and which without images is read from the one that is left.
 """
 
-from configs.tables import PaperTable, row
+from vmr_jax.configs.tables import PaperTable, row
 
 CONFIG = "prem_retriever"
 _VR = ("VR/R@1", "VR/R@5", "VR/R@10", "VR/R@100")

@@ -4,7 +4,7 @@ The baseline "MMN + CLIP" is VDI without its two losses. Table 2's MMN with imag
 is a run of configs/mmn.py.
 """
 
-from configs.tables import PaperTable, row
+from vmr_jax.configs.tables import PaperTable, row
 
 CONFIG = "vdi"
 _OOD = ("R@1,IoU=0.5", "R@1,IoU=0.7", "mIoU")

@@ -4,7 +4,7 @@ Table 3's strides and windows are 16-frame clips of Charades videos (45 on avera
 data, 29 to 37 clips a video, rows stand for them with strides and windows of the same order.
 """
 
-from configs.tables import PaperTable, Run, published_row
+from vmr_jax.configs.tables import PaperTable, Run, published_row
 
 CONFIG = "vlanet"
 _RECALLS = tuple(f"R@{n},IoU={m}" for n in (1, 5) for m in (0.3, 0.5, 0.7))

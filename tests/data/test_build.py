@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from vmr_jax.data.build import write_dataset
-from vmr_jax.data.features import from_arrays
-from vmr_jax.data.records import Annotations, Fault, MomentRecord
-from vmr_jax.data.tables import load_dataset
+from vmr_jax.data.datasets.records import Annotations, Fault, MomentRecord
+from vmr_jax.data.sources.features import from_arrays
+from vmr_jax.data.tables.build import write_dataset
+from vmr_jax.data.tables.dataset import load_dataset
 
 VECTORS = {"dog": np.array([1.0, 2.0]), "a": np.array([3.0, 4.0])}
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from vmr_jax.data.build import write_dataset
-from vmr_jax.data.chunk_table import write_chunks
-from vmr_jax.data.features import from_arrays
-from vmr_jax.data.records import Annotations, MomentRecord
-from vmr_jax.data.tables import load_dataset
+from vmr_jax.data.datasets.records import Annotations, MomentRecord
+from vmr_jax.data.sources.features import from_arrays
+from vmr_jax.data.tables.build import write_dataset
+from vmr_jax.data.tables.chunk_table import write_chunks
+from vmr_jax.data.tables.dataset import load_dataset
 
 CHUNKS = {
     "train": [np.array([[0, 5], [12, 17]]), np.zeros((0, 2), int), np.array([[0, 5]])],

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vmr_jax.data.clips import (
+from vmr_jax.data.batches.clips import (
     bin_frames,
     centre_frames,
     moment_to_span,

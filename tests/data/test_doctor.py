@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from vmr_jax.data.build import write_dataset
-from vmr_jax.data.doctor import check, check_built, count_errors, fault_table
-from vmr_jax.data.features import from_arrays
-from vmr_jax.data.records import Annotations, Fault, MomentRecord
+from vmr_jax.data.datasets.records import Annotations, Fault, MomentRecord
+from vmr_jax.data.prepare.doctor import check, check_built, count_errors, fault_table
+from vmr_jax.data.sources.features import from_arrays
+from vmr_jax.data.tables.build import write_dataset
 
 
 def annotations(videos=10, faults=()):

@@ -4,8 +4,8 @@ import h5py
 import numpy as np
 import pytest
 
-from vmr_jax.data.features import as_float16, from_arrays, join, match_names, open_features
-from vmr_jax.data.records import Fault
+from vmr_jax.data.datasets.records import Fault
+from vmr_jax.data.sources.features import as_float16, from_arrays, join, match_names, open_features
 
 
 @pytest.fixture

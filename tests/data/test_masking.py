@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from vmr_jax.data.masking import dynamic_text, has_word, mask_queries, static_text
-from vmr_jax.data.tokens import encode_sentences, vocabulary_size
+from vmr_jax.data.text.masking import dynamic_text, has_word, mask_queries, static_text
+from vmr_jax.data.text.tokens import encode_sentences, vocabulary_size
 
 PERSON = "person puts a cup on the table"
 CHUNKS = np.array([[0, 6], [12, 17], [21, 30]], np.int32)

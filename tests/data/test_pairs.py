@@ -2,16 +2,16 @@ import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from vmr_jax.configs.common import domain as domain_block
 
-from configs.common import domain as domain_block
-from vmr_jax.data import pipeline, resident
-from vmr_jax.data.masking import mask_queries
-from vmr_jax.data.pairs import CandidateIndex, PairIndex, VideoIndex
-from vmr_jax.data.sampler import in_order
-from vmr_jax.data.splits import make_domain
-from vmr_jax.data.tables import Dataset, MomentTable, VideoTable
-from vmr_jax.data.tokens import encode_sentences
-from vmr_jax.runtime.mesh import make_mesh
+from vmr_jax.data.batches import pipeline, resident
+from vmr_jax.data.batches.pairs import CandidateIndex, PairIndex, VideoIndex
+from vmr_jax.data.batches.sampler import in_order
+from vmr_jax.data.batches.splits import make_domain
+from vmr_jax.data.tables.dataset import Dataset, MomentTable, VideoTable
+from vmr_jax.data.text.masking import mask_queries
+from vmr_jax.data.text.tokens import encode_sentences
+from vmr_jax.training.mesh import make_mesh
 
 RNG = np.random.default_rng(0)
 LENGTHS = (3, 12, 7)

@@ -4,16 +4,16 @@ import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from vmr_jax.configs.common import domain as domain_block
 
-from configs.common import domain as domain_block
-from vmr_jax.data import pipeline, resident
-from vmr_jax.data.build import write_dataset
-from vmr_jax.data.features import from_arrays, open_features
-from vmr_jax.data.records import Annotations, Fault, MomentRecord
-from vmr_jax.data.sampler import in_order
-from vmr_jax.data.splits import make_domain
-from vmr_jax.data.tables import load_dataset
-from vmr_jax.runtime.mesh import make_mesh
+from vmr_jax.data.batches import pipeline, resident
+from vmr_jax.data.batches.sampler import in_order
+from vmr_jax.data.batches.splits import make_domain
+from vmr_jax.data.datasets.records import Annotations, Fault, MomentRecord
+from vmr_jax.data.sources.features import from_arrays, open_features
+from vmr_jax.data.tables.build import write_dataset
+from vmr_jax.data.tables.dataset import load_dataset
+from vmr_jax.training.mesh import make_mesh
 
 TEXT = ConfigDict({"encoder": "clip", "size": "small", "weights": "", "tokenizer": ""})
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vmr_jax import cli
-from vmr_jax.data.tables import load_dataset
+from vmr_jax.data.tables.dataset import load_dataset
 
 
 def run(monkeypatch, *arguments):

@@ -6,17 +6,17 @@ import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from vmr_jax.configs.common import domain as domain_block
 
-from configs.common import domain as domain_block
-from vmr_jax.data import pipeline, resident
-from vmr_jax.data.build import write_dataset
-from vmr_jax.data.features import from_arrays
-from vmr_jax.data.pairs import PairIndex
-from vmr_jax.data.query_features import write_query_features
-from vmr_jax.data.records import Annotations, MomentRecord
-from vmr_jax.data.splits import make_domain
-from vmr_jax.data.tables import load_dataset
-from vmr_jax.runtime.mesh import make_mesh
+from vmr_jax.data.batches import pipeline, resident
+from vmr_jax.data.batches.pairs import PairIndex
+from vmr_jax.data.batches.splits import make_domain
+from vmr_jax.data.datasets.records import Annotations, MomentRecord
+from vmr_jax.data.sources.features import from_arrays
+from vmr_jax.data.tables.build import write_dataset
+from vmr_jax.data.tables.dataset import load_dataset
+from vmr_jax.data.tables.query_features import write_query_features
+from vmr_jax.training.mesh import make_mesh
 
 RNG = np.random.default_rng(0)
 TOKENS = {

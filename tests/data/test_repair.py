@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vmr_jax.data.records import Annotations, MomentRecord
-from vmr_jax.data.repair import repair, set_duration
+from vmr_jax.data.datasets.records import Annotations, MomentRecord
+from vmr_jax.data.datasets.repair import repair, set_duration
 
 
 def annotations(split, *moments, durations=None):

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vmr_jax.data import resident
-from vmr_jax.data.pairs import VideoFeatures
-from vmr_jax.runtime.mesh import make_mesh
+from vmr_jax.data.batches import resident
+from vmr_jax.data.batches.pairs import VideoFeatures
+from vmr_jax.training.mesh import make_mesh
 
 
 def test_features_beyond_the_device_memory_are_refused(monkeypatch):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vmr_jax.data.sampler import (
+from vmr_jax.data.batches.sampler import (
     in_order,
     make_candidate_sampler,
     make_sampler,

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from vmr_jax.configs.common import domain as domain_block
 
-from configs.common import domain as domain_block
-from vmr_jax.data.build import write_dataset
-from vmr_jax.data.corpus import corpus_of, make_corpus, query_batch, video_batch
-from vmr_jax.data.features import from_arrays
-from vmr_jax.data.records import Annotations, MomentRecord
-from vmr_jax.data.splits import make_domain
-from vmr_jax.data.tables import load_dataset
+from vmr_jax.data.batches.corpus import corpus_of, make_corpus, query_batch, video_batch
+from vmr_jax.data.batches.splits import make_domain
+from vmr_jax.data.datasets.records import Annotations, MomentRecord
+from vmr_jax.data.sources.features import from_arrays
+from vmr_jax.data.tables.build import write_dataset
+from vmr_jax.data.tables.dataset import load_dataset
 
 VIDEOS = {f"v{n}": n + 2 for n in range(7)}  # number of clips
 CLIPS = {v: np.full((n, 3), n, np.float16) for v, n in VIDEOS.items()}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from vmr_jax.data import store
-from vmr_jax.data.store import open_rows, read_rows, write_table
+from vmr_jax.data.tables import store
+from vmr_jax.data.tables.store import open_rows, read_rows, write_table
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from vmr_jax.data.build import write_dataset
-from vmr_jax.data.features import from_arrays
-from vmr_jax.data.records import Annotations, MomentRecord
-from vmr_jax.data.tables import load_dataset
+from vmr_jax.data.datasets.records import Annotations, MomentRecord
+from vmr_jax.data.sources.features import from_arrays
+from vmr_jax.data.tables.build import write_dataset
+from vmr_jax.data.tables.dataset import load_dataset
 
 FEATURES = {f"v{n}": np.full((n + 1, 3), n, np.float32) for n in range(9)}
 

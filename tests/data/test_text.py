@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vmr_jax.data.text import build_vocabulary, load_glove, tokenize
+from vmr_jax.data.text.vocabulary import build_vocabulary, load_glove, tokenize
 
 DATA = os.environ.get("VMR_DATA_DIR", "")
 

@@ -7,8 +7,9 @@ import pytest
 from ml_collections import ConfigDict
 from tokenizers import pre_tokenizers
 
-from vmr_jax.data import grammar
-from vmr_jax.data.tokens import encode_sentences, make_tokenizer, vocabulary_size
+from vmr_jax.data.text import lexicon
+from vmr_jax.data.text.tokens import encode_sentences, make_tokenizer, vocabulary_size
+from vmr_jax.simulation import grammar
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "man", "open", "##s", "door"]
 
@@ -40,7 +41,7 @@ def test_the_small_encoders_know_every_word_of_the_embedded_domains(encoder):
     ]
     tokens = encode_sentences(block, [record.sentence for record in records], 12)
     assert (tokens.unknown, tokens.cut) == (0, 0)
-    words = {word for concept in grammar.LEXICON.split() for word in concept.split("/")}
+    words = {word for concept in lexicon.LEXICON.split() for word in concept.split("/")}
     assert vocabulary_size(block) == len(words) + 4
     count = tokens.mask.sum(axis=1)
     assert count.tolist() == [len(record.sentence.split()) + 2 for record in records]

@@ -5,7 +5,6 @@ import pytest
 from tokenizers import Tokenizer as LibraryTokenizer
 from tokenizers import pre_tokenizers
 
-from vmr_jax.data.grammar import DOMAINS, annotate
 from vmr_jax.encoders.tokenizer import (
     clip_tokenizer,
     tokens_in_spans,
@@ -13,6 +12,7 @@ from vmr_jax.encoders.tokenizer import (
     word_vocabulary,
     wordpiece_tokenizer,
 )
+from vmr_jax.simulation.grammar import DOMAINS, annotate
 
 MERGES = ["t h", "th e</w>", "m a", "ma n</w>", "o p", "op e", "ope n", "open s</w>", "' s</w>"]
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "man", "open", "##s", "cafe", "'"]

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vmr_jax.layers.domain import DomainClassifier
+from vmr_jax.layers.domain_classifier import DomainClassifier
 
 
 @pytest.mark.parametrize("out", ["softmax2", "sigmoid"])

@@ -4,8 +4,8 @@ import functools
 
 import jax
 import numpy as np
+from vmr_jax.configs import eva as eva_config
 
-from configs import eva as eva_config
 from vmr_jax import models
 from vmr_jax.types import Batch, DataSpec, HybridBatch
 

@@ -4,10 +4,10 @@ import eva_cases
 import jax
 import jax.numpy as jnp
 import numpy as np
+from vmr_jax.configs import mmcda as mmcda_config
 
-from configs import mmcda as mmcda_config
 from vmr_jax import models
-from vmr_jax.runtime.steps import term_means
+from vmr_jax.training.steps import term_means
 from vmr_jax.types import DataSpec, HybridBatch, Progress
 
 SPECS = {"source": DataSpec(6, 5, 7, 4), "target": DataSpec(6, 5, 9, 4)}

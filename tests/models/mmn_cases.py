@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
+from vmr_jax.configs import mmn as mmn_config
 
-from configs import mmn as mmn_config
 from vmr_jax import models
-from vmr_jax.data.tokens import vocabulary_size
+from vmr_jax.data.text.tokens import vocabulary_size
 from vmr_jax.encoders.distilbert import load_distilbert
-from vmr_jax.models.mmn_network import MMN, text_sizes
+from vmr_jax.models.mmn.network import MMN, text_sizes
 from vmr_jax.types import STATISTICS, DataSpec, Progress, VideoBatch
 
 SPEC = DataSpec(video_dim=5, word_dim=0, max_clips=16, max_words=6)

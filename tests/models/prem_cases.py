@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from vmr_jax.configs import prem_localizer, prem_retriever
 
-from configs import prem_localizer, prem_retriever
 from vmr_jax import models
 from vmr_jax.types import Batch, CandidateBatch, DataSpec
 

@@ -11,9 +11,9 @@ from ml_collections import config_flags
 
 from vmr_jax import models
 from vmr_jax.layers.pooling import masked_max
-from vmr_jax.losses.domain import domain_loss
-from vmr_jax.models import eva_losses
-from vmr_jax.models import eva_network as network
+from vmr_jax.losses.domain_adversarial import domain_loss
+from vmr_jax.models.eva import losses as eva_losses
+from vmr_jax.models.eva import network
 from vmr_jax.types import DataSpec
 
 # Each case turns many switches at once, so that few programs cover every value.

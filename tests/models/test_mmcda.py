@@ -8,13 +8,13 @@ import mmcda_reference as reference
 import numpy as np
 import optax
 import pytest
+from vmr_jax.configs import mmcda as mmcda_config
 
-from configs import mmcda as mmcda_config
 from vmr_jax import models
-from vmr_jax.models import mmcda_losses
-from vmr_jax.models.mmcda_network import Views
-from vmr_jax.runtime.state import TrainState
-from vmr_jax.runtime.steps import Pace, train_step
+from vmr_jax.models.mmcda import losses as mmcda_losses
+from vmr_jax.models.mmcda.network import Views
+from vmr_jax.training.state import TrainState
+from vmr_jax.training.steps import Pace, train_step
 from vmr_jax.types import DataSpec, HybridBatch
 
 OTHERS = (

@@ -5,7 +5,7 @@ import mmcda_cases as cases
 import numpy as np
 
 from vmr_jax.layers.moment_map import moment_cells
-from vmr_jax.models.mmcda_network import MMCDA
+from vmr_jax.models.mmcda.network import MMCDA
 from vmr_jax.models.statistics import as_variables
 from vmr_jax.types import STATISTICS
 

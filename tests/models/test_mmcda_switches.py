@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vmr_jax import models
-from vmr_jax.models import mmcda_switches
+from vmr_jax.models.mmcda import switches as mmcda_switches
 from vmr_jax.types import STATISTICS, DataSpec
 
 # Each case turns many switches at once, so that few programs cover every value.

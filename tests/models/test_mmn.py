@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 from ml_collections import ConfigDict
+from vmr_jax.configs import mmn as mmn_config
 
-from configs import mmn as mmn_config
 from tests.losses import mutual_matching_cases as losses
+from vmr_jax.decoding.ranking import rank_seconds
 from vmr_jax.layers.moment_map import cell_seconds, map_cells
-from vmr_jax.layers.ranking import rank_seconds
 from vmr_jax.losses.mutual_matching import scale_iou
-from vmr_jax.models import mmn
-from vmr_jax.models.mmn_network import MMN
+from vmr_jax.models.mmn import system as mmn
+from vmr_jax.models.mmn.network import MMN
 from vmr_jax.models.statistics import as_variables
-from vmr_jax.runtime.steps import term_means
+from vmr_jax.training.steps import term_means
 from vmr_jax.types import STATISTICS
 
 jit = eva_cases.jit

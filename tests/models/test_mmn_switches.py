@@ -12,12 +12,13 @@ import pytest
 from rich.console import Console
 
 from tests.conftest import small_mmn
-from vmr_jax import models, train
-from vmr_jax.models import mmn
-from vmr_jax.runtime.checkpoint import Checkpoints
-from vmr_jax.runtime.optim import make_optimizer
-from vmr_jax.runtime.state import TrainState, split_statistics
-from vmr_jax.runtime.steps import Pace, train_step
+from vmr_jax import models
+from vmr_jax.models.mmn import system as mmn
+from vmr_jax.training import loop as train
+from vmr_jax.training.checkpoint import Checkpoints
+from vmr_jax.training.optimizer import make_optimizer
+from vmr_jax.training.state import TrainState, split_statistics
+from vmr_jax.training.steps import Pace, train_step
 from vmr_jax.types import STATISTICS
 
 jit = eva_cases.jit

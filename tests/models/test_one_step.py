@@ -11,9 +11,9 @@ import vdi_cases
 import vlanet_cases
 
 from vmr_jax import models
-from vmr_jax.runtime.optim import make_optimizer
-from vmr_jax.runtime.state import state_maker
-from vmr_jax.runtime.steps import Pace, train_step
+from vmr_jax.training.optimizer import make_optimizer
+from vmr_jax.training.state import state_maker
+from vmr_jax.training.steps import Pace, train_step
 from vmr_jax.types import HybridBatch
 
 PACE = Pace(10, 2)

@@ -17,7 +17,7 @@ def gradients():
     from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
     from tests.models import prem_cases as cases
-    from vmr_jax.runtime.steps import term_means
+    from vmr_jax.training.steps import term_means
 
     made, params = cases.system(cases.config())
     batch = cases.pad(cases.batch(), rows=2, clips=0, words=0)

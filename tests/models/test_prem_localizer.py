@@ -12,8 +12,8 @@ import pytest
 from jax.test_util import check_vjp
 
 from vmr_jax import models
-from vmr_jax.runtime.state import num_parameters
-from vmr_jax.runtime.steps import term_means
+from vmr_jax.training.state import num_parameters
+from vmr_jax.training.steps import term_means
 from vmr_jax.types import DataSpec, Queries, Videos
 
 jit = eva_cases.jit

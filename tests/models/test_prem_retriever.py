@@ -9,12 +9,12 @@ import prem_reference as reference
 import pytest
 from jax.test_util import check_grads
 
-from tests.losses.partial_relevance_cases import slow_losses
+from tests.models.partial_relevance_cases import slow_losses
 from vmr_jax import models
-from vmr_jax.losses.partial_relevance import Pairs, best_clips, clip_similarities
-from vmr_jax.models.prem_retriever import word_weights
-from vmr_jax.runtime.state import num_parameters
-from vmr_jax.runtime.steps import term_means
+from vmr_jax.models.prem.retriever import word_weights
+from vmr_jax.models.prem.retriever_losses import Pairs, best_clips, clip_similarities
+from vmr_jax.training.state import num_parameters
+from vmr_jax.training.steps import term_means
 from vmr_jax.types import DataSpec, Queries, Videos
 
 jit = eva_cases.jit

@@ -5,7 +5,8 @@ import mmcda_cases
 import pytest
 
 from vmr_jax import models
-from vmr_jax.models import eva, mmcda_switches
+from vmr_jax.models.eva import system as eva
+from vmr_jax.models.mmcda import switches as mmcda_switches
 
 SWITCHES = [
     *((eva_cases, path, choices) for path, choices in eva._CHOICES.items()),

@@ -10,15 +10,15 @@ import pytest
 import vdi_cases as cases
 from jax.test_util import check_grads
 from ml_collections import ConfigDict
+from vmr_jax.configs import vdi as vdi_config
 
-from configs import vdi as vdi_config
 from vmr_jax import models
-from vmr_jax.data.tokens import vocabulary_size
+from vmr_jax.data.text.tokens import vocabulary_size
 from vmr_jax.layers.positions import sinusoids
-from vmr_jax.models.mmn_network import MMN
+from vmr_jax.models.mmn.network import MMN
 from vmr_jax.models.statistics import as_variables
-from vmr_jax.models.vdi_network import SpatialDynamics, VisualContext
-from vmr_jax.runtime.steps import term_means
+from vmr_jax.models.vdi.network import SpatialDynamics, VisualContext
+from vmr_jax.training.steps import term_means
 from vmr_jax.types import STATISTICS
 
 jit = eva_cases.jit
@@ -179,7 +179,7 @@ def test_the_context_without_a_probe_is_the_mean_of_self_attended_frames():
 
 
 def test_parameters_of_the_papers_sizes(monkeypatch):
-    monkeypatch.setattr("vmr_jax.models.vdi.vocabulary_size", lambda text: 49408)
+    monkeypatch.setattr("vmr_jax.models.vdi.system.vocabulary_size", lambda text: 49408)
     c = vdi_config.get_config("charades_sta")
     spec = cases.SPEC._replace(video_dim=512, max_clips=32, max_words=8)
     made = models.make(c, {"target": spec})

@@ -13,11 +13,13 @@ import vdi_cases as cases
 from rich.console import Console
 
 from tests.conftest import small_vdi
-from vmr_jax import evaluate, models, train
-from vmr_jax.models import vdi
-from vmr_jax.runtime.optim import make_optimizer
-from vmr_jax.runtime.state import TrainState, split_statistics
-from vmr_jax.runtime.steps import Pace, term_means, train_step
+from vmr_jax import models
+from vmr_jax.evaluation import evaluate
+from vmr_jax.models.vdi import system as vdi
+from vmr_jax.training import loop as train
+from vmr_jax.training.optimizer import make_optimizer
+from vmr_jax.training.state import TrainState, split_statistics
+from vmr_jax.training.steps import Pace, term_means, train_step
 from vmr_jax.types import STATISTICS
 
 jit = eva_cases.jit

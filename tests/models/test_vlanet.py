@@ -9,9 +9,9 @@ import vlanet_cases as cases
 import vlanet_reference as reference
 from jax.test_util import check_grads
 
-from vmr_jax.models import vlanet
-from vmr_jax.models.vlanet_network import Videos, VLANet, make_groups, select_surrogates
-from vmr_jax.runtime.steps import term_means
+from vmr_jax.models.vlanet import system as vlanet
+from vmr_jax.models.vlanet.network import Videos, VLANet, make_groups, select_surrogates
+from vmr_jax.training.steps import term_means
 
 jit = eva_cases.jit
 NEGATIVES = np.array([2, 3, 1, 0])

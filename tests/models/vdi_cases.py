@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import mmn_cases
 import numpy as np
+from vmr_jax.configs import vdi as vdi_config
 
-from configs import vdi as vdi_config
 from vmr_jax import models
-from vmr_jax.data.tokens import vocabulary_size
+from vmr_jax.data.text.tokens import vocabulary_size
 from vmr_jax.types import STATISTICS, DataSpec, VideoBatch
 
 SPEC = DataSpec(video_dim=8, word_dim=0, max_clips=16, max_words=6)

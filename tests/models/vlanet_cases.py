@@ -3,8 +3,8 @@
 import eva_cases
 import jax
 import numpy as np
+from vmr_jax.configs import vlanet as vlanet_config
 
-from configs import vlanet as vlanet_config
 from vmr_jax import models
 from vmr_jax.types import DataSpec
 

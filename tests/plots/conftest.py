@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 from rich.console import Console
+from vmr_jax.configs import eva
 
-from configs import eva
 from tests.conftest import small_settings, small_vlanet
 from tests.plots.figure_cases import SENTENCE
-from vmr_jax import train
-from vmr_jax.data.build import write_dataset
-from vmr_jax.data.features import from_arrays
-from vmr_jax.data.records import Annotations, MomentRecord
+from vmr_jax.data.datasets.records import Annotations, MomentRecord
+from vmr_jax.data.sources.features import from_arrays
+from vmr_jax.data.tables.build import write_dataset
+from vmr_jax.training import loop as train
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from vmr_jax.plots import content, drawing
+from vmr_jax.plots import drawing
+from vmr_jax.plots import figure_data as content
 
 SENTENCE = "A person opens the unheard-of door, for $5 and $6 more"
 DRAW = {

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from vmr_jax import models
-from vmr_jax.data.domains import open_dataset
-from vmr_jax.runtime.checkpoint import Checkpoints
-from vmr_jax.runtime.state import TrainState
+from vmr_jax.datasets import open_dataset
+from vmr_jax.training.checkpoint import Checkpoints
+from vmr_jax.training.state import TrainState
 from vmr_jax.types import Batch, CandidateBatch, DataSpec
 
 # Settings of a small system on the toy corpus of `write_toy`.

@@ -4,7 +4,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from vmr_jax.search import two_stage
-from vmr_jax.search.shelf import fetch, make_shelf
+from vmr_jax.search.code_store import fetch, make_shelf
 from vmr_jax.search.two_stage import Readout, best_moments, make_finder, readout
 from vmr_jax.types import Localizer, Queries
 

@@ -11,13 +11,13 @@ from vmr_jax.layers.moment_map import Cells
 from vmr_jax.types import DataSpec, System
 
 _MODULES = {
-    "eva": "vmr_jax.models.eva",
-    "mmcda": "vmr_jax.models.mmcda",
-    "mmn": "vmr_jax.models.mmn",
-    "prem_localizer": "vmr_jax.models.prem_localizer",
-    "prem_retriever": "vmr_jax.models.prem_retriever",
-    "vdi": "vmr_jax.models.vdi",
-    "vlanet": "vmr_jax.models.vlanet",
+    "eva": "vmr_jax.models.eva.system",
+    "mmcda": "vmr_jax.models.mmcda.system",
+    "mmn": "vmr_jax.models.mmn.system",
+    "prem_localizer": "vmr_jax.models.prem.localizer",
+    "prem_retriever": "vmr_jax.models.prem.retriever",
+    "vdi": "vmr_jax.models.vdi.system",
+    "vlanet": "vmr_jax.models.vlanet.system",
 }
 
 NAMES = tuple(_MODULES)

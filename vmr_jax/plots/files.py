@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from vmr_jax.plots import content, corpus_content, drawing
+from vmr_jax.plots import corpus_figure_data as corpus_content
+from vmr_jax.plots import drawing
+from vmr_jax.plots import figure_data as content
 from vmr_jax.plots.queries import open_split
-from vmr_jax.runtime.checkpoint import checkpoint_directory
+from vmr_jax.training.checkpoint import checkpoint_directory
 
 _OF_QUERIES = {
     "attention": (content.attention_content, drawing.draw_attention),

@@ -7,12 +7,13 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from vmr_jax import models
-from vmr_jax.data.domains import evaluation_corpus, evaluation_dataset, evaluation_domain
-from vmr_jax.data.pairs import Domain
-from vmr_jax.data.text import UNKNOWN, tokenize
-from vmr_jax.evaluate_moments import check_widths
-from vmr_jax.restore import restore_run
-from vmr_jax.runtime.checkpoint import checkpoint_directory
+from vmr_jax.data.batches.domains import evaluation_corpus, evaluation_domain
+from vmr_jax.data.batches.pairs import Domain
+from vmr_jax.data.text.vocabulary import UNKNOWN, tokenize
+from vmr_jax.datasets import evaluation_dataset
+from vmr_jax.evaluation.moments import check_widths
+from vmr_jax.evaluation.restore import restore_run
+from vmr_jax.training.checkpoint import checkpoint_directory
 from vmr_jax.types import Params, System
 
 _SHOWS = {  # figure -> the field of System that it shows, and what that is

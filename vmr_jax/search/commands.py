@@ -9,8 +9,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from vmr_jax.data.domains import open_dataset
-from vmr_jax.data.progress import shown
+from vmr_jax.datasets import open_dataset
+from vmr_jax.progress import shown
 from vmr_jax.search.corpus import Corpus
 from vmr_jax.search.index import build_index, remove_videos
 from vmr_jax.search.manifest import read_manifest

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from vmr_jax.search.code_store import make_shelf
 from vmr_jax.search.encoding import code_of_one_clip
 from vmr_jax.search.exact import top_videos
 from vmr_jax.search.index import WORDS, check_identity
 from vmr_jax.search.manifest import check_files, open_array, read_manifest, read_text
 from vmr_jax.search.sentences import WordVectors, queries_of_sentences
 from vmr_jax.search.shards import Shard, check_shard, open_shard
-from vmr_jax.search.shelf import make_shelf
 from vmr_jax.search.table import make_table
 from vmr_jax.search.trained import Trained, open_maker
 from vmr_jax.search.two_stage import make_finder, readout

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from vmr_jax.data import clips
-from vmr_jax.data.subtitles import fit_rows
+from vmr_jax.data.batches import clips
+from vmr_jax.data.sources.subtitles import fit_rows
 from vmr_jax.search.sources import VideoSource
 from vmr_jax.search.trained import Trained
 from vmr_jax.types import Videos

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vmr_jax.data.progress import Progress, quiet
+from vmr_jax.progress import Progress, quiet
 from vmr_jax.search.encoding import code_of_one_clip, encode_videos
 from vmr_jax.search.manifest import FORMAT, read_manifest, write_arrays, write_manifest
 from vmr_jax.search.sentences import WordVectors

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vmr_jax.data.features import open_features
-from vmr_jax.data.text import PADDING, tokenize
+from vmr_jax.data.sources.features import open_features
+from vmr_jax.data.text.vocabulary import PADDING, tokenize
 from vmr_jax.types import Queries
 
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from vmr_jax.data.corpus import corpus_of
-from vmr_jax.data.domains import open_dataset
-from vmr_jax.data.features import as_float16, open_features
+from vmr_jax.data.batches.corpus import corpus_of
+from vmr_jax.data.sources.features import as_float16, open_features
+from vmr_jax.datasets import open_dataset
 
 
 class VideoSource(NamedTuple):

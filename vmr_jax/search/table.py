@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from vmr_jax.runtime.mesh import along_batch, make_mesh
+from vmr_jax.training.mesh import along_batch, make_mesh
 from vmr_jax.types import Array
 
 DTYPES = ("float32", "float16", "bfloat16", "int8")

@@ -11,8 +11,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vmr_jax import models
-from vmr_jax.restore import restore_run
-from vmr_jax.runtime.checkpoint import checkpoint_directory
+from vmr_jax.evaluation.restore import restore_run
+from vmr_jax.training.checkpoint import checkpoint_directory
 from vmr_jax.types import DataSpec, Params, System
 
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from vmr_jax.layers.segments import best_segments
-from vmr_jax.search.shelf import Shelf, fetch
+from vmr_jax.decoding.segments import best_segments
+from vmr_jax.search.code_store import Shelf, fetch
 from vmr_jax.types import Array, Localizer, Moments, Params, Queries
 
 # Clips that are looked at at a time, about. On a CPU what a Transformer layer makes of so many

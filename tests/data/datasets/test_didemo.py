@@ -7,7 +7,7 @@ import pytest
 
 from vmr_jax.data.datasets import read_annotations
 from vmr_jax.data.datasets.didemo import without_padding
-from vmr_jax.data.features import from_arrays
+from vmr_jax.data.sources.features import from_arrays
 
 QUERY = {
     "annotation_id": 7,

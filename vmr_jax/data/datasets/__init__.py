@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from vmr_jax.data.datasets import activitynet, charades, didemo, jsonl, tvr
-from vmr_jax.data.records import Annotations
-from vmr_jax.data.repair import repair
+from vmr_jax.data.datasets.records import Annotations
+from vmr_jax.data.datasets.repair import repair
 
 READERS = {
     "charades_sta": charades.read,

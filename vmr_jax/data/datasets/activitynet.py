@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from vmr_jax.data.datasets.files import field, find_splits, read_json, window
-from vmr_jax.data.records import Annotations, MomentRecord
-from vmr_jax.data.repair import set_duration
+from vmr_jax.data.datasets.records import Annotations, MomentRecord
+from vmr_jax.data.datasets.repair import set_duration
 
 _CG = {
     "train": ("train.json",),

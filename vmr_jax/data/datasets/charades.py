@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from vmr_jax.data.datasets.files import field, find_splits, read_json, read_lines
-from vmr_jax.data.records import Annotations, MomentRecord
-from vmr_jax.data.repair import set_duration
+from vmr_jax.data.datasets.records import Annotations, MomentRecord
+from vmr_jax.data.datasets.repair import set_duration
 
 FILES = {"train": ("charades_sta_train.txt",), "test": ("charades_sta_test.txt",)}
 DURATIONS = ("Charades_v1_train.csv", "Charades_v1_test.csv")

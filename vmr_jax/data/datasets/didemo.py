@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from vmr_jax.data.datasets.files import field, find_splits, read_json, window
-from vmr_jax.data.features import FeatureSource, match_names
-from vmr_jax.data.records import Annotations, Fault, MomentRecord
+from vmr_jax.data.datasets.records import Annotations, Fault, MomentRecord
+from vmr_jax.data.sources.features import FeatureSource, match_names
 from vmr_jax.metrics.didemo import SEGMENT, SEGMENTS
 
 FILES = {

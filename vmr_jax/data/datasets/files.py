@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vmr_jax.data.records import Fault
+from vmr_jax.data.datasets.records import Fault
 
 _KINDS = {
     dict: "an object",

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from vmr_jax.data.datasets.files import field, read_json_lines, window
-from vmr_jax.data.records import Annotations, Fault, MomentRecord
-from vmr_jax.data.repair import is_training, set_duration
+from vmr_jax.data.datasets.records import Annotations, Fault, MomentRecord
+from vmr_jax.data.datasets.repair import is_training, set_duration
 
 
 def read(name: str, path: Path) -> Annotations:

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from vmr_jax.data.datasets.files import field, find_splits, read_json, read_json_lines, window
-from vmr_jax.data.records import Annotations, Fault, MomentRecord
-from vmr_jax.data.repair import set_duration
+from vmr_jax.data.datasets.records import Annotations, Fault, MomentRecord
+from vmr_jax.data.datasets.repair import set_duration
 
 FILES = {
     "train": ("tvr_train_release.jsonl",),

@@ -1,0 +1,33 @@
+"""What a run says while it trains."""
+
+import io
+import re
+
+from rich.console import Console
+
+from vmr_jax.training import logs
+
+
+def test_the_time_left_does_not_count_the_compilation(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(logs.time, "monotonic", lambda: now[0])
+    said = io.StringIO()
+    log = logs.RunLog(tmp_path, Console(file=said, width=200), first_step=20, last_step=100)
+    for seconds, step in ((60, 30), (11, 52), (11, 100)):
+        now[0] += seconds
+        log.progress(step, {"loss": 1.5})
+    assert said.getvalue().splitlines() == [
+        "step 30/100  loss 1.5",
+        "step 52/100  24 s left  2.0 steps/s  loss 1.5",
+        "step 100/100  0 s left  3.2 steps/s  loss 1.5",
+    ]
+
+
+def test_the_bar_of_a_narrow_terminal_keeps_count_and_time_left(tmp_path):
+    said = io.StringIO()
+    console = Console(file=said, width=80, force_terminal=True, color_system=None)
+    losses = {f"term_{n}": 1.0 for n in range(20)} | {"loss": 7.5}
+    with logs.RunLog(tmp_path, console, first_step=0, last_step=1260) as log:
+        log.progress(21, losses)
+    last = [line for line in said.getvalue().splitlines() if "training" in line][-1]
+    assert re.search(r" 21/1260 \d:\d\d:\d\d ETA \S+ loss 7.5  term_0 1 .*…$", last)

@@ -1,0 +1,41 @@
+"""The train step of a system with statistics, and what it tells a system of its progress."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from vmr_jax.training.state import state_maker
+from vmr_jax.training.steps import Pace, train_step
+from vmr_jax.types import STATISTICS, Losses, System
+
+
+def _init(key, batch):
+    return {"w": jnp.array(2.0), STATISTICS: {"mean": jnp.array(1.0)}}
+
+
+def _loss(params, batch, key, progress):
+    mean = 0.9 * params[STATISTICS]["mean"] + 0.1 * jnp.mean(batch)
+    watched = {name: (value * 1.0, 1.0) for name, value in progress._asdict().items()}
+    terms = {"square": (jnp.sum((params["w"] * batch) ** 2), batch.size)}
+    return Losses(terms, watched, {"mean": mean})
+
+
+def test_statistics_are_replaced_and_not_trained():
+    system = System(("target",), _init, _loss, predict=None)
+    optimizer = optax.adamw(0.1, weight_decay=0.5)
+    batch = jnp.array([1.0, 3.0])
+    state = state_maker(system, optimizer, batch, seed=0)()
+    assert len([x for x in jax.tree.leaves(state.opt_state) if x.dtype == jnp.float32]) == 2
+    pace = Pace(steps_per_epoch=2, epochs=2)
+    step = jax.jit(
+        lambda s, b: train_step(s, b, jnp.uint32(0), system=system, optimizer=optimizer, pace=pace)
+    )
+    seen = []
+    for _ in range(3):
+        state, metrics = step(state, batch)
+        seen.append(tuple(float(metrics[name]) for name in ("step", "epoch", "fraction")))
+    assert seen == [(0, 0, 0), (1, 0, 0.25), (2, 1, 0.5)]
+    np.testing.assert_allclose(state.params[STATISTICS]["mean"], 2 - 0.9**3, rtol=1e-6)
+    assert float(metrics["loss"]) == float(metrics["square"])
+    assert float(state.params["w"]) < 2

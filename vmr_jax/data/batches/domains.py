@@ -1,0 +1,111 @@
+"""Which splits, and which of their queries, a config's domain blocks stand for."""
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from vmr_jax.data.batches.corpus import make_corpus
+from vmr_jax.data.batches.pairs import Domain
+from vmr_jax.data.batches.splits import find_split, make_domain
+from vmr_jax.data.tables.dataset import Dataset
+from vmr_jax.data.text.masking import dynamic_text, static_text
+
+TRAINED = "trained"  # the name of the part of a training split that is trained on
+HOLDOUT = "holdout"  # the name of the part of a training split that chooses checkpoints
+_HOLDOUT_SHARE = 0.1
+_PARTS = {"static": static_text, "dynamic": dynamic_text}
+
+
+def asked_part(config: ConfigDict) -> str:
+    """The part of each query that evaluation asks: full, or static or dynamic (VDI, Fig. 3).
+
+    Raises ValueError for another eval.query, and for a part where the system reads no tokens.
+    """
+    part = config.eval.get("query", "full")
+    if part not in ("full", *_PARTS):
+        raise ValueError(f"eval.query is {part!r}; it must be one of {('full', *_PARTS)}")
+    if part != "full" and "text" not in config:
+        raise ValueError(f"eval.query is {part!r}, but {config.system} reads prepared word vectors")
+    return part
+
+
+def evaluation_domain(
+    config: ConfigDict, dataset: Dataset, split: str, role: str = "target"
+) -> Domain:
+    """A split of a role's dataset for prediction: boundaries hidden from the batch.
+
+    `holdout` is a part of the training split. With eval.query static or dynamic the sentences are
+    those parts of the queries alone, the dataset being loaded with its noun chunks.
+    """
+    settings = ConfigDict(config[role].to_dict() | {"labels": False})
+    split, rows = rows_of(config, dataset, split, role)
+    part = asked_part(config)
+    if part != "full" and split in dataset.splits:
+        table = dataset.splits[split]
+        parts = map(_PARTS[part], table.sentence, table.chunks)
+        dataset = dataset._replace(
+            splits=dataset.splits | {split: table._replace(sentence=tuple(parts))}
+        )
+    return make_domain(dataset, split, settings, rows, config.get("text"))
+
+
+def evaluation_corpus(config: ConfigDict, dataset: Dataset, split: str) -> Domain:
+    """A split of the target for a search in its corpus, see `corpus.make_corpus`.
+
+    HOLDOUT and TRAINED are parts of the training split, searched in the videos of that part.
+    """
+    split, rows = rows_of(config, dataset, split, "target")
+    return make_corpus(dataset, split, config.target, rows, config.get("text"))
+
+
+def rows_of(
+    config: ConfigDict, dataset: Dataset, split: str, role: str
+) -> tuple[str, np.ndarray | None]:
+    """What `split` of a role's dataset stands for, and which of its queries; None: all."""
+    if split not in (HOLDOUT, TRAINED):
+        return split, None
+    name = config[role].train_split
+    if split == TRAINED and config.select != HOLDOUT:
+        return name, None
+    held_out = _held_out(dataset, name, config.seed)
+    return name, np.flatnonzero(held_out if split == HOLDOUT else ~held_out)
+
+
+def selection_split(config: ConfigDict, role: str = "target") -> str:
+    """A role's split that chooses the checkpoint, "" for the last one. Test splits are refused."""
+    if config.select in ("last", HOLDOUT):
+        return "" if config.select == "last" else HOLDOUT
+    if config.select != "val":
+        raise ValueError(
+            f"select is {config.select!r}: choose 'last', 'val' (the dataset's validation split) "
+            f"or '{HOLDOUT}' (a tenth of the training videos); a test split never selects"
+        )
+    settings = config[role]
+    if not settings.select_split:
+        raise ValueError(
+            f"{settings.dataset} has no validation split: use --config.select={HOLDOUT} "
+            "(a tenth of the training videos) or --config.select=last"
+        )
+    split, trained = settings.select_split, settings.train_split
+    reported = config.target.eval_split if settings.dataset == config.target.dataset else ""
+    if not split.startswith("val") or split in (trained, reported):
+        raise ValueError(
+            f"{role}.select_split is {split!r}, train_split {trained!r}, target.eval_split "
+            f"{config.target.eval_split!r}: only a validation split (val...) that is neither "
+            "trained on nor reported may choose the checkpoint"
+        )
+    return split
+
+
+def selection_name(config: ConfigDict, role: str, split: str) -> str:
+    """What a report says chose the checkpoint; a split of another domain has its dataset before."""
+    if not split:
+        return "last epoch"
+    return split if role == "target" else f"{config[role].dataset}/{split}"
+
+
+def _held_out(dataset: Dataset, split: str, seed: int) -> np.ndarray:
+    """(Q,) bool: queries of the tenth of the split's videos that training does not see."""
+    video = find_split(dataset, split).video
+    videos = np.unique(video)
+    count = max(1, round(_HOLDOUT_SHARE * len(videos)))
+    return np.isin(video, np.random.default_rng([seed, 10]).permutation(videos)[:count])

@@ -1,0 +1,1 @@
+"""From raw files to a prepared dataset, and what is wrong with either."""

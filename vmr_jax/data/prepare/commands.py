@@ -1,0 +1,102 @@
+"""The commands `vmr prepare` and `vmr doctor`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def prepare(
+    dataset: Annotated[str, typer.Argument(help="Such as charades_sta; jsonl: your own data.")],
+    annotations: Annotated[Path, typer.Option(help="Directory of the annotation files.")],
+    features: Annotated[
+        list[Path],
+        typer.Option(
+            help="HDF5 file, or directory of .npy or .npz; repeatable, for files of different "
+            "videos."
+        ),
+    ],
+    feature_name: Annotated[str, typer.Option(help="Names this kind of features: i3d, c3d ...")],
+    glove: Annotated[Path | None, typer.Option(help="GloVe's text file, or a subset.")] = None,
+    data_dir: Annotated[Path, typer.Option(help="Where to write.")] = Path("data_cache"),
+    name: Annotated[str, typer.Option(help="Store under this name, not DATASET.")] = "",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what was built from other files.")
+    ] = False,
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Leave videos without features out.")
+    ] = False,
+    noun_chunks: Annotated[
+        str,
+        typer.Option(
+            metavar="spacy|rules",
+            help="Find the queries' noun chunks, for VDI: by spaCy's en_core_web_sm, or by a few "
+            "rules and word lists, which only approximate a parser.",
+        ),
+    ] = "",
+    patches: Annotated[
+        bool,
+        typer.Option(
+            "--patches",
+            help="The features are grids of patches, (frames, 49, width) a video; a class token "
+            "before them, (frames, 50, width), is left out.",
+        ),
+    ] = False,
+    pool_subtitles: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="The features are those of the subtitles' tokens, with `VIDEO-lengths` tokens a "
+            "line, as TVR releases them: pool them into clips of this length (1.5).",
+        ),
+    ] = 0.0,
+    query_features: Annotated[
+        Path | None, typer.Option(help="Features of the queries' tokens: HDF5, by query id.")
+    ] = None,
+    query_feature_name: Annotated[str, typer.Option(help="Names them: roberta ...")] = "",
+) -> None:
+    """Check a dataset and write it to disk for training."""
+    from vmr_jax.data.prepare.prepare import prepare_dataset
+
+    prepare_dataset(
+        dataset,
+        annotations,
+        features,
+        feature_name,
+        glove,
+        data_dir,
+        name=name or dataset,
+        overwrite=overwrite,
+        drop_missing=drop_missing,
+        noun_chunks=noun_chunks,
+        patches=patches,
+        clip_seconds=pool_subtitles,
+        query_features=query_features,
+        query_feature_name=query_feature_name,
+    )
+
+
+def doctor(
+    dataset: Annotated[str, typer.Argument(help="A dataset the readers know, or a built one.")],
+    annotations: Annotated[Path | None, typer.Option(help="Check the files here.")] = None,
+    features: Annotated[
+        list[Path] | None, typer.Option(help="... and these features; repeatable.")
+    ] = None,
+    glove: Annotated[Path | None, typer.Option(help="... and these word vectors.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Check what is built here.")] = None,
+    feature_name: Annotated[str, typer.Option(help="... with these features.")] = "",
+    patches: Annotated[bool, typer.Option("--patches", help="FEATURES are patches.")] = False,
+) -> None:
+    """Check raw files or a built dataset; the exit status is 1 when something must be mended."""
+    from vmr_jax.data.prepare.prepare import diagnose_built, diagnose_files
+
+    if (annotations is None) == (data_dir is None):
+        raise ValueError("give either --annotations (raw files) or --data-dir (what is built)")
+    if data_dir is not None and not feature_name:
+        raise ValueError("--data-dir needs --feature-name: which features to check")
+    if annotations is not None:
+        healthy = diagnose_files(dataset, annotations, features or [], glove, patches)
+    else:
+        healthy = diagnose_built(data_dir, dataset, feature_name)
+    if not healthy:
+        raise typer.Exit(1)

@@ -1,0 +1,200 @@
+"""Find what is wrong with a dataset, before it is built or after."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vmr_jax.data.datasets.records import Annotations, Fault
+from vmr_jax.data.sources.features import FLOAT16_MAX, FeatureSource, match_names
+from vmr_jax.data.tables.dataset import load_dataset
+from vmr_jax.data.tables.report import hash_video, read_report, summarise
+from vmr_jax.data.text.vocabulary import build_vocabulary, tokenize
+from vmr_jax.progress import Progress, quiet
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+# A video's features look wrong when their number differs from what the dataset's median clip
+# length predicts by this factor, and by more than this many clips.
+_ODD_RATIO = 1.5
+_ODD_CLIPS = 2
+
+_LONG = 60  # characters; of places with longer names only the first is shown
+_QUERIES_DROPPED = "left out, with its queries"
+
+
+def check(
+    annotations: Annotations,
+    features: FeatureSource | None = None,
+    vectors: Mapping[str, np.ndarray] | None = None,
+    *,
+    drop_missing: bool = False,
+    progress: Progress = quiet,
+) -> list[Fault]:
+    """Check annotations, and the features and word vectors that go with them, where given.
+
+    A fault with an empty `repair` is an error: it must be mended before the dataset is built.
+    """
+    faults = list(annotations.faults)
+    sentences = [record.sentence for split in annotations.splits.values() for record in split]
+    faults += [
+        Fault("sentence without words", f"{split} {record.query_id}", "read as one unknown word")
+        for split, records in annotations.splits.items()
+        for record in records
+        if record.sentence.strip() and not tokenize(record.sentence)
+    ]
+    if vectors is not None:
+        vocabulary = build_vocabulary(sentences, vectors)
+        faults += _unknown_words(dict(vocabulary.unknown.most_common()), vocabulary.coverage)
+    if features is not None:
+        faults += features.faults
+        faults += _check_names(annotations, features, drop_missing)
+        faults += _check_features(annotations.name, annotations.durations, features, progress)
+    return faults
+
+
+def check_built(
+    data_dir: str | Path, name: str, feature_name: str, *, progress: Progress = quiet
+) -> list[Fault]:
+    """Check a dataset that `vmr prepare` wrote: its reports, its tables and their fingerprint.
+
+    Tables that cannot be loaded together are one error.
+
+    Raises:
+        FileNotFoundError: it is not prepared.
+    """
+    try:
+        dataset = load_dataset(data_dir, name, feature_name)
+    except ValueError as error:
+        return [Fault("dataset cannot be loaded", str(error), "")]
+    root = Path(data_dir) / name
+    moments, videos = read_report(root / "moments"), read_report(root / f"videos-{feature_name}")
+    # Reports of older versions do not tell what was repaired in the features.
+    groups = moments["faults"] + videos.get("faults", [])
+    faults = [
+        Fault(group["kind"], where, group["repair"]) for group in groups for where in group["where"]
+    ]
+    words = moments["vocabulary"]
+    faults += _unknown_words(words["unknown"], words["coverage"])
+    faults += [
+        Fault("video without features", video, _QUERIES_DROPPED) for video in videos["missing"]
+    ]
+    for split, counts in moments["splits"].items():
+        wanted = counts["kept"] - videos["queries_without_video"][split]
+        found = len(dataset.splits[split].query_id)
+        if found != wanted:
+            faults.append(Fault("queries are not those of the report", f"{split}: {found}", ""))
+
+    table = dataset.videos
+    durations = dict(zip(table.video_id, map(float, table.duration), strict=True))
+    row = {video: index for index, video in enumerate(table.video_id)}
+    digest = hashlib.sha256()
+
+    def read(video: str) -> np.ndarray:
+        """Read a video's features and hash them."""
+        clips = table.features(row[video])
+        hash_video(digest, video, durations[video], clips)
+        return clips
+
+    source = FeatureSource(table.video_id, read)
+    faults += _check_features(name, durations, source, progress)
+    if digest.hexdigest() != videos["fingerprint"]:
+        faults.append(
+            Fault("features are not those that were written", f"videos-{feature_name}", "")
+        )
+    return faults
+
+
+def fault_table(faults: list[Fault], title: str) -> "Table":
+    """Lay the faults out for a terminal: a line for each kind, errors first."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    table.add_column("what", overflow="fold")
+    table.add_column("count", justify="right")
+    table.add_column("first", overflow="fold")
+    table.add_column("error, or what is done", overflow="fold")
+    for group in summarise(faults):
+        where, repair = group["where"], group["repair"]
+        shown = where[:1] if len(where[0]) > _LONG else where[:3]
+        first = ", ".join(shown) + (", …" if len(where) > len(shown) else "")
+        done = escape(repair) if repair else "[bold red]error[/]"
+        table.add_row(group["kind"], f"{len(where):,}", escape(first), done)
+    return table
+
+
+def count_errors(faults: list[Fault]) -> int:
+    """Count the faults that nothing repaired."""
+    return sum(not fault.repair for fault in faults)
+
+
+def _unknown_words(unknown: Mapping[str, int], coverage: float) -> list[Fault]:
+    """Report the words without a vector, the frequent ones first."""
+    repair = f"read as unknown; {100 * coverage:.2f} % of running words have a vector"
+    return [Fault("word without a vector", word, repair) for word in unknown]
+
+
+def _check_names(
+    annotations: Annotations, features: FeatureSource, drop_missing: bool
+) -> list[Fault]:
+    """Compare the videos that are annotated with those that have features."""
+    names = match_names(features.ids, annotations.durations)
+    repair = _QUERIES_DROPPED if drop_missing else ""
+    missing = sorted(set(annotations.durations) - set(names))
+    unused = sorted(set(features.ids) - set(names.values()))
+    return [Fault("video without features", video, repair) for video in missing] + [
+        Fault("features of no annotated video", name, "not stored") for name in unused
+    ]
+
+
+def _check_features(
+    dataset: str, durations: Mapping[str, float], features: FeatureSource, progress: Progress
+) -> list[Fault]:
+    """Read every video's features once and check them."""
+    faults, widths, lengths = [], {}, {}
+    names = match_names(features.ids, durations)
+    for video in progress(sorted(names), f"{dataset}: checking features", len(names)):
+        try:
+            clips = features.read(names[video])
+        except ValueError as error:
+            faults.append(Fault("features cannot be read", str(error), ""))
+            continue
+        if not len(clips):
+            faults.append(Fault("features without a clip", video, ""))
+            continue
+        widths[video] = " x ".join(map(str, clips.shape[1:]))
+        lengths[video] = len(clips)
+        largest = float(np.abs(clips).max(initial=0))  # NaN and infinity survive the maximum
+        if not np.isfinite(largest):
+            faults.append(Fault("features with NaN or infinity", video, ""))
+        elif largest > FLOAT16_MAX:
+            faults.append(Fault(f"features beyond float16 ({FLOAT16_MAX})", video, ""))
+    if widths:
+        usual = Counter(widths.values()).most_common(1)[0][0]
+        faults += [
+            Fault("features of another width", f"{video} ({width}, usual is {usual})", "")
+            for video, width in widths.items()
+            if width != usual
+        ]
+    return faults + _odd_lengths(durations, lengths)
+
+
+def _odd_lengths(durations: Mapping[str, float], lengths: Mapping[str, int]) -> list[Fault]:
+    """Find videos whose clips are far longer or shorter than the median of the dataset."""
+    if len(set(lengths.values())) < 2:  # resampled to one length
+        return []
+    clip_seconds = np.median([durations[video] / n for video, n in lengths.items()])
+    faults = []
+    for video, clips in lengths.items():
+        wanted = durations[video] / clip_seconds
+        ratio = max(clips / wanted, wanted / clips)
+        if ratio > _ODD_RATIO and abs(clips - wanted) > _ODD_CLIPS:
+            where = f"{video} ({clips} clips, {wanted:.0f} expected of {durations[video]:.1f} s)"
+            repair = "kept; its clips are spread over the duration"
+            faults.append(Fault("number of clips does not fit the duration", where, repair))
+    return faults

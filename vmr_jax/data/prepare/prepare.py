@@ -1,0 +1,195 @@
+"""What `vmr prepare` and `vmr doctor` do: read, check, say what was found, write."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vmr_jax.data.datasets import didemo, read_annotations
+from vmr_jax.data.datasets.records import Annotations, Fault
+from vmr_jax.data.prepare.doctor import check, check_built, count_errors, fault_table
+from vmr_jax.data.sources.features import FeatureSource, join, open_features
+from vmr_jax.data.sources.subtitles import pool_subtitles
+from vmr_jax.data.tables.build import write_dataset
+from vmr_jax.data.tables.chunk_table import write_chunks
+from vmr_jax.data.tables.query_features import write_query_features
+from vmr_jax.data.tables.report import count_splits
+from vmr_jax.data.text.noun_chunks import Chunker, make_chunker
+from vmr_jax.data.text.vocabulary import load_glove, tokenize
+from vmr_jax.progress import shown
+
+
+def prepare_dataset(
+    dataset: str,
+    annotations_dir: Path,
+    features: Sequence[Path],
+    feature_name: str,
+    glove: Path | None,
+    data_dir: Path,
+    *,
+    name: str,
+    overwrite: bool,
+    drop_missing: bool,
+    noun_chunks: str,
+    patches: bool,
+    clip_seconds: float,
+    query_features: Path | None,
+    query_feature_name: str,
+) -> None:
+    """Check a dataset's files, then write its tables to data_dir/name.
+
+    `features` are files, or directories, of different videos.
+    `noun_chunks` names how to find the chunks of the queries, "" leaves those that are there.
+    With `patches` the features are grids of patches; with `clip_seconds` they are those of the
+    subtitles' tokens, which are pooled into clips of that length. `query_features` are those of the
+    queries' tokens, stored as `query_feature_name`.
+
+    Raises:
+        ValueError: the check found errors, or as in `write_dataset`, `pool_subtitles`,
+            `write_query_features`, `make_chunker` and `write_chunks`.
+        FileNotFoundError: a file or directory is missing.
+    """
+    if (query_features is None) != (not query_feature_name):
+        raise ValueError("--query-features and --query-feature-name need each other")
+    if patches and clip_seconds:
+        raise ValueError("--patches and --pool-subtitles are two kinds of features: give one")
+    if clip_seconds and len(features) > 1:
+        raise ValueError("--pool-subtitles reads one file of --features")
+    chunker = make_chunker(noun_chunks) if noun_chunks else None
+    annotations = read_annotations(dataset, annotations_dir)._replace(name=name)
+    if clip_seconds:
+        source = pool_subtitles(features[0], annotations, clip_seconds)
+    else:
+        source = _open_features(dataset, features, annotations, patches)
+    _refuse_disguise(source, features, "feature-name", feature_name)
+    tokens = query_features and open_features(query_features)
+    if tokens:
+        _refuse_disguise(tokens, [query_features], "query-feature-name", query_feature_name)
+    vectors = _load_vectors(annotations, glove)
+    faults = check(annotations, source, vectors, drop_missing=drop_missing, progress=shown)
+    _print_annotations(annotations)
+    if not _print_faults(faults, name):
+        missing = any(f.kind == "video without features" and not f.repair for f in faults)
+        hint = "; --drop-missing leaves videos without features out" if missing else ""
+        raise ValueError(f"nothing was written: mend the errors above{hint}")
+    report = write_dataset(
+        data_dir,
+        annotations,
+        source,
+        feature_name,
+        vectors,
+        overwrite=overwrite,
+        drop_missing=drop_missing,
+        progress=shown,
+    )
+    videos, words = report["videos"], report["moments"]["vocabulary"]
+    width = f"{videos['cells']} x {videos['width']}" if patches else videos["width"]
+    print(
+        f"{data_dir / name}: {videos['videos']:,} videos, {videos['clips']:,} clips of width "
+        f"{width} ({videos['bytes'] / 1e6:,.1f} MB), {words['words']:,} words of width "
+        f"{words['width']}"
+    )
+    left_out = sum(videos["queries_without_video"].values())
+    if left_out:
+        print(f"left out: {len(videos['missing']):,} videos with {left_out:,} queries")
+    if not words["width"]:
+        print("no word vectors: systems that read words need --glove FILE (and --overwrite)")
+    if tokens:
+        options = {"overwrite": overwrite, "progress": shown}
+        report = write_query_features(data_dir, annotations, tokens, query_feature_name, **options)
+        print(
+            f"queries-{query_feature_name}: {report['queries']:,} queries, {report['tokens']:,} "
+            f"tokens of width {report['width']} ({report['bytes'] / 1e6:,.1f} MB), the longest "
+            f"query has {report['longest']}; {report['unused']:,} entries are of no query"
+        )
+    if chunker:
+        _write_chunks(data_dir, annotations, *chunker, overwrite=overwrite)
+
+
+def _write_chunks(
+    data_dir: Path, annotations: Annotations, chunk: Chunker, method: str, *, overwrite: bool
+) -> None:
+    """Find the noun chunks of all queries, write them and say how many there are."""
+    label = f"{annotations.name}: finding noun chunks of {{}} queries"
+    chunks = {
+        split: list(shown(chunk(r.sentence for r in records), label.format(split), len(records)))
+        for split, records in annotations.splits.items()
+    }
+    report = write_chunks(data_dir, annotations, chunks, method, overwrite=overwrite)
+    about = ", an approximation of a parser's" if method == "rules" else ""
+    print(
+        f"noun chunks by {method}{about}: {report['chunks']:,} in {report['queries']:,} queries; "
+        f"{report['without_static']:,} queries have none, {report['without_dynamic']:,} have "
+        "nothing else"
+    )
+
+
+def diagnose_files(
+    dataset: str,
+    annotations_dir: Path,
+    features: Sequence[Path],
+    glove: Path | None,
+    patches: bool,
+) -> bool:
+    """Check raw files and print what was found; true when there is no error."""
+    annotations = read_annotations(dataset, annotations_dir)
+    source = None
+    if features:
+        source = _open_features(dataset, features, annotations, patches)
+    vectors = _load_vectors(annotations, glove)
+    faults = check(annotations, source, vectors, progress=shown)
+    _print_annotations(annotations)
+    return _print_faults(faults, dataset)
+
+
+def diagnose_built(data_dir: Path, name: str, feature_name: str) -> bool:
+    """Check a built dataset and print what was found; true when there is no error."""
+    return _print_faults(check_built(data_dir, name, feature_name, progress=shown), name)
+
+
+def _open_features(
+    dataset: str, paths: Sequence[Path], annotations: Annotations, patches: bool
+) -> FeatureSource:
+    """Open a dataset's features; DiDeMo's are freed of their padding."""
+    source = join([open_features(path, patches=patches) for path in paths])
+    return didemo.without_padding(source, annotations.durations) if dataset == "didemo" else source
+
+
+def _refuse_disguise(source: FeatureSource, paths: Sequence[Path], option: str, name: str) -> None:
+    """Refuse to store simulated features under a name that does not say so."""
+    if source.simulated and "simulated" not in name:
+        raise ValueError(
+            f"{', '.join(map(str, paths))} was made by `vmr simulate`; its results must not pass "
+            f"for the real benchmark's: use a name that says so, --{option} simulated_{name}"
+        )
+
+
+def _load_vectors(annotations: Annotations, glove: Path | None) -> dict[str, np.ndarray] | None:
+    """Load the vectors of the words that the queries use."""
+    if glove is None:
+        return None
+    records = (record for split in annotations.splits.values() for record in split)
+    return load_glove(glove, {word for record in records for word in tokenize(record.sentence)})
+
+
+def _print_annotations(annotations: Annotations) -> None:
+    """Print how many queries each split has, and how many videos there are."""
+    for split, counts in count_splits(annotations).items():
+        videos = {record.video_id for record in annotations.splits[split]}
+        dropped = f" ({counts['dropped']:,} of {counts['read']:,} dropped)"
+        print(
+            f"{annotations.name} {split}: {counts['kept']:,} queries"
+            f"{dropped if counts['dropped'] else ''} on {len(videos - {''}):,} videos"
+        )
+
+
+def _print_faults(faults: list[Fault], name: str) -> bool:
+    """Print the table of faults; true when none is an error."""
+    from rich.console import Console
+
+    if not faults:
+        print(f"{name}: nothing to report")
+        return True
+    errors = count_errors(faults)
+    Console().print(fault_table(faults, f"{name}: {errors:,} errors"))
+    return errors == 0

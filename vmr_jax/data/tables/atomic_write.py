@@ -1,0 +1,64 @@
+"""The parts of a prepared dataset: each a directory, built aside and put in place by a rename."""
+
+import fcntl
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vmr_jax.data.tables.report import read_report, write_json
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """One build of the dataset in `root` at a time; others wait."""
+    with (root / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def write_part(
+    target: Path, report: dict, what: str, write: Callable[[Path], None], *, overwrite: bool
+) -> dict:
+    """Write a part that its report describes wholly, unless it is there; returns the report.
+
+    `write` fills the directory that it is given. Raises ValueError where a part with another report
+    is there and not `overwrite`; `what` says what that was built from.
+    """
+    with locked(target.parent):
+        there = read_report(target)
+        if there == report:
+            return there
+        if there and not overwrite:
+            raise other_content(target, what)
+        with put_in_place(target) as directory:
+            write(directory)
+            write_json(directory / "report.json", report)
+    return report
+
+
+def other_content(target: Path, what: str) -> ValueError:
+    """Say that a table of other content is there."""
+    return ValueError(
+        f"{target} was built from other {what}; --overwrite replaces it, another --data-dir or "
+        "name keeps both"
+    )
+
+
+@contextmanager
+def put_in_place(target: Path) -> Iterator[Path]:
+    """Yield a temporary directory that becomes `target` when the block ends without an error."""
+    temporary = target.with_name(f".{target.name}.building")
+    replaced = target.with_name(f".{target.name}.replaced")
+    for leftover in (temporary, replaced):  # of a build that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    if target.exists():
+        target.rename(replaced)
+    temporary.rename(target)
+    shutil.rmtree(replaced, ignore_errors=True)

@@ -1,0 +1,270 @@
+"""Write a dataset to disk as two TFDS tables, each built aside and put in place by a rename.
+
+    DATA_DIR/<dataset>/moments/          one record a query; vocabulary.txt, vectors.npy
+    DATA_DIR/<dataset>/videos-<feature>/ one record a video; videos.json (id, duration, clips)
+
+Both hold a report.json: what was read, repaired and dropped, and a fingerprint of the content.
+The queries are stored once, whatever kinds of features there are.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from vmr_jax.data.datasets.records import Annotations, MomentRecord
+from vmr_jax.data.sources.features import FeatureSource, as_float16, match_names
+from vmr_jax.data.tables.atomic_write import locked, other_content, put_in_place
+from vmr_jax.data.tables.report import count_splits, hash_video, read_report, summarise, write_json
+from vmr_jax.data.tables.store import CORPUS, write_table
+from vmr_jax.data.text.vocabulary import PADDING, Vocabulary, build_vocabulary, tokenize
+from vmr_jax.progress import Progress, quiet
+
+
+def write_dataset(
+    data_dir: str | Path,
+    annotations: Annotations,
+    features: FeatureSource,
+    feature_name: str,
+    vectors: Mapping[str, np.ndarray] | None,
+    *,
+    overwrite: bool = False,
+    drop_missing: bool = False,
+    progress: Progress = quiet,
+) -> dict:
+    """Write the tables of one dataset and one kind of features; what is there already is kept.
+
+    Args:
+        data_dir: receives <annotations.name>/.
+        features: native length, any float kind; float16 on disk. Patches (N, G, F) are one more
+            kind of features.
+        feature_name: names this kind of features, such as "i3d".
+        vectors: word -> (E,) vector. None: the vocabulary that is there is kept, or, in a first
+            build, every word is unknown and E is 0.
+        overwrite: write the tables again, whatever is there.
+        drop_missing: leave videos without features out; their queries are counted, and
+            `load_dataset` leaves them out.
+        progress: shows how far the writing is.
+
+    Returns:
+        {"moments": report, "videos": report}, the contents of the two report.json.
+
+    Raises:
+        ValueError: an annotation is at fault beyond repair; a video has no features; features
+            are empty, of unequal width, not finite or beyond float16; or a table with other
+            content is there.
+    """
+    check_name(annotations.name)
+    check_name(feature_name)
+    for split in annotations.splits:
+        if not re.fullmatch(r"\w+", split) or split == "all":
+            raise ValueError(
+                f"{split!r} cannot name a split; use letters, digits and '_', and not 'all'"
+            )
+    refuse_faults(annotations)
+    root = Path(data_dir) / annotations.name
+    root.mkdir(parents=True, exist_ok=True)
+    with locked(root):
+        moments = _write_moments(root / "moments", annotations, vectors, overwrite, progress)
+        videos = _write_videos(
+            root / f"videos-{feature_name}",
+            annotations,
+            features,
+            queries=moments["queries_fingerprint"],
+            overwrite=overwrite,
+            drop_missing=drop_missing,
+            progress=progress,
+        )
+    return {"moments": moments, "videos": videos}
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that cannot be a directory's."""
+    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
+        raise ValueError(f"{name!r} cannot be a name; use letters, digits, '_', '-' and '.'")
+
+
+def refuse_faults(annotations: Annotations) -> None:
+    """Refuse annotations with a fault that nothing repairs."""
+    errors = [group for group in summarise(annotations.faults) if not group["repair"]]
+    if errors:
+        listed = "; ".join(f"{e['kind']} ({len(e['where'])}): {e['where'][0]}" for e in errors)
+        raise ValueError(f"{annotations.name}: {listed}. Run `vmr doctor` for all of them")
+
+
+def _write_moments(
+    target: Path,
+    annotations: Annotations,
+    vectors: Mapping[str, np.ndarray] | None,
+    overwrite: bool,
+    progress: Progress,
+) -> dict:
+    """Write the table of queries with its vocabulary, unless it is there."""
+    import tensorflow_datasets as tfds
+
+    sentences = [record.sentence for split in annotations.splits.values() for record in split]
+    vocabulary = build_vocabulary(sentences, vectors or {})
+    queries = _fingerprint_queries(annotations)
+    words = hashlib.sha256("\n".join(vocabulary.words).encode() + vocabulary.vectors.tobytes())
+    report = {
+        "dataset": annotations.name,
+        "fingerprint": hashlib.sha256((queries + words.hexdigest()).encode()).hexdigest(),
+        "queries_fingerprint": queries,
+        "splits": count_splits(annotations),
+        "faults": summarise(annotations.faults),
+        "vocabulary": {
+            "words": len(vocabulary.words) - 2,
+            "width": vocabulary.vectors.shape[1],
+            "coverage": vocabulary.coverage,
+            "unknown": dict(vocabulary.unknown.most_common()),
+        },
+    }
+    there = read_report(target)
+    if there and vectors is None and there["queries_fingerprint"] == queries:
+        return there
+    if there and not overwrite:
+        if there["fingerprint"] != report["fingerprint"]:
+            same_queries = there["queries_fingerprint"] == queries
+            raise other_content(target, "word vectors" if same_queries else "queries")
+        return there
+
+    tensor, text = tfds.features.Tensor, tfds.features.Text()
+    schema = {
+        "query_id": text,
+        "video_id": text,
+        "sentence": text,
+        "words": tensor(shape=(None,), dtype=np.int32),
+        "moments": tensor(shape=(None, 2), dtype=np.float32),
+    }
+    with put_in_place(target) as directory:
+        splits = {
+            split: progress(
+                _queries(records, vocabulary),
+                f"{annotations.name}: writing {split} queries",
+                len(records),
+            )
+            for split, records in annotations.splits.items()
+        }
+        write_table(directory, "moments", schema, splits)
+        (directory / "vocabulary.txt").write_text("\n".join(vocabulary.words) + "\n", "utf-8")
+        np.save(directory / "vectors.npy", vocabulary.vectors)
+        if annotations.subtitles:
+            lines = (
+                json.dumps({"vid_name": video, "sub": lines}) + "\n"
+                for video, lines in annotations.subtitles.items()
+            )
+            (directory / "subtitles.jsonl").write_text("".join(lines), "utf-8")
+        write_json(directory / "report.json", report)
+    return report
+
+
+def _queries(records: list[MomentRecord], vocabulary: Vocabulary) -> Iterator[dict]:
+    """Yield queries as they are stored; a sentence without words is one unknown word."""
+    row = {word: index for index, word in enumerate(vocabulary.words) if word != PADDING}
+    for record in records:
+        words = [row.get(token, 1) for token in tokenize(record.sentence)] or [1]
+        yield {
+            "query_id": record.query_id,
+            "video_id": record.video_id,
+            "sentence": record.sentence,
+            "words": np.array(words, np.int32),
+            "moments": record.moments.astype(np.float32),
+        }
+
+
+def _fingerprint_queries(annotations: Annotations) -> str:
+    """Hash everything that a moments table holds, but for the vocabulary."""
+    digest = hashlib.sha256()
+    for split, records in annotations.splits.items():
+        for record in records:
+            line = (split, record.query_id, record.video_id, record.sentence)
+            digest.update("\0".join(line).encode() + record.moments.astype(np.float32).tobytes())
+    digest.update(json.dumps(annotations.subtitles, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _write_videos(
+    target: Path,
+    annotations: Annotations,
+    features: FeatureSource,
+    *,
+    queries: str,
+    overwrite: bool,
+    drop_missing: bool,
+    progress: Progress,
+) -> dict:
+    """Write the table of videos, unless it is there.
+
+    Its report keeps `queries`, the fingerprint of the queries it belongs to; where only that
+    differs, the report alone is written again.
+    """
+    import tensorflow_datasets as tfds
+
+    names = match_names(features.ids, annotations.durations)
+    missing = sorted(set(annotations.durations) - set(names))
+    if missing and not drop_missing:
+        raise ValueError(
+            f"{len(missing)} of {len(annotations.durations)} videos of {annotations.name} have no "
+            f"features, such as {', '.join(missing[:3])}; --drop-missing leaves them out"
+        )
+    if not names:
+        raise ValueError(f"no video of {annotations.name} has features")
+    videos = sorted(names)
+    shape = features.read(names[videos[0]]).shape[1:]
+    digest, index, label = hashlib.sha256(), [], target.name
+
+    def records() -> Iterator[dict]:
+        """Yield the videos' records, and note and hash them."""
+        for video in progress(videos, f"{annotations.name}: writing {label}", len(videos)):
+            clips = as_float16(features.read(names[video]), shape, video)
+            duration = annotations.durations[video]
+            index.append((video, duration, len(clips)))
+            hash_video(digest, video, duration, clips)
+            yield {"video_id": video, "duration": duration, "features": clips}
+
+    of_queries = {
+        "queries_fingerprint": queries,
+        "missing": missing,
+        "queries_without_video": {
+            split: sum(record.video_id in missing for record in records)
+            for split, records in annotations.splits.items()
+        },
+    }
+    there = read_report(target)
+    if there and not overwrite:
+        label = f"{target.name} is there, comparing"
+        for _ in records():
+            pass
+        if there["fingerprint"] != digest.hexdigest():
+            raise other_content(target, "features or durations")
+        if there.get("queries_fingerprint") != queries:
+            there |= of_queries
+            write_json(target / "report.json", there)
+        return there
+
+    schema = {
+        "video_id": tfds.features.Text(),
+        "duration": tfds.features.Scalar(np.float32),
+        "features": tfds.features.Tensor(shape=(None, *shape), dtype=np.float16, encoding="bytes"),
+    }
+    with put_in_place(target) as directory:
+        write_table(directory, "videos", schema, {CORPUS: records()})
+        ids, durations, lengths = zip(*index, strict=True)
+        columns = {"video_id": ids, "duration": durations, "num_clips": lengths}
+        write_json(directory / "videos.json", columns)
+        report = {
+            "dataset": annotations.name,
+            "fingerprint": digest.hexdigest(),
+            "videos": len(ids),
+            "width": shape[-1],
+            "cells": shape[0] if len(shape) == 2 else 0,  # of the grid; 0: not patches
+            "clips": sum(lengths),
+            "bytes": 2 * int(np.prod(shape)) * sum(lengths),
+            "unused": len(set(features.ids) - set(names.values())),
+            "faults": summarise(list(features.faults)),
+        } | of_queries
+        write_json(directory / "report.json", report)
+    return report

@@ -1,0 +1,116 @@
+"""Features of the tokens of queries on disk, as a text encoder of one's own leaves them.
+
+    DATA_DIR/<dataset>/queries-<name>/  rows.npy, offsets.npy, report.json
+
+rows.npy (1 + all tokens, E) float16 has the tokens of all queries, split after split in the order
+of the table of queries, after a first row of zeros; the tokens of query q are the rows
+offsets[q] ... offsets[q + 1] - 1. It is memory-mapped where it is read.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from vmr_jax.data.datasets.records import Annotations
+from vmr_jax.data.sources.features import FeatureSource, as_float16
+from vmr_jax.data.tables.atomic_write import write_part
+from vmr_jax.data.tables.build import check_name
+from vmr_jax.data.tables.report import read_report
+from vmr_jax.progress import Progress, quiet
+
+
+class QueryFeatures(NamedTuple):
+    """The token features of all queries of a dataset."""
+
+    rows: np.ndarray  # (1 + tokens, E) float16, memory-mapped; row 0 is zero
+    spans: dict[str, np.ndarray]  # split -> (queries, 2) int32: first row, number of tokens
+    fingerprint: str
+
+
+def write_query_features(
+    data_dir: str | Path,
+    annotations: Annotations,
+    features: FeatureSource,
+    name: str,
+    *,
+    overwrite: bool = False,
+    progress: Progress = quiet,
+) -> dict:
+    """Write the features (L, E) of each query, by its id, beside the table of queries.
+
+    Returns the report. Raises ValueError where queries have no features, where those of one are
+    empty, of another width, not finite or beyond float16, or where features of other content are
+    there and not `overwrite`.
+    """
+    check_name(name)
+    root = Path(data_dir) / annotations.name
+    ids = [record.query_id for records in annotations.splits.values() for record in records]
+    missing = sorted(set(ids) - set(features.ids))
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {len(ids)} queries of {annotations.name} have no features, such as "
+            f"{', '.join(missing[:3])}: the file needs the tokens of every query under its id"
+        )
+    shape = features.read(ids[0]).shape[1:]
+    digest, lengths = hashlib.sha256(), []
+    for query in progress(ids, f"{annotations.name}: checking query features", len(ids)):
+        read = features.read(query)
+        if not len(read):
+            raise ValueError(f"the features of query {query} are empty")
+        tokens = as_float16(read, shape, f"query {query}")
+        digest.update(f"{query}\0{tokens.shape}\0".encode() + tokens.tobytes())
+        lengths.append(len(tokens))
+    offsets = np.cumsum([1, *lengths])
+    report = {
+        "dataset": annotations.name,
+        "fingerprint": digest.hexdigest(),
+        "queries_fingerprint": read_report(root / "moments")["queries_fingerprint"],
+        "splits": {split: len(records) for split, records in annotations.splits.items()},
+        "queries": len(ids),
+        "tokens": int(sum(lengths)),
+        "longest": max(lengths),
+        "width": shape[0],
+        "bytes": int(2 * offsets[-1] * shape[0]),
+        "unused": len(set(features.ids) - set(ids)),
+    }
+    target = root / f"queries-{name}"
+
+    def write(directory: Path) -> None:
+        rows = np.lib.format.open_memmap(
+            directory / "rows.npy", "w+", np.float16, (int(offsets[-1]), *shape)
+        )
+        label = f"{annotations.name}: writing {target.name}"
+        for query, start in zip(progress(ids, label, len(ids)), offsets, strict=False):
+            tokens = features.read(query)
+            rows[start : start + len(tokens)] = tokens
+        rows.flush()
+        np.save(directory / "offsets.npy", offsets)
+
+    return write_part(target, report, "queries or query features", write, overwrite=overwrite)
+
+
+def open_query_features(root: Path, name: str, queries: str) -> QueryFeatures | None:
+    """Open the features `name` of a dataset's queries; None where they are not prepared.
+
+    Raises ValueError where they are of other queries than those with the fingerprint `queries`.
+    """
+    directory = root / f"queries-{name}"
+    report = read_report(directory)
+    if report is None:
+        return None
+    if report["queries_fingerprint"] != queries:
+        raise ValueError(
+            f"the query features {name!r} of {root.name} in {root.parent} are of other queries "
+            "than those that are there: prepare them again, `vmr prepare ... --query-features FILE "
+            f"--query-feature-name {name} --overwrite`"
+        )
+    offsets = np.load(directory / "offsets.npy")
+    spans = np.stack([offsets[:-1], np.diff(offsets)], axis=1).astype(np.int32)
+    ends = np.cumsum(list(report["splits"].values()))
+    return QueryFeatures(
+        rows=np.load(directory / "rows.npy", mmap_mode="r"),
+        spans=dict(zip(report["splits"], np.split(spans, ends[:-1]), strict=True)),
+        fingerprint=report["fingerprint"],
+    )

@@ -1,0 +1,1 @@
+"""Sentences as words, tokens and noun chunks."""

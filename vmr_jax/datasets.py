@@ -1,0 +1,84 @@
+"""A config's datasets: prepared ones are read, embedded ones are made where they are missing."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+
+from vmr_jax.data.batches.domains import TRAINED, asked_part, rows_of
+from vmr_jax.data.batches.pairs import Domain
+from vmr_jax.data.batches.splits import make_domain
+from vmr_jax.data.batches.words import masks_queries
+from vmr_jax.data.tables.dataset import Dataset, load_dataset
+from vmr_jax.simulation import simulate
+
+
+def open_dataset(
+    settings: ConfigDict, data_dir: str, *, with_chunks: bool = False, patch_name: str = ""
+) -> Dataset:
+    """Load a domain block's dataset; the embedded ones are made where they are missing.
+
+    Subtitles and query features come where the block names them; noun chunks and patches, which
+    only training needs, where they are asked for. Raises as `simulate.check_features` and
+    `dataset.load_dataset`.
+    """
+    subtitles = settings.get("subtitles", "")  # checkpoints of older versions name none
+    if settings.dataset in simulate.EMBEDDED:
+        for name in filter(None, (settings.features, subtitles, patch_name)):
+            simulate.check_features(settings.dataset, name)
+        _first_then_others(
+            lambda: simulate.build_simulated(data_dir, settings.dataset, patches=bool(patch_name))
+        )
+    return load_dataset(
+        data_dir,
+        settings.dataset,
+        settings.features,
+        with_chunks=with_chunks,
+        patch_name=patch_name,
+        subtitle_name=subtitles,
+        query_feature_name=settings.get("query_features", ""),
+    )
+
+
+def training_dataset(config: ConfigDict, role: str) -> Dataset:
+    """The dataset of a role with all that training reads. Raises as `open_dataset`."""
+    settings = config[role]
+    return open_dataset(
+        settings,
+        config.data_dir,
+        with_chunks=masks_queries(config.get("text")),
+        patch_name=settings.get("patches", ""),
+    )
+
+
+def training_domains(
+    config: ConfigDict, roles: Sequence[str], chooser: str = "target"
+) -> dict[str, Domain]:
+    """The training split of each role; of the `chooser` without what `select="holdout"` keeps."""
+    domains, text = {}, config.get("text")
+    for role in roles:
+        settings, dataset, rows = config[role], training_dataset(config, role), None
+        if role == chooser:
+            _, rows = rows_of(config, dataset, TRAINED, role)
+        domains[role] = make_domain(dataset, settings.train_split, settings, rows, text)
+    return domains
+
+
+def evaluation_dataset(config: ConfigDict, role: str = "target") -> Dataset:
+    """A role's dataset for `domains.evaluation_domain`. Raises as it and `open_dataset` do."""
+    with_chunks = asked_part(config) != "full"
+    return open_dataset(config[role], config.data_dir, with_chunks=with_chunks)
+
+
+def _first_then_others(build: Callable[[], None]) -> None:
+    """Run `build` on process 0, then on the others, which find it done if they share the disk."""
+    if jax.process_count() == 1:
+        build()
+        return
+    if jax.process_index() == 0:
+        build()
+    multihost_utils.sync_global_devices("built by process 0")
+    if jax.process_index() != 0:
+        build()
+    multihost_utils.sync_global_devices("built by all")

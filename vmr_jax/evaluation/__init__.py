@@ -1,0 +1,1 @@
+"""How a trained system is scored and reported."""

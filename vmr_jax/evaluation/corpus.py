@@ -1,0 +1,181 @@
+"""Search a split's corpus for its queries, score it beside the baselines, write the report."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from vmr_jax import models
+from vmr_jax.data.batches.domains import evaluation_corpus
+from vmr_jax.data.batches.pairs import Domain
+from vmr_jax.datasets import evaluation_dataset
+from vmr_jax.evaluation.moments import check_widths, report_folder
+from vmr_jax.evaluation.predictions import write_predictions
+from vmr_jax.evaluation.score import metrics_table
+from vmr_jax.evaluation.submission import write_submission
+from vmr_jax.metrics.retrieval import MOST, corpus_metrics
+from vmr_jax.metrics.retrieval_baselines import corpus_baselines
+from vmr_jax.search.code_store import Shelf, make_shelf
+from vmr_jax.search.first_stage import (
+    FirstStage,
+    Ranking,
+    encode_corpus,
+    first_stage,
+    query_batches,
+    rank_videos,
+)
+from vmr_jax.search.trained import Trained
+from vmr_jax.search.two_stage import make_finder, readout
+from vmr_jax.training.logs import track
+from vmr_jax.types import Evaluation, Moments, Params
+
+Tasks = dict[str, Moments]  # VR, and of a localizer SVMR and VCMR
+
+
+def make_evaluation(
+    config: ConfigDict, trained: Mapping[str, int], split: str, mesh: Mesh, console: Console
+) -> Evaluation:
+    """How a retriever or a localizer is scored: by what it finds in the corpus of a split.
+
+    `trained` are the sizes that it was trained with; `split` chooses checkpoints, "" where none
+    does. A localizer searches the videos that the first stage ranks best. Raises ValueError for an
+    unknown split, features of other widths and settings that cannot be searched with.
+    """
+    dataset = evaluation_dataset(config)
+    corpora = {name: evaluation_corpus(config, dataset, name) for name in (split,) if name}
+    corpora[config.target.eval_split] = evaluation_corpus(config, dataset, config.target.eval_split)
+    reported = corpora[config.target.eval_split]
+    check_widths(reported, trained)
+    search = _search_of(config, reported, mesh, console)
+
+    def select(params: Params) -> dict[str, float]:
+        return _score(search(params, split, corpora[split]), corpora[split])
+
+    def report(params: Params, checkpoint: Mapping, workdir: Path) -> dict:
+        tasks = search(params, config.target.eval_split, reported)
+        return _write_report(tasks, reported, config, checkpoint, workdir, console)
+
+    return Evaluation(select, report)
+
+
+def _search_of(config: ConfigDict, reported: Domain, mesh: Mesh, console: Console):
+    """search(params, split, its corpus) -> Tasks."""
+    spec = reported.spec
+    system = models.make(config, {role: spec for role in models.domains(config)})
+
+    def retrieve(params: Params, split: str, corpus: Domain) -> Tasks:
+        del split
+        trained = Trained(config, system, params, spec, {})
+        return {"VR": rank_videos(trained, corpus, MOST, mesh, console).as_moments()}
+
+    if system.retriever:
+        return retrieve
+    first, finder, rankings = (
+        first_stage(config),
+        make_finder(system.localizer, readout(config)),
+        {},
+    )
+
+    def localize(params: Params, split: str, corpus: Domain) -> Tasks:
+        if split not in rankings:
+            rankings[split] = _rank(first, config, split, corpus, mesh, console)
+        trained = Trained(config, system, params, spec, {})
+        ranking, shelf = rankings[split], _encode(trained, corpus, console)
+        best = Ranking(*(part[:, : config.first.retrieve] for part in ranking))
+        truth = corpus.pairs.video[:, None]
+        given = Ranking(np.zeros(truth.shape, np.float32), truth)
+        wanted = {"VCMR": best} | ({"SVMR": given} if (truth >= 0).all() else {})
+        parts = {task: [] for task in wanted}
+        batches = list(query_batches(corpus))
+        for rows, queries in track(batches, f"searching {corpus.dataset.name}", console):
+            for task, of_task in wanted.items():
+                found = finder(params, queries, of_task.score[rows], of_task.row[rows], shelf)
+                parts[task].append(jax.device_get(found))
+        join = lambda *parts: np.concatenate(parts)[: len(truth)]  # noqa: E731
+        moments = {task: jax.tree.map(join, *found) for task, found in parts.items()}
+        return {"VR": ranking.as_moments()} | moments
+
+    return localize
+
+
+def _rank(
+    first: FirstStage, config: ConfigDict, split: str, corpus: Domain, mesh: Mesh, console: Console
+) -> Ranking:
+    """The videos of the first stage, at least those that the metrics count."""
+    top_k = max(MOST, config.first.retrieve)
+    return first.rank(split, corpus, top_k, mesh, console)
+
+
+def _encode(trained: Trained, corpus: Domain, console: Console) -> Shelf:
+    """The localizer's codes of a corpus."""
+    codes = encode_corpus(trained, trained.system.localizer.encode_videos, corpus, console)
+    return make_shelf([codes], [corpus.pairs.num_clips], corpus.pairs.duration)
+
+
+def _score(tasks: Tasks, corpus: Domain) -> dict[str, float]:
+    return corpus_metrics(tasks, corpus.pairs.video, corpus.moments, corpus.table.query_id)
+
+
+def _write_report(
+    tasks: Tasks,
+    corpus: Domain,
+    config: ConfigDict,
+    checkpoint: Mapping,
+    workdir: Path,
+    console: Console,
+) -> dict:
+    """Write metrics.json and the submission, print the table; without labels no metrics."""
+    dataset, table, pairs = corpus.dataset, corpus.table, corpus.pairs
+    labelled = (pairs.video >= 0).all() and all(len(moments) for moments in corpus.moments)
+    report = {
+        "dataset": dataset.name,
+        "split": config.target.eval_split,
+        "queries": len(table.query_id),
+        "videos": len(corpus.video_row),
+        "checkpoint": dict(checkpoint),
+        "system": models.title(config),
+    }
+    if labelled:
+        report["model"] = _score(tasks, corpus)
+        train = dataset.splits.get(config.target.train_split)
+        learnt_from = train and (train.moments, dataset.videos.duration[train.video])
+        durations = pairs.duration[pairs.video].astype(np.float64)
+        beside = corpus_baselines(corpus.moments, durations, len(corpus.video_row), learnt_from)
+        for name, metrics in beside.items():
+            report[name] = {metric: metrics[metric] for metric in report["model"]}
+    if jax.process_index():
+        return report
+    folder = report_folder(workdir, config)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").write_text(json.dumps(report, indent=2) + "\n")
+    videos = [dataset.videos.video_id[row] for row in corpus.video_row]
+    asked = table.query_id, table.sentence
+    write_submission(folder / "submission.json", videos, *asked, tasks)
+    if "SVMR" in tasks:
+        found = tasks["SVMR"]
+        rows = np.stack((found.start, found.end, found.score), axis=-1)
+        about = [videos[row] for row in pairs.video]
+        write_predictions(folder / "predictions.jsonl", *asked, about, rows)
+    console.print(
+        f"{report['dataset']} / {report['split']}: {report['queries']} queries, "
+        f"{report['videos']} videos, checkpoint of step {checkpoint['step']} (selected by: "
+        f"{checkpoint['selected_by']})"
+    )
+    if labelled:
+        # The prior is of moments: where only videos are found it is as good as chance.
+        names = [
+            n
+            for n in ("location_prior", "random")
+            if n in report and ("SVMR" in tasks or n == "random")
+        ]
+        systems = {report["system"]: report["model"]} | {name: report[name] for name in names}
+        console.print(metrics_table(systems))
+    else:
+        console.print("the labels of this split are hidden: no metrics, only the submission")
+    console.print(f"written to {folder}")
+    return report

@@ -1,0 +1,51 @@
+"""Evaluate a checkpoint on the split that a config names."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from vmr_jax import models
+from vmr_jax.evaluation import corpus as evaluate_corpus
+from vmr_jax.evaluation import moments as evaluate_moments
+from vmr_jax.evaluation.restore import restore_run
+from vmr_jax.training.checkpoint import checkpoint_directory
+from vmr_jax.training.mesh import make_mesh
+from vmr_jax.types import Evaluation
+
+
+def evaluate_checkpoint(
+    config: ConfigDict | None,
+    workdir: str,
+    restore: str,
+    console: Console,
+    part: str = "",
+    given: Iterable[str] = (),
+) -> dict:
+    """`--mode=eval`: needs a checkpoint directory and the data, on any number of devices.
+
+    `restore_run` says what comes from the checkpoint and what from `config`, of which a user set
+    the keys in `given`. `part` is eval.query where it is not "". Writes under `workdir`, or beside
+    the checkpoints if it is "".
+    """
+    directory = checkpoint_directory(restore or workdir)
+    restored = restore_run(config, directory, given)
+    if part:
+        restored.config.eval.query = part
+    located = models.located(restored.config, directory.parent / models.FIRST_RUN)
+    evaluation = make_evaluation(located, restored.trained, "", make_mesh(), console)
+    folder = Path(workdir or directory.parent)
+    return evaluation.report(restored.params, restored.checkpoint, folder)
+
+
+def make_evaluation(
+    config: ConfigDict, trained: Mapping[str, int], split: str, mesh: Mesh, console: Console
+) -> Evaluation:
+    """How the system of `config` is scored, by what it retrieves (models.task).
+
+    `trained` are the sizes that it was trained with, `split` chooses checkpoints ("": none).
+    """
+    scored_by = {"moments": evaluate_moments, "corpus": evaluate_corpus}[models.task(config)]
+    return scored_by.make_evaluation(config, trained, split, mesh, console)

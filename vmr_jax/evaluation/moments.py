@@ -1,0 +1,316 @@
+"""Predict the moments of a split, score them beside the baselines, write the report."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from vmr_jax import models
+from vmr_jax.data.batches import pipeline
+from vmr_jax.data.batches.domains import asked_part, evaluation_domain
+from vmr_jax.data.batches.pairs import Domain, queries_of
+from vmr_jax.data.batches.sampler import in_order
+from vmr_jax.data.tables.dataset import Dataset
+from vmr_jax.datasets import evaluation_dataset
+from vmr_jax.evaluation.predictions import write_predictions
+from vmr_jax.evaluation.score import metrics_table
+from vmr_jax.layers.moment_map import Cells
+from vmr_jax.metrics import baselines, didemo
+from vmr_jax.metrics.moments import has_valid_truth
+from vmr_jax.training.logs import track
+from vmr_jax.training.mesh import along_batch, check_batch_size, local_rows
+from vmr_jax.training.steps import make_predict
+from vmr_jax.types import Evaluation, Params, System
+
+
+def make_evaluation(
+    config: ConfigDict, trained: Mapping[str, int], split: str, mesh: Mesh, console: Console
+) -> Evaluation:
+    """How moments in given videos are scored; `split` chooses checkpoints, "" where none does.
+
+    `trained` are the sizes of the domain that the system is trained on. The split is one of
+    models.chooser's domain. Raises as `reported_domain` does, and ValueError where it hides
+    labels.
+    """
+    dataset = evaluation_dataset(config)
+    reported = reported_domain(config, dataset, trained)
+    system = _system(config, reported)
+    predict = make_predict(system, mesh)
+    if split and models.chooser(config) == "source":
+        chooser = evaluation_domain(config, evaluation_dataset(config, "source"), split, "source")
+        choosing = ConfigDict(config.to_dict())
+        choosing.metric.didemo = ""  # asked for by the target
+        choose = make_predict(system._replace(predict=system.predict_source), mesh)
+    elif split:
+        chooser, choosing, choose = evaluation_domain(config, dataset, split), config, predict
+
+    if split:
+        _check_labels(chooser, split)
+        if not any(map(len, chooser.moments)):
+            raise ValueError(
+                f"{chooser.dataset.name} / {split} has no labels to choose a checkpoint by: use "
+                "--config.select=last"
+            )
+
+    def select(params: Params) -> dict[str, float]:
+        return score_split(choose, params, chooser, choosing, mesh, console)[1]
+
+    def report(params: Params, checkpoint: Mapping, workdir: Path) -> dict:
+        scored = score_split(predict, params, reported, config, mesh, console)
+        return write_report(scored, dataset, reported, config, checkpoint, workdir, console)
+
+    return Evaluation(select, report)
+
+
+def _system(config: ConfigDict, domain: Domain) -> System:
+    """The system for batches of the evaluated split."""
+    return models.make(config, {role: domain.spec for role in models.domains(config)})
+
+
+def reported_domain(config: ConfigDict, dataset: Dataset, trained: Mapping[str, int]) -> Domain:
+    """The evaluation split of the target, checked: what fails here would fail after training.
+
+    `trained` are the sizes of the domain that the system was trained on. Raises ValueError for
+    an unknown split, one of which only some labels are hidden, other widths, and settings that
+    cannot be scored with. Where all labels are hidden there are predictions and no metrics.
+    """
+    check_batch_size(config.eval.batch_size, "eval.batch_size")
+    if config.metric.iou_cmp not in ("ge", "gt"):
+        raise ValueError(f"metric.iou_cmp is {config.metric.iou_cmp!r}; it must be 'ge' or 'gt'")
+    if config.metric.didemo not in ("", *didemo.RULES):
+        raise ValueError(
+            f"metric.didemo is {config.metric.didemo!r}; it must be '' (the data are not DiDeMo), "
+            "'official' or 'any'"
+        )
+    split = config.target.eval_split
+    domain = evaluation_domain(config, dataset, split)
+    _check_labels(domain, split)
+    check_widths(domain, trained)
+    if config.metric.didemo:
+        _check_didemo(domain, config)
+    return domain
+
+
+def _check_labels(domain: Domain, split: str) -> None:
+    """Raise ValueError for a split of which only some labels are hidden."""
+    hidden = [
+        query
+        for query, moments in zip(domain.table.query_id, domain.moments, strict=True)
+        if not len(moments)
+    ]
+    if 0 < len(hidden) < len(domain.moments):
+        raise ValueError(
+            f"{len(hidden)} of {len(domain.moments)} queries of {domain.dataset.name} / {split} "
+            f"have no labels to score with, e.g. {', '.join(hidden[:3])}: put them into a split of "
+            "their own, of which there are predictions and no metrics"
+        )
+
+
+def score_split(
+    predict, params: Params, domain: Domain, config: ConfigDict, mesh: Mesh, console: Console
+) -> tuple[list[np.ndarray], dict[str, float]]:
+    """Predictions, one (K, 3) array [start s, end s, score] a query, and their metrics.
+
+    There are no metrics, {}, where the labels are hidden.
+    """
+    predictions = predict_split(predict, params, domain, config, mesh, console)
+    labelled = any(map(len, domain.moments))
+    return predictions, score(predictions, domain, config) if labelled else {}
+
+
+def predict_split(
+    predict, params: Params, domain: Domain, config: ConfigDict, mesh: Mesh, console: Console
+) -> list[np.ndarray]:
+    """Run `predict` over all queries of a split, in batches of the form that the system takes."""
+    form, video = models.form(config), domain.pairs.video
+    batches = in_order(form, video, config.eval.batch_size, jax.device_count())
+
+    def read(step: int):
+        return pipeline.read_batch(domain, jax.tree.map(local_rows, batches[step]))
+
+    stream = pipeline.stream(read, 0, len(batches), config.data.threads, config.data.prefetch)
+    sharding = along_batch(mesh)
+    found = []
+    for _ in track(range(len(batches)), f"predicting {domain.dataset.name}", console):
+        batch = jax.tree.map(
+            lambda leaf: jax.make_array_from_process_local_data(sharding, leaf), next(stream)
+        )
+        found.append(predict(params, batch))
+    tables = [np.stack((m.start, m.end, m.score), axis=-1) for m in jax.device_get(found)]
+    table = np.concatenate(tables).astype(np.float64)
+    rows, weight = (np.concatenate(part) for part in zip(*map(queries_of, batches), strict=True))
+    predicted = np.empty((len(video), *table.shape[1:]))
+    predicted[rows[weight > 0]] = table[weight > 0]
+    return [moments[~np.isneginf(moments[:, 2])] for moments in predicted]
+
+
+def score(
+    predictions: Sequence[np.ndarray], domain: Domain, config: ConfigDict
+) -> dict[str, float]:
+    """Metrics of predictions on a split, in percent.
+
+    With `metric.didemo` they hold DiDeMo's rank@1 and rank@5 too, and its mIoU in place of the
+    mean IoU of the best annotator.
+    """
+    return didemo.split_metrics(
+        predictions,
+        domain.moments,
+        _durations(domain),
+        query_ids=domain.table.query_id,
+        **_metric_settings(config),
+    )
+
+
+def write_report(
+    scored: tuple[list[np.ndarray], Mapping[str, float]],
+    dataset: Dataset,
+    domain: Domain,
+    config: ConfigDict,
+    checkpoint: Mapping,
+    workdir: Path,
+    console: Console,
+) -> dict:
+    """Write metrics.json and predictions.jsonl, print the table beside the baselines.
+
+    Without metrics, of hidden labels, metrics.json says only what was predicted.
+    """
+    predictions, metrics = scored
+    settings = _metric_settings(config)
+    truths, durations = domain.moments, _durations(domain)
+    report = {
+        "dataset": dataset.name,
+        "split": config.target.eval_split,
+        "queries": len(truths),
+        "dropped": int((~has_valid_truth(truths)).sum())
+        if metrics and settings["drop_invalid_gt"]
+        else 0,
+        "checkpoint": dict(checkpoint),
+        "system": models.title(config),
+    }
+    if metrics:
+        report["model"] = dict(metrics)
+        train = dataset.splits.get(config.target.train_split)
+        learnt_from = train and (train.moments, dataset.videos.duration[train.video])
+        report |= baselines.baseline_metrics(truths, durations, learnt_from, **settings)
+    part = asked_part(config)
+    report |= {} if part == "full" else {"query": part}
+    if jax.process_index() == 0:
+        folder = report_folder(workdir, config)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "metrics.json").write_text(json.dumps(report, indent=2) + "\n")
+        table = domain.table
+        videos = [dataset.videos.video_id[row] for row in table.video]
+        write_predictions(
+            folder / "predictions.jsonl", table.query_id, table.sentence, videos, predictions
+        )
+        console.print(
+            f"{report['dataset']} / {report['split']}: {report['queries']} queries, checkpoint of "
+            f"step {checkpoint['step']} (selected by: {checkpoint['selected_by']})"
+        )
+        if report["dropped"]:
+            console.print(f"{report['dropped']} queries without a valid moment are left out")
+        if metrics:
+            _print_metrics(report, config, console)
+        else:
+            console.print("the labels of this split are hidden: no metrics, only predictions.jsonl")
+        console.print(f"written to {folder}")
+    return report
+
+
+def _print_metrics(report: Mapping, config: ConfigDict, console: Console) -> None:
+    """Print the metrics beside the baselines'."""
+    if "location_prior" not in report:
+        console.print("location_prior cannot be learnt: no training split with labels")
+    systems = {report["system"]: report["model"]} | {
+        name: report[name] for name in ("location_prior", "random") if name in report
+    }
+    console.print(metrics_table(systems))
+    if config.metric.didemo:
+        console.print(didemo.legend(config.metric.didemo))
+
+
+def report_folder(workdir: Path, config: ConfigDict) -> Path:
+    """Where the report of a run is written."""
+    part = asked_part(config)
+    name = f"{config.target.dataset}_{config.target.eval_split}"
+    return workdir / "eval" / (name if part == "full" else f"{name}_{part}")
+
+
+def check_widths(domain: Domain, trained: Mapping) -> None:
+    """Raise ValueError where features are not as wide as those that a system was trained with."""
+    units = {"video_dim": "clip features", "word_dim": "word vectors", "sub_dim": "subtitles"}
+    for name, unit in units.items():
+        found = getattr(domain.spec, name)
+        if found != trained.get(name, 0):  # checkpoints of older versions know no subtitles
+            raise ValueError(
+                f"the {unit} of {domain.dataset.name} have width {found}, but the checkpoint was "
+                f"trained with {trained.get(name, 0)}: evaluate on features of the same kind"
+            )
+
+
+def _check_didemo(domain: Domain, config: ConfigDict) -> None:
+    """Refuse settings and data that DiDeMo's metric cannot be computed with."""
+    if config.eval.top_k < len(didemo.MOMENTS) or config.eval.nms < 1:
+        raise ValueError(
+            f"DiDeMo's metric needs all {len(didemo.MOMENTS)} moments ranked: set "
+            f"eval.top_k={len(didemo.MOMENTS)} (is {config.eval.top_k}) and eval.nms=1.0 (is "
+            f"{config.eval.nms}), or --config.metric.didemo='' to leave it out"
+        )
+    for table in domain.dataset.splits.values():
+        marked = {i: m for i, m in zip(table.query_id, table.moments, strict=True) if len(m)}
+        if marked:
+            didemo.annotated_segments(list(marked.values()), list(marked))
+    rows, seconds = domain.pairs.num_clips, domain.pairs.duration
+    cells = models.moment_map(config)
+    parts = rows if cells is None else cells.clips
+    off = abs(seconds - didemo.SEGMENT * parts) > didemo.TOLERANCE * didemo.SEGMENT
+    wrong = np.flatnonzero(off)
+    video = domain.dataset.videos.video_id[domain.video_row[wrong[0]]] if len(wrong) else ""
+    if cells is not None:
+        _check_segments_of_map(cells, seconds, wrong, video)
+    elif len(wrong):
+        raise ValueError(
+            f"{len(wrong)} of {len(rows)} videos of {domain.dataset.name} do not have one row of "
+            f"features for each {didemo.SEGMENT:g} s, e.g. {video}: {rows[wrong[0]]} rows for "
+            f"{seconds[wrong[0]]:g} s. DiDeMo's metric needs that: prepare such features (`vmr "
+            "prepare didemo` leaves out zero rows after a video's last segment), or set "
+            "--config.metric.didemo='' to leave it out"
+        )
+
+
+def _check_segments_of_map(
+    cells: Cells, seconds: np.ndarray, wrong: np.ndarray, video: str
+) -> None:
+    """Refuse a map whose cells are not all moments of DiDeMo; `wrong` videos have another grid."""
+    unit, advice = didemo.SEGMENT, "set --config.metric.didemo='' to leave DiDeMo's metric out"
+    if len(wrong):
+        raise ValueError(
+            f"config.map.clips={cells.clips} clips are DiDeMo's segments only in videos of "
+            f"{unit * cells.clips:g} s, but {len(wrong)} of {len(seconds)} have another length, "
+            f"e.g. {video}: {seconds[wrong[0]]:g} s. Use a system that ranks spans of clips, or "
+            f"{advice}"
+        )
+    every = cells.clips * (cells.clips + 1) // 2
+    if len(cells.row) < every:
+        raise ValueError(
+            f"config.map.pooling_counts leaves {len(cells.row)} of the map's {every} moments, but "
+            f"DiDeMo's metric needs all: use ({cells.clips - 1},), or {advice}"
+        )
+
+
+def _durations(domain: Domain) -> np.ndarray:
+    return domain.pairs.duration[domain.pairs.video].astype(np.float64)
+
+
+def _metric_settings(config: ConfigDict) -> dict:
+    return {
+        "discounted": config.metric.discounted,
+        "iou_cmp": config.metric.iou_cmp,
+        "drop_invalid_gt": config.metric.drop_invalid_gt,
+        "didemo": config.metric.didemo,
+    }

@@ -1,0 +1,78 @@
+"""Read a trained run back from its checkpoints."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from vmr_jax import models
+from vmr_jax.training.checkpoint import Checkpoints
+from vmr_jax.types import Params
+
+_OF_THE_DATA = ("target", "data_dir", "eval", "metric", "data")
+
+
+class Restored(NamedTuple):
+    """A run's best checkpoint."""
+
+    config: ConfigDict
+    params: Params
+    trained: Mapping[str, int]  # the DataSpec of the domain that was trained last
+    checkpoint: dict  # {"step", "selected_by"}
+
+
+def restore_run(config: ConfigDict | None, directory: Path, given: Iterable[str] = ()) -> Restored:
+    """Restore the best checkpoint of a checkpoints directory on this machine's devices.
+
+    The system comes from the checkpoint. The data are the target of `config`, so that a
+    checkpoint can be evaluated on a third dataset (EVA, Table 7), or without `config` the
+    target it was trained for; with them come the settings that no parameter depends on
+    (models.readout), and where the tokeniser is now. Whether labels were learnt, target.labels,
+    stays the checkpoint's. `given` are the keys of `config` that a user set.
+
+    Raises as `Checkpoints` does, and ValueError where `config` is another system's, or where a
+    key of `given` asks for something else than the checkpoint decides.
+    """
+    checkpoints = Checkpoints(directory, read_only=True)
+    step = checkpoints.best_step()
+    meta = checkpoints.meta(step)
+    trained = ConfigDict(_with_tuples(meta["config"]))
+    labels = trained.target.labels
+    if config is not None:
+        if config.system != trained.system:
+            raise ValueError(
+                f"{directory} holds a checkpoint of {trained.system}, but --config is of "
+                f"{config.system}: use --config=configs/{trained.system}.py, or none at all for "
+                "the data that it was trained for"
+            )
+        for name in (*_OF_THE_DATA, *models.readout(config)):
+            trained[name] = config[name]
+        trained.target = ConfigDict(config.target.to_dict() | {"labels": labels})
+    if config is not None and "text" in trained and "text" in config:
+        trained.text.tokenizer = config.text.tokenizer or trained.text.tokenizer
+    for key in given:
+        wanted, decided = (_value(of, key) for of in (config, trained))
+        if wanted != decided:
+            raise ValueError(
+                f"--config.{key}={wanted!r} has no effect on an evaluation: the checkpoint was "
+                f"trained with {decided!r}. Leave it out, or train with it in another workdir"
+            )
+    params = checkpoints.restore_params(step)
+    checkpoints.close()
+    checkpoint = {"step": step, "selected_by": meta["selected_by"]}
+    return Restored(trained, params, meta["specs"][models.domains(trained)[-1]], checkpoint)
+
+
+def _value(config: ConfigDict, key: str):
+    """What stands at a key with dots, None where there is none."""
+    for part in key.split("."):
+        config = config.get(part) if isinstance(config, ConfigDict) else None
+    return config
+
+
+def _with_tuples(value):
+    """A config as it was written: JSON has made lists of its tuples."""
+    if isinstance(value, Mapping):
+        return {name: _with_tuples(part) for name, part in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value

@@ -1,0 +1,262 @@
+"""Score a prediction file or a submission, of this or other code, against a dataset's labels."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from vmr_jax.data.datasets import read_annotations
+from vmr_jax.data.datasets.records import Annotations, MomentRecord
+from vmr_jax.data.tables.report import summarise
+from vmr_jax.evaluation.predictions import read_predictions
+from vmr_jax.evaluation.submission import Submission, is_submission, read_submission
+from vmr_jax.metrics import baselines
+from vmr_jax.metrics.average_precision import THRESHOLDS, length_metrics
+from vmr_jax.metrics.didemo import didemo_metrics, legend, split_metrics
+from vmr_jax.metrics.moments import DISCOUNTED_DATASETS
+from vmr_jax.metrics.retrieval import AGREEING, ANNOTATORS, MOST, corpus_metrics
+from vmr_jax.metrics.retrieval_baselines import corpus_baselines
+
+_SHOWN = 5  # ids listed in a message
+
+
+def score_files(
+    predictions: Path, labels: Path, dataset: str, split: str, with_map: bool, console: Console
+) -> dict[str, Any]:
+    """Score a prediction file against one split's labels, print the tables, return the report.
+
+    `dataset` is a reader's name and `labels` what it reads: its annotation directory, or a file
+    for "jsonl". `split` may be "" when there is one only. Besides R@n,IoU=m and mIoU there is
+    dR@n,IoU=m for the changed-distribution splits, and QVHighlights' mAP if `with_map` or if a
+    query of a "jsonl" dataset has several true windows, and for "didemo" its own rank@1, rank@5 and
+    mIoU (in place of the other mIoU) if each annotated moment is ranked. A query's predictions are
+    ranked by score. Labelled queries without a prediction are misses, and counted.
+
+    A submission in TVR's format (told by its first key) is scored by `corpus_metrics` instead, on
+    the corpus of the videos that the split's queries are about: VR, SVMR and VCMR, those that it
+    has. There the listed order counts, not the score, and "missing" is a number for each task.
+
+    Report: {"dataset", "split", "queries", "missing", "model", "random", "location_prior" where
+    a training split with labels is at hand, "lengths" with the mAP}; the inner values are in
+    percent.
+
+    Raises:
+        ValueError: a file is not in its format; the split is not known, has hidden labels or
+            repeated ids; a prediction's id is not among the labels; a submission does not know a
+            true video, or `with_map` is asked of it.
+        FileNotFoundError: a file is not there.
+    """
+    if is_submission(predictions):
+        if with_map:
+            raise ValueError(f"{predictions} is a submission for a corpus: --map does not apply")
+        submission = read_submission(predictions)
+        annotations = read_annotations(dataset, labels)
+        split = _choose_split(annotations, split)
+        return _score_submission(submission, predictions.name, annotations, split, console)
+    found = read_predictions(predictions)
+    annotations = read_annotations(dataset, labels)
+    split = _choose_split(annotations, split)
+    records = annotations.splits[split]
+    rows = _match(found, records, split)
+    missing = sum(record.query_id not in found for record in records)
+    truths, durations = _truths(annotations, records)
+    settings = {"discounted": dataset in DISCOUNTED_DATASETS}
+    if dataset == "didemo":
+        settings["didemo"] = _didemo_rule(rows, records, console)
+
+    report = {
+        "dataset": dataset,
+        "split": split,
+        "queries": len(records),
+        "missing": missing,
+        "model": split_metrics(rows, truths, durations, **settings),
+    }
+    learnt_from = _training(annotations, split)
+    report |= baselines.baseline_metrics(truths, durations, learnt_from, **settings)
+    several = max(len(windows) for windows in truths) > 1
+    if with_map or (several and dataset == "jsonl"):
+        report["lengths"] = length_metrics(rows, truths)
+
+    _print_faults(annotations, split, console)
+    if missing:
+        console.print(f"{missing} of {len(records)} queries have no prediction: they are misses")
+    _print_table(report, f"{predictions.name} on {dataset} / {split}", console)
+    if settings.get("didemo"):
+        console.print(legend(settings["didemo"]))
+    if "lengths" in report:
+        console.print(_lengths_table(report["lengths"]))
+    return report
+
+
+def _score_submission(
+    submission: Submission, name: str, annotations: Annotations, split: str, console: Console
+) -> dict[str, Any]:
+    """The report of a submission, printed too; see `score_files`."""
+    records = annotations.splits[split]
+    truths, durations = _truths(annotations, records)
+    listed = {task: _match(found, records, split, 4) for task, found in submission.tasks.items()}
+    corpus = list(dict.fromkeys(record.video_id for record in records))
+    row_of = _rows_of_videos(submission.video_index, corpus)
+    rows = {
+        task: [np.column_stack([[row_of[i] for i in own[:, 0]], own[:, 1:]]) for own in lists]
+        for task, lists in listed.items()
+    }
+    row = {video: place for place, video in enumerate(corpus)}
+    missing = {
+        task: sum(record.query_id not in found for record in records)
+        for task, found in submission.tasks.items()
+    }
+    report = {
+        "dataset": annotations.name,
+        "split": split,
+        "queries": len(records),
+        "videos": len(corpus),
+        "missing": missing,
+        "model": corpus_metrics(rows, [row[record.video_id] for record in records], truths),
+    }
+    learnt_from = _training(annotations, split)
+    for method, values in corpus_baselines(truths, durations, len(corpus), learnt_from).items():
+        report[method] = {metric: values[metric] for metric in report["model"]}
+
+    _print_faults(annotations, split, console)
+    for task, lists in listed.items():
+        long = sum(len(own) > MOST for own in lists)
+        unsorted = sum(bool((np.diff(own[:, 3]) > 0).any()) for own in lists)
+        for count, what in (
+            (missing[task], "queries have no prediction: they are misses"),
+            (long, f"queries have more than {MOST} predictions: the rest does not count"),
+            (unsorted, "queries are not in the order of their scores: the listed order counts"),
+        ):
+            if count:
+                console.print(f"{task}: {count} of {len(records)} {what}")
+    _print_table(report, f"{name} on {annotations.name} / {split}, {len(corpus)} videos", console)
+    if max(len(windows) for windows in truths) >= ANNOTATORS:
+        console.print(f"SVMR, VCMR: a moment must reach the IoU with {AGREEING} annotators")
+    return report
+
+
+def _rows_of_videos(video_index: Mapping[str, int], corpus: Sequence[str]) -> dict[int, int]:
+    """A submission's index of each of its videos -> its row in the corpus, or a new row after it.
+
+    A video's file name counts as its id too (DiDeMo). Raises ValueError for a corpus' video that
+    the submission does not have.
+    """
+    rows = {video: row for row, video in enumerate(corpus)}
+    row_of = {}
+    for name, index in video_index.items():
+        video = name if name in rows else name.rpartition(".")[0]
+        row_of[index] = rows.get(video, len(corpus) + index)
+    absent = set(rows.values()) - set(row_of.values())
+    _refuse([corpus[row] for row in sorted(absent)], "true videos that video2idx does not have")
+    return row_of
+
+
+def _choose_split(annotations: Annotations, split: str) -> str:
+    """The split that was asked for, or the only one."""
+    known = ", ".join(annotations.splits)
+    if split:
+        if split not in annotations.splits:
+            raise ValueError(f"{annotations.name} has no split {split!r} here; it has {known}")
+        return split
+    if len(annotations.splits) > 1:
+        raise ValueError(f"several splits are there; choose one with --split: {known}")
+    return next(iter(annotations.splits))
+
+
+def _match(
+    found: Mapping[str, np.ndarray], records: Sequence[MomentRecord], split: str, width: int = 3
+) -> list[np.ndarray]:
+    """The predictions of each labelled query, (K, width), in the labels' order."""
+    if not records:
+        raise ValueError(f"{split} has no queries")
+    counts = Counter(record.query_id for record in records)
+    _refuse(
+        [i for i, n in counts.items() if n > 1], f"ids that come twice in the labels of {split}"
+    )
+    unknown = [qid for qid in found if qid not in counts]
+    _refuse(unknown, f"predicted ids that the labels of {split} do not have")
+    hidden = [record.query_id for record in records if not len(record.moments)]
+    _refuse(hidden, f"queries of {split} whose labels are hidden; they cannot be scored")
+    none = np.zeros((0, width))
+    return [found.get(record.query_id, none) for record in records]
+
+
+def _didemo_rule(
+    rows: Sequence[np.ndarray], records: Sequence[MomentRecord], console: Console
+) -> str:
+    """The rule "official"; "" and a line that says why where DiDeMo's own metric cannot score."""
+    ids = [record.query_id for record in records]
+    try:
+        didemo_metrics(rows, [record.moments for record in records], "official", ids)
+    except ValueError as error:
+        console.print(f"without DiDeMo's own metric; below the best annotator counts: {error}")
+        return ""
+    return "official"
+
+
+def _refuse(ids: Sequence[str], what: str) -> None:
+    """Raise ValueError that lists the first of some ids, if there are any."""
+    if ids:
+        dots = ", ..." if len(ids) > _SHOWN else ""
+        raise ValueError(f"{len(ids)} {what}: {', '.join(ids[:_SHOWN])}{dots}")
+
+
+def _truths(
+    annotations: Annotations, records: Sequence[MomentRecord]
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """True moments (A, 2) and duration (Q,) of each query, seconds; NaN where none is known."""
+    durations = [annotations.durations.get(record.video_id, np.nan) for record in records]
+    return [record.moments for record in records], np.array(durations)
+
+
+def _training(annotations: Annotations, split: str) -> tuple[list[np.ndarray], np.ndarray] | None:
+    """The truths and durations of the training split, unless it is what is scored or not there."""
+    train = annotations.splits.get("train") if split != "train" else None
+    return _truths(annotations, train) if train else None
+
+
+def _print_table(report: Mapping[str, Any], title: str, console: Console) -> None:
+    """Print the table of a report beside its baselines."""
+    if "location_prior" not in report:
+        console.print("no location prior: there is no other split for training that has labels")
+    methods = [name for name in ("model", "location_prior", "random") if name in report]
+    console.print(f"{title}: {report['queries']} queries")
+    console.print(metrics_table({name: report[name] for name in methods}))
+
+
+def _print_faults(annotations: Annotations, split: str, console: Console) -> None:
+    """Print a line for each kind of fault in the labels, other splits' left out."""
+    others = tuple(f"{name} " for name in annotations.splits if name != split)
+    own = [fault for fault in annotations.faults if not fault.where.startswith(others)]
+    for group in summarise(own):
+        repair, where = group["repair"] or "not repaired", group["where"]
+        console.print(f"labels: {len(where)} x {group['kind']} ({repair}), e.g. {where[0]}")
+
+
+def metrics_table(columns: Mapping[str, Mapping[str, float]]) -> Table:
+    """A table of percentages: a column for each method, a row for each metric of the first."""
+    table = Table("percent")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for metric in next(iter(columns.values())):
+        table.add_row(metric, *(f"{values[metric]:.2f}" for values in columns.values()))
+    return table
+
+
+def _lengths_table(lengths: Mapping[str, Mapping[str, float]]) -> Table:
+    """mAP and R@1 by IoU threshold and length of the true windows."""
+    table = Table("IoU", title="QVHighlights' mAP / R@1, by length of the true windows")
+    for name, values in lengths.items():
+        table.add_column(f"{name}\n{values['queries']} queries", justify="right")
+    for m in THRESHOLDS:
+        cells = (
+            f"{values[f'mAP@{m:g}']:.2f} / {values[f'R@1,IoU={m:g}']:.2f}"
+            for values in lengths.values()
+        )
+        table.add_row(f"{m:g}", *cells)
+    table.add_row("average", *(f"{values['mAP']:.2f}" for values in lengths.values()))
+    return table

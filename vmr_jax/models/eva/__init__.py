@@ -1,0 +1,1 @@
+"""EVA (Cai, Huang, Gong; BMVC 2022)."""

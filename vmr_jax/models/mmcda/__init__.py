@@ -1,0 +1,1 @@
+"""MMCDA, derived from the abstract of Fang et al. (IEEE TMM 2022)."""

@@ -1,0 +1,98 @@
+"""The two localizers of MMCDA, boundaries of spans and MMN's map: L_loc and the readout."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from vmr_jax.layers.attention import masked_log_softmax
+from vmr_jax.layers.clip_spans import split_clips
+from vmr_jax.layers.moment_map import cell_iou, map_cells, stretch_clips
+from vmr_jax.layers.proposals import spans_to_seconds
+from vmr_jax.losses.boundary import boundary_loss
+from vmr_jax.losses.mutual_matching import iou_loss, scale_iou
+from vmr_jax.losses.relevant_content import relevant_content_loss
+from vmr_jax.models.mmcda.network import Views
+from vmr_jax.models.mmcda.span_scores import inside_outside_means
+from vmr_jax.types import Array, Batch, LossTerms
+
+
+class Candidates(NamedTuple):
+    """The P moments that a localizer ranks, in `units` equal parts of each video."""
+
+    first: np.ndarray  # (P,) int32 parts
+    last: np.ndarray  # (P,) int32, inclusive
+    units: Array  # (B,) int32: the video's clips, or the map's
+    score: Array  # (B, P) float32, section 4; -inf where a video has no such moment
+    probability: Array  # (B, P) float32, P_s P_e or the cell's sigmoid
+
+    def seconds(self, duration: Array) -> tuple[Array, Array]:
+        """Start and end of each: durations (B,) -> two (B, P)."""
+        return spans_to_seconds(self.first, self.last + 1, self.units, duration)
+
+
+def localization(config: ConfigDict, views: Views, batch: Batch) -> LossTerms:
+    """M1 on the `span` of a batch, or with base=map2d on its `moment` (MMN, Eq. 7)."""
+    if config.base == "map2d":
+        moment = jnp.where(batch.weight[:, None] > 0, batch.moment, 0)
+        iou = cell_iou(map_cells(config.map), moment[:, None], batch.duration)[:, 0]
+        label = scale_iou(iou, config.iou.min, config.iou.max)
+        return {"iou": iou_loss(views.cells, label, batch.weight)}
+    start, end = views.boundary[..., 0], views.boundary[..., 1]
+    mask = views.video_mask
+    inside, outside = split_clips(batch.span, mask)
+    logit = views.inside
+    return {
+        "boundary": boundary_loss(start, end, batch.span, mask, batch.weight, "softmax"),
+        "inside": relevant_content_loss(logit, inside, logit, outside, batch.weight),
+    }
+
+
+def candidates(config: ConfigDict, views: Views, batch: Batch) -> Candidates:
+    """All spans of a video, or all cells of its map, with their scores of section 4."""
+    rank = _cells if config.base == "map2d" else _spans
+    return rank(config, views, batch)
+
+
+def pseudo_labelled(config: ConfigDict, views: Views, batch: Batch) -> tuple[Batch, Array]:
+    """The batch with the model's own best moments and their probabilities as weights (C9).
+
+    Also returns the weighted mean of those probabilities. No gradient passes.
+    """
+    found = jax.lax.stop_gradient(candidates(config, views, batch))
+    best = jnp.argmax(found.score, axis=1)
+    pick = lambda values: jnp.take_along_axis(values, best[:, None], axis=1)[:, 0]  # noqa: E731
+    weight = batch.weight * pick(found.probability)
+    labelled = batch._replace(
+        span=jnp.stack([jnp.asarray(side)[best] for side in (found.first, found.last)], axis=-1),
+        moment=jnp.stack([pick(side) for side in found.seconds(batch.duration)], axis=-1),
+        weight=weight,
+    )
+    return labelled, jnp.sum(weight) / jnp.maximum(jnp.sum(batch.weight), 1e-9)
+
+
+def _spans(config: ConfigDict, views: Views, batch: Batch) -> Candidates:
+    """log P_s(i) + log P_e(j) + beta mean r + eta (mean s inside - mean s outside)."""
+    mask = views.video_mask
+    start, end = masked_log_softmax(jnp.moveaxis(views.boundary, -1, 0), mask)
+    inside, _ = inside_outside_means(views.inside, mask)
+    similar, other = inside_outside_means(views.similarity, mask)
+    score = start[:, :, None] + end[:, None]
+    score += config.infer.beta * inside + config.infer.eta * (similar - other)
+    first, last = np.triu_indices(mask.shape[1])
+    score = jnp.where(mask[:, last], score[:, first, last], -jnp.inf)
+    probability = jnp.exp(start[:, first] + end[:, last])
+    return Candidates(first, last, batch.num_clips, score, probability)
+
+
+def _cells(config: ConfigDict, views: Views, batch: Batch) -> Candidates:
+    """log sigmoid of the cell's logit + eta (mean s inside - mean s outside)."""
+    cells = map_cells(config.map)
+    similarity = stretch_clips(views.similarity[..., None], batch.num_clips, cells.clips)[..., 0]
+    means = inside_outside_means(similarity, jnp.ones(similarity.shape, bool))
+    similar, other = (mean[:, cells.row, cells.column] for mean in means)
+    score = jax.nn.log_sigmoid(views.cells) + config.infer.eta * (similar - other)
+    units = jnp.full(len(score), cells.clips)
+    return Candidates(cells.row, cells.column, units, score, jax.nn.sigmoid(views.cells))

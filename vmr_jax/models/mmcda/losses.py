@@ -1,0 +1,182 @@
+"""The losses of MMCDA, M1 to M10 of spec mmcda.md 3, on what its network computes."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from vmr_jax.layers.attention import masked_softmax
+from vmr_jax.layers.clip_spans import split_clips
+from vmr_jax.layers.normalize import l2_normalize
+from vmr_jax.layers.pooling import masked_mean, top_mean
+from vmr_jax.losses.contrastive import batch_hinge_loss, hinge_loss, symmetric_info_nce
+from vmr_jax.losses.domain_adversarial import adversarial_loss
+from vmr_jax.losses.mmd import Sample, make_sample, sample_mmd
+from vmr_jax.losses.negatives import rival_mean, rivals, similarities
+from vmr_jax.losses.relevant_content import relevant_content_loss
+from vmr_jax.losses.terms import scaled
+from vmr_jax.models.mmcda.coral import coral
+from vmr_jax.models.mmcda.localizers import localization, pseudo_labelled
+from vmr_jax.models.mmcda.network import MMCDA, Views
+from vmr_jax.models.mmcda.switches import POINTS, has_joint_space, terms
+from vmr_jax.models.statistics import as_variables
+from vmr_jax.types import Array, Batch, HybridBatch, Losses, LossTerms, Params, Progress
+
+SIMILARITY_SCALE = 10.0  # logit of g over the cosine s
+RAMP = 0.1  # the share of a run in which terms grow
+_HARD = 5  # clips outside a moment that M8 looks at
+_BAG = 8  # one of so many clips is an instance of M9
+_Term = tuple[Array, Array]
+
+
+def supervised_loss(
+    network: MMCDA, params: Params, batch: Batch, key: Array, progress: Progress
+) -> Losses:
+    """L_loc on the target's own labels, the upper bound of a transfer."""
+    del progress
+    views, statistics = _look(network, params, batch, "target", True, key)
+    return Losses(localization(network.config, views, batch), {}, statistics)
+
+
+def cross_domain_loss(
+    network: MMCDA, params: Params, batch: HybridBatch, key: Array, progress: Progress
+) -> Losses:
+    """M10, L_loc + lambda_1 L_DA + lambda_2 L_CA + lambda_3 L_SA, of a source and a target half."""
+    config, on = network.config, terms(network.config)
+    source_key, target_key, sample_key = jax.random.split(key, 3)
+    source, statistics = _look(network, params, batch.source, "source", True, source_key)
+    target, _ = _look(network, params, batch.target, "target", False, target_key)
+    ramp = jnp.minimum(1.0, progress.fraction / RAMP) if config.ramp else 1.0
+    weight = config.lambdas
+    of_source, of_target = (config, source, batch.source), (config, target, batch.target)
+    table = {
+        "source_pairs": (weight.ca, _source_pairs, of_source),
+        "target_pairs": (weight.ca * ramp, _target_pairs, of_target),
+        "target_modalities": (weight.ca * ramp, _modalities, of_target),
+        "frames": (weight.sa, _frames, of_source),
+        "frame_ranking": (weight.sa, _frame_ranking, of_source),
+        "instances": (weight.sa * ramp, _instances, of_target),
+    }
+    for point in config.da.points:
+        halves = _point_samples(config, point, source, target, batch, sample_key)
+        distance = functools.partial(_distance, network, params, point)
+        table[f"domain_{point}"] = (weight.da * ramp, distance, halves)
+    found = localization(*of_source)
+    found |= {name: scaled(term(*of), by) for name, (by, term, of) in table.items() if name in on}
+    if "pseudo" in on:
+        labelled, probability = pseudo_labelled(*of_target)
+        own = localization(config, target, labelled)
+        found |= {f"pseudo_{name}": scaled(own[name], ramp * probability) for name in own}
+    watched = _watched(*of_target) if has_joint_space(config) else {}
+    return Losses(found, watched, statistics)
+
+
+def _look(network: MMCDA, params: Params, batch: Batch, role: str, train: bool, key: Array):
+    """The views of one half, and the running statistics after it (None without a map).
+
+    The map's batch normalisation follows the labelled half; the other half reads what prediction
+    will read.
+    """
+    views, new = network.apply(
+        as_variables(params), batch, role, train, key, mutable=["batch_stats"]
+    )
+    return views, new.get("batch_stats")
+
+
+def _point_samples(
+    config: ConfigDict, point: str, source: Views, target: Views, batch: HybridBatch, key: Array
+) -> tuple[Sample, Sample]:
+    """What M3 compares at one point: the rows of both halves there."""
+    mask = "query_mask" if point == "query" else "video_mask"
+    keys = jax.random.split(jax.random.fold_in(key, POINTS.index(point)))
+    return tuple(
+        make_sample(config.mmd, getattr(views, point), getattr(views, mask), half.weight, half_key)
+        for views, half, half_key in zip((source, target), batch, keys, strict=True)
+    )
+
+
+def _distance(network: MMCDA, params: Params, point: str, source: Sample, target: Sample) -> _Term:
+    """M3 at one point, by `da.kind`; adversarial: what its classifier learns and H unlearns."""
+    config = network.config
+    if config.da.kind == "mmd":
+        distance = sample_mmd(config.mmd, source, target)
+    else:
+        measure = coral
+        if config.da.kind == "adversarial":
+            classify = functools.partial(
+                network.apply, as_variables(params), point, method="classify"
+            )
+            measure = functools.partial(adversarial_loss, classify)
+        distance = measure(source.points, target.points, source.weight, target.weight)
+    return distance, jnp.ones(())
+
+
+def _source_pairs(config: ConfigDict, views: Views, batch: Batch) -> _Term:
+    """M4: the mean of the clips inside each moment, and its sentence, among those of the batch."""
+    inside, _ = split_clips(batch.span, views.video_mask)
+    moments = l2_normalize(masked_mean(views.clips, inside))
+    score = jnp.einsum("vd,qd->vq", moments, views.sentence)
+    rival = rivals(batch.video_id, batch.weight)
+    return symmetric_info_nce(score, rival, batch.weight, config.ca.temperature)
+
+
+def _target_pairs(config: ConfigDict, views: Views, batch: Batch) -> _Term:
+    """M5: each video as each query attends it, e_V|q, and that query's sentence."""
+    weight = masked_softmax(
+        _all_similarities(views) / config.ca.attention, views.video_mask[:, None]
+    )
+    attended = l2_normalize(jnp.einsum("vqn,vnd->vqd", weight, views.clips))
+    score = jnp.einsum("vqd,qd->vq", attended, views.sentence)
+    rival = rivals(batch.video_id, batch.weight)
+    return symmetric_info_nce(score, rival, batch.weight, config.ca.temperature)
+
+
+def _modalities(config: ConfigDict, views: Views, batch: Batch) -> _Term:
+    """M6: MMD of the target's videos e_V and its sentences e_q."""
+    videos = l2_normalize(masked_mean(views.clips, views.video_mask))
+    samples = (Sample(points, batch.weight) for points in (videos, views.sentence))
+    return sample_mmd(config.mmd, *samples), jnp.ones(())
+
+
+def _frames(config: ConfigDict, views: Views, batch: Batch) -> _Term:
+    """M7: which clips are inside the moment, from the logit of g."""
+    del config
+    inside, outside = split_clips(batch.span, views.video_mask)
+    logit = SIMILARITY_SCALE * views.similarity
+    return relevant_content_loss(logit, inside, logit, outside, batch.weight, "balanced")
+
+
+def _frame_ranking(config: ConfigDict, views: Views, batch: Batch) -> _Term:
+    """M8: the clips inside above the most similar ones outside; off where nothing is outside."""
+    inside, outside = split_clips(batch.span, views.video_mask)
+    mean = masked_mean(views.similarity[..., None], inside)[:, 0]
+    hard = top_mean(views.similarity, outside, _HARD, _HARD)
+    return hinge_loss(mean, hard, config.sa.margin, batch.weight * outside.any(axis=1))
+
+
+def _instances(config: ConfigDict, views: Views, batch: Batch) -> _Term:
+    """M9: each video's best clips for its own query above those for others, and of others."""
+    rival = rivals(batch.video_id, batch.weight)
+    hardest = config.sa.neg == "hardest"
+    return batch_hinge_loss(_bag_scores(views), rival, config.sa.margin, hardest)
+
+
+def _watched(config: ConfigDict, views: Views, batch: Batch) -> LossTerms:
+    """v(V, Q) of M9, of the target's pairs and of their videos with other queries."""
+    del config
+    score, rival = _bag_scores(views), rivals(batch.video_id, batch.weight)
+    weight = rival.any(axis=1).astype(jnp.float32)
+    return similarities(jnp.diagonal(score), rival_mean(score, rival), weight)
+
+
+def _bag_scores(views: Views) -> Array:
+    """v of M9, the mean of the best eighth of a video's clips: (B videos, B queries) float32."""
+    mask = views.video_mask
+    count, most = -(-mask.sum(axis=1) // _BAG), -(-mask.shape[1] // _BAG)
+    return top_mean(_all_similarities(views), mask[:, None], count[:, None], most)
+
+
+def _all_similarities(views: Views) -> Array:
+    """s of each video's clips with each query of the half: (B videos, B queries, N) float32."""
+    return jnp.einsum("vnd,qd->vqn", views.clips, views.sentence)

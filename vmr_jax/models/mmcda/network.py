@@ -1,0 +1,164 @@
+"""The network of MMCDA: one for both domains (spec mmcda.md 2)."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from vmr_jax.layers.clip_convolution import ClipConvolution
+from vmr_jax.layers.domain_classifier import DomainClassifier
+from vmr_jax.layers.fusion import FusionLayer
+from vmr_jax.layers.map_convolution import MapConvolutions
+from vmr_jax.layers.moment_map import map_cells, span_max, stretch_clips
+from vmr_jax.layers.normalize import unit_rows
+from vmr_jax.layers.pooling import masked_mean
+from vmr_jax.layers.positions import sinusoids
+from vmr_jax.layers.recurrent import BiGRU
+from vmr_jax.layers.transformer import TransformerLayer
+from vmr_jax.models.mmcda.switches import has_joint_space, terms
+from vmr_jax.models.switches import compute_dtype
+from vmr_jax.types import Array, Batch
+
+_EPSILON = 1e-5  # of every LayerNorm
+_KERNEL_INIT = nn.initializers.xavier_uniform()
+_BOUNDARY_WIDTH = 5  # clips of the start and end heads
+
+
+class Views(NamedTuple):
+    """B videos and the queries that they are paired with; rows are zero on padding."""
+
+    video: Array  # (B, N, D) F
+    video_mask: Array  # (B, N)
+    query: Array  # (B, M, D) W
+    query_mask: Array  # (B, M)
+    fused: Array  # (B, N, D) H
+    # Unit vectors of the joint space, float32; None where no term trains it
+    clips: Array | None  # (B, N, D) e_v
+    sentence: Array | None  # (B, D) e_q
+    boundary: Array | None  # (B, N, 2) logits of start and end, float32; base=span
+    inside: Array | None  # (B, N) logits r, float32; base=span
+    cells: Array | None  # (B, P) logits of the map's cells, float32; base=map2d
+
+    @property
+    def similarity(self) -> Array:
+        """s of spec 2.5, each clip with the sentence: (B, N) float32, 0 without a joint space."""
+        if self.clips is None:
+            return jnp.zeros(self.video_mask.shape)
+        return jnp.einsum("bnd,bd->bn", self.clips, self.sentence)
+
+
+class MMCDA(nn.Module):
+    """Encoders, interaction, localizer and joint space; the switches are configs/mmcda.py's."""
+
+    config: ConfigDict
+
+    def setup(self):
+        config = self.config
+        common = {"kernel_init": _KERNEL_INIT, "dtype": compute_dtype(config)}
+        layer = common | {
+            "width": config.dim,
+            "heads": config.heads,
+            "hidden": 4 * config.dim,
+            "activation": nn.relu,
+            "epsilon": _EPSILON,
+            "dropout": config.dropout,
+        }
+        roles = ("both",) if config.share_encoders else ("source", "target")
+        self.video_fc = {role: nn.Dense(config.dim, **common) for role in roles}
+        if config.video_encoder == "bigru":
+            self.video_encoder = BiGRU(config.dim, **common)
+        else:
+            self.video_encoder = TransformerLayer(**layer, pre_norm=False, drop_attended=True)
+            if config.position == "learned":
+                shape = (config.position_rows, config.dim)
+                self.positions = self.param("positions", nn.initializers.normal(0.02), shape)
+        self.query_encoder = BiGRU(config.dim, **common)
+        self.interaction = FusionLayer(**layer)
+        if config.base == "span":
+            self.boundary = ClipConvolution(_BOUNDARY_WIDTH, 2, compute_dtype(config))
+            self.inside = [nn.Dense(config.dim, **common), nn.Dense(1, **common)]
+        else:
+            self.map = MapConvolutions(
+                config.map.clips,
+                tuple(config.map.pooling_counts),
+                config.map.kernel,
+                config.map.layers,
+                config.map.dim,
+                dtype=compute_dtype(config),
+            )
+            self.cell = nn.Dense(1, **common)
+        if has_joint_space(config):
+            self.joint_video = nn.Dense(config.joint_dim, **common)
+            self.joint_query = nn.Dense(config.joint_dim, **common)
+        if config.da.kind == "adversarial":
+            points = [name for name in config.da.points if f"domain_{name}" in terms(config)]
+            self.domain = {
+                name: DomainClassifier(config.dim, out="sigmoid", **common) for name in points
+            }
+
+    def __call__(self, batch: Batch, role: str, train: bool, key: Array | None = None) -> Views:
+        """A batch of one domain, the `role`. Without a key there is no dropout.
+
+        With `train` the map's batch normalisation reads the batch, and its running statistics
+        follow where the caller makes them mutable.
+        """
+        keys = (None, None) if key is None else jax.random.split(key)
+        mask, word_mask = batch.video_mask, batch.query_mask
+        video = self.encode_videos(batch.video, mask, role, keys[0])
+        words = self.query_encoder(batch.query, word_mask)
+        interaction_keys = (None,) * 3 if key is None else jax.random.split(keys[1], 3)
+        memory = self.interaction.memory(words)
+        fused = self.interaction.meet(video, memory, word_mask, interaction_keys)
+        fused = jnp.where(mask[..., None], fused, 0)
+        boundary = inside = cells = clips = sentence = None
+        if self.config.base == "span":
+            first, second = self.inside
+            boundary = self.boundary(fused)
+            inside = second(nn.relu(first(fused)))[..., 0].astype(jnp.float32)
+        else:
+            parts = stretch_clips(fused, batch.num_clips, self.config.map.clips)
+            rows = self.map(span_max(parts, map_cells(self.config.map)), train, batch.weight)
+            cells = self.cell(rows.astype(compute_dtype(self.config)))[..., 0].astype(jnp.float32)
+        if has_joint_space(self.config):
+            clips = unit_rows(self.joint_video(video)) * mask[..., None]
+            sentence = unit_rows(self.joint_query(masked_mean(words, word_mask)))
+        return Views(video, mask, words, word_mask, fused, clips, sentence, boundary, inside, cells)
+
+    def encode_videos(self, video: Array, mask: Array, role: str, key: Array | None) -> Array:
+        """F of spec 2.1: (B, N, F), (B, N) -> (B, N, D), zero on padding."""
+        config = self.config
+        x = self.video_fc["both" if config.share_encoders else role](video)
+        if config.video_encoder == "bigru":
+            return self.video_encoder(x, mask)
+        length = video.shape[1]
+        if config.position == "learned":
+            positions = self.positions[:length]
+        else:
+            positions = sinusoids(length, config.dim)
+        x, _ = self.video_encoder((x + positions).astype(x.dtype), mask[:, None, None], key)
+        return jnp.where(mask[..., None], x, 0)
+
+    def word_parts(self, views: Views) -> Array:
+        """What each word adds to s, which is their mean over a query's words: (B, N, M) float32.
+
+        The sentence is a mean of words, so its projection is the mean of theirs.
+        """
+        words = self.joint_query(views.query).astype(jnp.float32)
+        sentence = self.joint_query(masked_mean(views.query, views.query_mask))
+        length = jnp.linalg.norm(sentence.astype(jnp.float32), axis=-1)[:, None, None]
+        parts = jnp.einsum("bnd,bmd->bnm", views.clips, words) / jnp.maximum(length, 1e-8)
+        return parts * views.query_mask[:, None]
+
+    def classify(self, point: str, rows: Array) -> Array:
+        """Log-odds of "target" for pooled features of one point: (B, D) -> (B,) float32."""
+        return self.domain[point](rows)
+
+    def every_part(self, batches: dict[str, Batch]) -> None:
+        """Run all that has parameters, on one batch a domain: for `init`."""
+        for role, batch in batches.items():
+            self(batch, role, train=True)
+        if self.config.da.kind == "adversarial":
+            for point in self.domain:
+                self.classify(point, jnp.zeros((1, self.config.dim)))

@@ -1,0 +1,1 @@
+"""MMN (Wang et al., AAAI 2022)."""

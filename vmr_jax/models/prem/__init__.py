@@ -1,0 +1,1 @@
+"""PREM (Hou et al., ICMR 2024)."""

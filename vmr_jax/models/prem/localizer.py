@@ -1,0 +1,181 @@
+"""PREM's localizer, which finds the moment in the videos that were retrieved, as a System.
+
+It learns from queries with C videos each, of which the first is the true one. Source: Hou et al.,
+ICMR 2024; specification: prem.md, section 3.
+"""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from vmr_jax.decoding.segments import Segments, best_segments, overlapping_segments
+from vmr_jax.layers.clip_spans import seconds_to_clips
+from vmr_jax.losses.relevant_content import REDUCTIONS, relevant_content_loss
+from vmr_jax.models.prem.localizer_network import (
+    HEADS,
+    Located,
+    PremLocalizer,
+    QueryCode,
+    VideoCode,
+)
+from vmr_jax.models.prem.shared_norm import shared_norm_loss
+from vmr_jax.models.prem.switches import check_config, check_spec
+from vmr_jax.types import (
+    Array,
+    CandidateBatch,
+    DataSpec,
+    Localizer,
+    Losses,
+    Params,
+    Progress,
+    Queries,
+    System,
+    Videos,
+)
+
+FORM, TASK, SELECTED_BY = "candidates", "corpus", "VCMR/R@1,IoU=0.7"
+READOUT = ("first", "infer", "score")  # blocks of a config that no parameter depends on
+_NEGATIVES = 5  # segments of each negative video
+_CHOICES = {
+    "gate": ("l2", "sigmoid", "none"),
+    "head": tuple(HEADS),
+    "lc.reduction": REDUCTIONS,
+}
+
+
+def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
+    """Build the localizer for batches of the sizes in `specs["target"]`.
+
+    Raises ValueError for a switch with an unknown value, and for missing subtitles.
+    """
+    trained_on, spec = domains(config), specs["target"]
+    check_spec(config, spec)
+    network = PremLocalizer(config, spec.max_clips, spec.max_words)
+    return System(
+        domains=trained_on,
+        init=lambda key, batch: network.init(key, batch)["params"],
+        loss=functools.partial(_loss, network, config),
+        predict=None,
+        localizer=Localizer(
+            encode_videos=functools.partial(_encode_videos, network),
+            encode_queries=functools.partial(_encode_queries, network),
+            locate=functools.partial(_locate, network),
+        ),
+    )
+
+
+def domains(config: ConfigDict) -> tuple[str, ...]:
+    """The only domain is the target. Raises ValueError for a bad switch."""
+    check_config(config, _CHOICES)
+    lengths = config.infer
+    if not 0 <= lengths.min_l <= lengths.max_l or lengths.min_l >= config.target.max_clips:
+        raise ValueError(
+            f"config.infer.min_l={lengths.min_l} and max_l={lengths.max_l} leave no segment of "
+            f"config.target.max_clips={config.target.max_clips} clips: use 0 <= min_l <= max_l, "
+            "and min_l < max_clips."
+        )
+    counts = {
+        "negatives": config.negatives,
+        "lc.max_pos": config.lc.max_pos,
+        "first.top": config.first.top,
+        "first.retrieve": config.first.retrieve,
+        "infer.keep": lengths.keep,
+    }
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"config.{name}={value}: use at least 1.")
+    return ("target",)
+
+
+def first_run(config: ConfigDict) -> ConfigDict | None:
+    """The retriever to train on the same data, or None where there is a first stage."""
+    if config.first.checkpoint or config.first.scores_file:
+        return None
+    first = ConfigDict(config.first.retriever.to_dict())
+    for name in ("target", "data_dir", "seed", "precision", "select"):
+        first[name] = config[name]
+    first.data.residency = config.data.residency
+    return first
+
+
+def located(config: ConfigDict, first_workdir: Path) -> ConfigDict:
+    """The config with the workdir of that retriever."""
+    if first_run(config) is None:
+        return config
+    found = config.copy_and_resolve_references()
+    found.first.checkpoint = str(first_workdir)
+    return found
+
+
+def _loss(
+    network: PremLocalizer,
+    config: ConfigDict,
+    params: Params,
+    batch: CandidateBatch,
+    key: Array,
+    progress: Progress,
+) -> Losses:
+    """Eq. 11: L^st + L^ed, and L^c times its weight."""
+    del progress
+    located = network.apply({"params": params}, batch, key)
+    clips = batch.num_clips[:, 0]
+    span = seconds_to_clips(batch.moment, clips, config.clip_seconds, config.end_label)
+    boundaries = shared_norm_loss(
+        located.start, located.end, span, batch.video_mask, batch.weight, config.shared_norm
+    )
+    terms = {"boundary": boundaries}
+    if config.lc.enabled:
+        terms["relevant_content"] = _content(network, config, params, batch, span, located)
+    return Losses(terms, {})
+
+
+def _content(
+    network: PremLocalizer,
+    config: ConfigDict,
+    params: Params,
+    batch: CandidateBatch,
+    span: Array,
+    located: Located,
+) -> tuple[Array, Array]:
+    """L^c of section 3.6 times its weight: (weighted sum, sum of weights)."""
+    items, videos, clips = located.start.shape
+    settings, lengths = config.lc, config.infer
+    positives = overlapping_segments(span, batch.num_clips[:, 0], clips, settings.max_pos)
+    others = [x[:, 1:] for x in (located.start, located.end, batch.video_mask)]
+    _, negatives = best_segments(*others, lengths.min_l, lengths.max_l, _NEGATIVES)
+    each = Segments(*(x.reshape(items * (videos - 1), -1) for x in negatives))
+    score = functools.partial(network.apply, {"params": params}, method="segment_logits")
+    content = located.content
+    in_others = content[:, 1:].reshape(items * (videos - 1), clips, -1)
+    total, count = relevant_content_loss(
+        score(content[:, 0], positives, clips),
+        positives.valid,
+        score(in_others, each, min(lengths.max_l + 1, clips)).reshape(items, -1),
+        negatives.valid.reshape(items, -1),
+        batch.weight,
+        settings.reduction,
+    )
+    return settings.weight * total, count
+
+
+def _encode_videos(network: PremLocalizer, params: Params, videos: Videos) -> VideoCode:
+    return _float32(network.apply({"params": params}, videos, method="encode_videos"))
+
+
+def _encode_queries(network: PremLocalizer, params: Params, queries: Queries) -> QueryCode:
+    code = network.apply({"params": params}, queries, method="encode_queries")
+    return code._replace(memory=_float32(code.memory))
+
+
+def _locate(
+    network: PremLocalizer, params: Params, query: QueryCode, video: VideoCode, mask: Array
+) -> tuple[Array, Array]:
+    return network.apply({"params": params}, query, video, mask, method="locate")
+
+
+def _float32(code):
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), code)

@@ -1,0 +1,154 @@
+"""The network of PREM's localizer: gates, fusion and heads on top of encoders (spec prem.md 3)."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from vmr_jax.decoding.segments import Segments
+from vmr_jax.layers.clip_convolution import ClipConvolution
+from vmr_jax.layers.fusion import FusionLayer, Memory
+from vmr_jax.layers.normalize import l2_normalize
+from vmr_jax.layers.pooling import range_max
+from vmr_jax.models.prem.network import (
+    KERNEL_INIT,
+    EncodedQueries,
+    PremEncoder,
+    layer_sizes,
+)
+from vmr_jax.models.switches import compute_dtype
+from vmr_jax.types import Array, CandidateBatch, Queries, Videos
+
+HEADS = {  # (width in clips, channels) of each convolution (P11)
+    "conv5_conv1": ((5, 128), (1, 1)),
+    "conv5_single": ((5, 1),),
+    "conv3": ((3, 1),),
+}
+
+
+class VideoCode(NamedTuple):
+    """Videos before they meet a query; zero on padding."""
+
+    rows: Array  # (B, N, J, D)
+    gate: Array | None  # (B, N, J, D) W_d d_j of the gates, where there are gates
+
+
+class QueryCode(NamedTuple):
+    """Queries before they meet a video."""
+
+    vectors: Array  # (B, J, D) float32
+    mask: Array  # (B, M)
+    memory: tuple[Memory, ...]  # what each layer of the fusion attends
+
+
+class Located(NamedTuple):
+    """C videos of B queries; logits are float32, -1e10 on padding."""
+
+    start: Array  # (B, C, N)
+    end: Array  # (B, C, N)
+    content: Array | None  # (B, C, N, D) g of spec 3.6
+
+
+class BoundaryScore(nn.Module):
+    """Convolutions over the clips, with a ReLU between them."""
+
+    config: ConfigDict
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """(..., N, D), zero on padding -> (..., N) float32."""
+        dtype = compute_dtype(self.config)
+        for number, (width, channels) in enumerate(HEADS[self.config.head]):
+            x = nn.relu(x) if number else x
+            x = ClipConvolution(width, channels, dtype)(x)
+        return x[..., 0]
+
+
+class PremLocalizer(nn.Module):
+    """Spec 3.1 to 3.4, and the rows and scores of 3.6."""
+
+    config: ConfigDict
+    max_clips: int
+    max_words: int
+
+    def setup(self):
+        config, dtype = self.config, compute_dtype(self.config)
+        self.encoder = PremEncoder(config, self.max_clips, self.max_words)
+        if config.gate != "none":
+            shape = (len(config.modalities), config.dim, config.dim)
+            self.gate = self.param("gate", KERNEL_INIT, shape)
+        self.merge_fc = nn.Dense(config.dim, kernel_init=KERNEL_INIT, dtype=dtype)
+        fusion = lambda count: [  # noqa: E731
+            FusionLayer(**layer_sizes(config), dtype=dtype) for _ in range(count)
+        ]
+        self.boundary = fusion(2)
+        self.start, self.end = BoundaryScore(config), BoundaryScore(config)
+        if config.lc.enabled:
+            self.content = fusion(1 if config.lc.share_fusion else 2)
+            self.class_kernel = self.param("class_kernel", KERNEL_INIT, (config.dim,))
+            self.class_bias = self.param("class_bias", nn.initializers.zeros, ())
+
+    def encode_videos(self, videos: Videos, key: Array | None = None) -> VideoCode:
+        """What does not depend on a query."""
+        rows = self.encoder.videos(videos, key)
+        if self.config.gate == "none":
+            return VideoCode(rows, None)
+        return VideoCode(rows, jnp.einsum("bnjd,jde->bnje", rows, self.gate.astype(rows.dtype)))
+
+    def encode_queries(self, queries: Queries) -> QueryCode:
+        """What does not depend on a video."""
+        return self._query_code(self.encoder.queries(queries), queries.query_mask)
+
+    def _query_code(self, encoded: EncodedQueries, mask: Array) -> QueryCode:
+        memory = tuple(layer.memory(encoded.words) for layer in self.boundary)
+        return QueryCode(encoded.vectors, mask, memory)
+
+    def merge(self, query: QueryCode, video: VideoCode) -> Array:
+        """c of spec 3.2: codes (B, ...) and (B, C, N, ...) -> gated clips (B, C, N, D)."""
+        dtype = compute_dtype(self.config)
+        rows = video.rows.astype(dtype)
+        if self.config.gate != "none":
+            product = video.gate.astype(jnp.float32) * query.vectors[:, None, None]
+            gate = jax.nn.sigmoid if self.config.gate == "sigmoid" else l2_normalize
+            rows = rows * gate(product).astype(dtype)
+        return self.merge_fc(rows.reshape(*rows.shape[:3], -1))
+
+    def locate(self, query: QueryCode, video: VideoCode, mask: Array) -> tuple[Array, Array]:
+        """Logits of start and end clips: codes (B, ...), (B, C, N, ...), (B, C, N) -> (B, C, N)."""
+        rows = self.merge(query, video)
+        for layer, memory in zip(self.boundary, query.memory, strict=True):
+            rows = layer(rows, mask, memory, query.mask)
+        return self._boundaries(rows, mask)
+
+    def _boundaries(self, rows: Array, mask: Array) -> tuple[Array, Array]:
+        """Section 3.4: (B, C, N, D), (B, C, N) -> two (B, C, N)."""
+        rows = jnp.where(mask[..., None], rows, 0)
+        return tuple(jnp.where(mask, head(rows), -1e10) for head in (self.start, self.end))
+
+    def segment_logits(self, rows: Array, segments: Segments, longest: int) -> Array:
+        """c_ij of spec 3.6: (B, N, D), segments (B, K) of at most `longest` clips -> (B, K)."""
+        pooled = range_max(rows, segments.first, segments.last, longest)
+        return pooled.astype(jnp.float32) @ self.class_kernel + self.class_bias
+
+    def __call__(self, batch: CandidateBatch, key: Array | None = None) -> Located:
+        """Every video of every query, as training needs them. Without a key there is no dropout."""
+        keys = (None,) * 6 if key is None else jax.random.split(key, 6)
+        mask = batch.video_mask
+        videos = Videos(batch.video, mask, batch.sub)
+        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), videos)
+        code = self.encode_videos(flat, keys[0])
+        code = jax.tree.map(lambda x: x.reshape(*mask.shape[:2], *x.shape[1:]), code)
+        encoded = self.encoder.queries(Queries(batch.query, batch.query_mask), keys[1])
+        query = self._query_code(encoded, batch.query_mask)
+        merged = self.merge(query, code)
+        first, second = self.boundary
+        middle = first(merged, mask, query.memory[0], query.mask, keys[2])
+        rows = second(middle, mask, query.memory[1], query.mask, keys[3])
+        content = None
+        if self.config.lc.enabled:
+            content = middle if self.config.lc.share_fusion else merged
+            for layer, layer_key in zip(self.content, keys[4:], strict=False):
+                content = layer(content, mask, layer.memory(encoded.words), query.mask, layer_key)
+        return Located(*self._boundaries(rows, mask), content)

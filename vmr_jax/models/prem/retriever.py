@@ -1,0 +1,105 @@
+"""PREM's retriever, which ranks the videos of a corpus, as a System (Hou et al., ICMR 2024).
+
+It learns from pairs of a query and a video with the moment's boundaries; the other videos and
+queries of the batch are negatives. Specification: prem.md, section 2.
+"""
+
+import functools
+from collections.abc import Mapping
+
+from ml_collections import ConfigDict
+
+from vmr_jax.layers.clip_spans import seconds_to_clips
+from vmr_jax.layers.normalize import unit_rows
+from vmr_jax.models.prem.network import EncodedQueries, PremEncoder
+from vmr_jax.models.prem.retriever_losses import POSITIVES, SCOPES, Pairs, retrieval_losses
+from vmr_jax.models.prem.switches import check_config, check_spec
+from vmr_jax.types import (
+    Array,
+    Batch,
+    DataSpec,
+    Losses,
+    Params,
+    Progress,
+    Queries,
+    Retriever,
+    System,
+    Videos,
+)
+
+TASK, SELECTED_BY = "corpus", "VR/SumR"
+
+
+def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
+    """Build the retriever for batches of the sizes in `specs["target"]`.
+
+    Raises ValueError for a switch with an unknown value, and for missing subtitles.
+    """
+    trained_on, spec = domains(config), specs["target"]
+    check_spec(config, spec)
+    network = PremEncoder(config, spec.max_clips, spec.max_words)
+    return System(
+        domains=trained_on,
+        init=lambda key, batch: network.init(key, *_sides(batch))["params"],
+        loss=functools.partial(_loss, network, config),
+        predict=None,
+        retriever=Retriever(
+            encode_videos=functools.partial(_encode_videos, network),
+            encode_queries=functools.partial(_encode_queries, network),
+        ),
+    )
+
+
+def domains(config: ConfigDict) -> tuple[str, ...]:
+    """The only domain is the target. Raises ValueError for a bad switch."""
+    check_config(config, {"positive": POSITIVES, "vq.neg_scope": SCOPES})
+    return ("target",)
+
+
+def _sides(batch: Batch) -> tuple[Videos, Queries]:
+    videos = Videos(batch.video, batch.video_mask, batch.sub)
+    return videos, Queries(batch.query, batch.query_mask)
+
+
+def _loss(
+    network: PremEncoder,
+    config: ConfigDict,
+    params: Params,
+    batch: Batch,
+    key: Array,
+    progress: Progress,
+) -> Losses:
+    """L^v + L^q of sections 2.5, over the whole batch."""
+    del progress
+    video, queries = network.apply({"params": params}, *_sides(batch), key)
+    pairs = Pairs(
+        query=unit_rows(queries.vectors),
+        video=unit_rows(video),
+        mask=batch.video_mask,
+        span=seconds_to_clips(batch.moment, batch.num_clips, config.clip_seconds, config.end_label),
+        video_id=batch.video_id,
+        weight=batch.weight,
+    )
+    return retrieval_losses(pairs, config)
+
+
+def _encode_videos(network: PremEncoder, params: Params, videos: Videos) -> Array:
+    return unit_rows(network.apply({"params": params}, videos, method="videos"))
+
+
+def _encode_queries(network: PremEncoder, params: Params, queries: Queries) -> Array:
+    encoded: EncodedQueries = network.apply({"params": params}, queries, method="queries")
+    return unit_rows(encoded.vectors)
+
+
+def word_weights(config: ConfigDict, spec: DataSpec, params: Params, queries: Queries) -> Array:
+    """alpha of Eq. 5, how much each word counts for each modality: (B, J, M) float32 (Fig. 6).
+
+    Raises ValueError where `config.pooling` has no such weights.
+    """
+    if config.pooling != "modality":
+        raise ValueError(f"config.pooling={config.pooling!r} weighs no words: use 'modality'.")
+    network = PremEncoder(config, spec.max_clips, spec.max_words)
+    weigh = functools.partial(network.apply, {"params": params})
+    words = weigh(queries, method="queries").words
+    return weigh(words, queries.query_mask, method="word_weights")

@@ -1,0 +1,1 @@
+"""VDI on MMN (Luo et al., CVPR 2023)."""

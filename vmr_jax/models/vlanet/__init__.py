@@ -1,0 +1,1 @@
+"""VLANet (Ma et al., ECCV 2020)."""

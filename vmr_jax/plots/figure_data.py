@@ -1,0 +1,173 @@
+"""What VLANet's figures show, as JSON: a system's look at a query, and a run's similarities."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from vmr_jax import models
+from vmr_jax.data.batches.pairs import Domain, PairIndex
+from vmr_jax.data.batches.pipeline import read_batch
+from vmr_jax.plots.queries import Run, about, rows_of, words_of
+from vmr_jax.training.checkpoint import Checkpoints, checkpoint_directory
+from vmr_jax.training.mesh import make_mesh
+from vmr_jax.training.steps import as_float32, make_predict
+from vmr_jax.types import AttentionMap, Batch
+
+SHOWN = 16  # proposals in a time line
+_SIMILARITIES = {
+    "positive": "train/similarity_positive",
+    "negative": "train/similarity_negative",
+}
+
+
+def attention_content(run: Run, qids: Sequence[str]) -> list[dict]:
+    """VLANet's Fig. 5 of each query: which of its words meet which times of the video.
+
+    `rows` are the R valid rows of System.attention with the query's M real words, "clips" or
+    "proposals" as `rows_are` says. `cells` is the map that is drawn: the times between all starts
+    and ends, each the mean of the rows that cover it, None where no row does. Raises ValueError for
+    an unknown query id.
+    """
+    rows = rows_of(run, qids)
+    attend = jax.jit(run.system.attention)
+    contents = []
+    for row in rows:
+        asked = words_of(run.domain, row)
+        seen = _valid_rows(attend(run.params, _read(run.domain, row)), len(asked["words"]))
+        edges, cells = time_cells(seen.start, seen.end, seen.words)
+        contents.append(
+            {"figure": "attention"}
+            | about(run, row)
+            | asked
+            | {
+                "quantity": run.system.words_show,
+                "rows_are": kind_of_rows(seen.start, seen.end),
+                "rows": {name: values.tolist() for name, values in _named(seen).items()},
+                "cells": {
+                    "each": "mean of the rows that cover it",
+                    "edges": edges.tolist(),
+                    "words": [[_finite(x) for x in line] for line in cells.tolist()],
+                },
+            }
+        )
+    return contents
+
+
+def timeline_content(run: Run, qids: Sequence[str]) -> list[dict]:
+    """VLANet's Fig. 6 of each query: proposals by strength, and the ranked predictions.
+
+    `proposals` are all valid rows of System.attention, clips where `rows_are` says so, the
+    strongest first, of which the figure has the first `shown`. `predictions` are all of
+    System.predict. Both are in seconds. Raises ValueError for an unknown query id.
+    """
+    rows = rows_of(run, qids)
+    attend, predict = jax.jit(run.system.attention), make_predict(run.system, make_mesh())
+    contents = []
+    for row in rows:
+        batch = _read(run.domain, row)
+        seen = _valid_rows(attend(run.params, batch), 0)
+        order = np.argsort(-seen.strength, kind="stable")
+        found = jax.device_get(predict(run.params, batch))
+        ranked = np.stack((found.start, found.end, found.score), axis=-1)[0]
+        ranked = ranked[~np.isneginf(ranked[:, 2])].astype(np.float64)
+        contents.append(
+            {"figure": "timeline"}
+            | about(run, row)
+            | {
+                "shown": min(SHOWN, len(order)),
+                "rows_are": kind_of_rows(seen.start, seen.end),
+                "proposals": {
+                    name: getattr(seen, name)[order].tolist()
+                    for name in ("start", "end", "strength")
+                },
+                "predictions": dict(zip(("start", "end", "score"), ranked.T.tolist(), strict=True)),
+            }
+        )
+    return contents
+
+
+def similarity_content(checkpoint: str | Path) -> dict:
+    """VLANet's Fig. 4 of a run: the similarity of its positive and negative training pairs.
+
+    Each value is the mean over the steps since the value before. A last line that is still being
+    written is not read. Raises FileNotFoundError where there is no checkpoint or no metrics.jsonl,
+    ValueError for a damaged line and for a run without similarities.
+    """
+    directory = checkpoint_directory(checkpoint)
+    path = directory.parent / "metrics.jsonl"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such file; the similarities are in the metrics.jsonl of a run's workdir"
+        )
+    lines = []
+    for number, text in enumerate(path.read_text("utf-8").split("\n")[:-1], 1):
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}:{number}: not valid JSON ({error})") from error
+    lines = [line for line in lines if set(_SIMILARITIES.values()) <= line.keys()]
+    if not lines:
+        raise ValueError(
+            f"{path} has no {' and '.join(_SIMILARITIES.values())}: this system does not log the "
+            "similarity of its pairs"
+        )
+    checkpoints = Checkpoints(directory, read_only=True)
+    config = ConfigDict(checkpoints.meta(checkpoints.steps()[-1])["config"])
+    checkpoints.close()
+    return {
+        "figure": "similarity",
+        "system": models.title(config),
+        "dataset": config.target.dataset,
+        "pairs": "training",
+        "step": [line["step"] for line in lines],
+        **{name: [line[key] for line in lines] for name, key in _SIMILARITIES.items()},
+    }
+
+
+def kind_of_rows(start: np.ndarray, end: np.ndarray) -> str:
+    """Tell "clips", where each row starts as the one before ends, from "proposals".
+
+    (R,), (R,) seconds, in any order. A single row is a proposal.
+    """
+    start, end = np.sort(start), np.sort(end)
+    clips = len(start) > 1 and np.allclose(start[1:], end[:-1], atol=1e-3)
+    return "clips" if clips else "proposals"
+
+
+def time_cells(
+    start: np.ndarray, end: np.ndarray, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut time at all starts and ends; a cell has the mean of the rows that cover it.
+
+    (R,), (R,) seconds, (R, M) -> edges (T + 1,), cells (T, M), NaN where no row is.
+    """
+    edges = np.unique(np.concatenate([start, end]))
+    middle = (edges[:-1] + edges[1:])[:, None] / 2
+    covering = (start <= middle) & (middle < end)
+    with np.errstate(invalid="ignore"):
+        return edges, covering @ values / covering.sum(axis=1, keepdims=True)
+
+
+def _read(domain: Domain, row: int) -> Batch:
+    """The batch of one query."""
+    return as_float32(read_batch(domain, PairIndex(np.array([row]), np.ones(1, np.float32))))
+
+
+def _valid_rows(seen: AttentionMap, num_words: int) -> AttentionMap:
+    """The valid rows of a batch of one query and its first words, without the batch axis."""
+    seen = jax.tree.map(lambda leaf: np.asarray(leaf)[0], seen)
+    seen = AttentionMap(*(leaf[seen.valid] for leaf in seen))
+    return seen._replace(words=seen.words[:, :num_words].astype(np.float64))
+
+
+def _named(seen: AttentionMap) -> dict[str, np.ndarray]:
+    """The columns of valid rows."""
+    return {name: values for name, values in seen._asdict().items() if name != "valid"}
+
+
+def _finite(value: float) -> float | None:
+    return None if np.isnan(value) else value

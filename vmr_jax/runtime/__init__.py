@@ -1,1 +1,0 @@
-"""What a run stands on: mesh, state, steps, optimiser, checkpoints, logs."""

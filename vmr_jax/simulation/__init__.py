@@ -1,0 +1,1 @@
+"""The embedded worlds, and features planted into real annotations."""

@@ -1,0 +1,133 @@
+"""What a run tells: metrics.jsonl, TensorBoard, a live bar on a terminal, plain lines elsewhere."""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import jax
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
+
+from vmr_jax.progress import shown
+
+_BAR_WIDTH = 16
+_PLAIN_EVERY_SECONDS = 10.0
+
+
+def _make_bar(console: Console) -> Progress:
+    """A bar with counts, elapsed time, time left and a note, which alone is cut to the width."""
+    rest_of_the_line = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(_BAR_WIDTH),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", table_column=rest_of_the_line),
+        console=console,
+        expand=True,
+    )
+
+
+def make_console() -> Console:
+    """The run's console; processes other than the first are silent."""
+    return Console(quiet=jax.process_index() != 0, highlight=False, soft_wrap=True)
+
+
+class RunLog:
+    """Writes a run's numbers. Only the first process writes files."""
+
+    def __init__(self, workdir: Path, console: Console, first_step: int, last_step: int):
+        """Continue the files of `workdir` at `first_step`: later lines are of a lost stretch."""
+        self._console = console
+        self._first_step, self._last_step = first_step, last_step
+        self._said = time.monotonic()
+        self._paced_from = None  # when and at which step the first piece was done
+        self._file = self._board = None
+        if jax.process_index() == 0:
+            from tensorboardX import SummaryWriter
+
+            path = workdir / "metrics.jsonl"
+            _cut_after(path, first_step)
+            self._file = path.open("a")
+            self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first_step + 1)
+        self._bar = _make_bar(console) if console.is_terminal else None
+        self._task = None
+
+    def __enter__(self):
+        if self._bar:
+            self._bar.start()
+            self._task = self._bar.add_task(
+                "training", total=self._last_step, completed=self._first_step, note=""
+            )
+        return self
+
+    def __exit__(self, *_):
+        if self._bar:
+            self._bar.stop()
+        if self._file:
+            self._file.close()
+            self._board.close()
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Add one line to metrics.jsonl and the same scalars to TensorBoard."""
+        if not self._file:
+            return
+        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
+        self._file.flush()
+        for name, value in metrics.items():
+            self._board.add_scalar(name, value, step)
+
+    def progress(self, step: int, losses: Mapping[str, float]) -> None:
+        """Move the bar to `step`, or print a line every ten seconds where there is none.
+
+        "loss" stands before the other names. The first piece, in which the step is compiled,
+        counts in no rate.
+        """
+        now = time.monotonic()
+        names = sorted(losses, key=lambda name: (name != "loss", name))
+        note = "  ".join(f"{name} {losses[name]:.4g}" for name in names)
+        left = ""
+        if self._paced_from is None:
+            self._paced_from = now, step
+        else:
+            rate = (step - self._paced_from[1]) / max(now - self._paced_from[0], 1e-9)
+            note = f"{rate:.1f} steps/s  {note}"
+            left = f"  {(self._last_step - step) / rate:.0f} s left"
+        if self._bar:
+            self._bar.update(self._task, completed=step, note=note)
+        elif now - self._said > _PLAIN_EVERY_SECONDS or step == self._last_step:
+            self._console.print(f"step {step}/{self._last_step}{left}  {note}")
+            self._said = now
+
+
+def track(items: Sequence, description: str, console: Console) -> Iterable:
+    """Iterate over `items` under a bar, or plain lines; silently where the console is quiet."""
+    return items if console.quiet else shown(items, description, len(items))
+
+
+def _cut_after(path: Path, step: int) -> None:
+    """Drop the lines of metrics.jsonl after `step`, and a half-written last one."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except (json.JSONDecodeError, KeyError):
+            continue
+    draft = path.with_suffix(".draft")
+    draft.write_text("".join(kept))
+    os.replace(draft, path)

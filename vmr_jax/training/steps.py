@@ -1,0 +1,131 @@
+"""The one train step of every system, a scan over it, and the prediction step."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from vmr_jax.data.batches.resident import ResidentTables, gather_batch
+from vmr_jax.training.mesh import along_batch, replicated
+from vmr_jax.training.state import TrainState, split_statistics
+from vmr_jax.types import (
+    STATISTICS,
+    Array,
+    Batch,
+    HybridBatch,
+    LossTerms,
+    Moments,
+    Params,
+    Progress,
+    System,
+    VideoBatch,
+)
+
+
+def term_means(terms: LossTerms) -> dict[str, Array]:
+    """Each term's weighted mean; a term without items is 0."""
+    return {
+        name: jnp.where(count > 0, total / jnp.maximum(count, 1e-9), 0.0)
+        for name, (total, count) in terms.items()
+    }
+
+
+class Pace(NamedTuple):
+    """How long a run is."""
+
+    steps_per_epoch: int
+    epochs: int
+
+    def progress(self, step: Array) -> Progress:
+        """Where a run stands after `step` steps."""
+        total = self.steps_per_epoch * self.epochs
+        return Progress(step, step // self.steps_per_epoch, step / jnp.float32(total))
+
+
+def train_step(
+    state: TrainState, batch, seed: Array, *, system: System, optimizer, pace: Pace
+) -> tuple[TrainState, dict[str, Array]]:
+    """One update, its randomness from (seed, state.step).
+
+    Returns the new state and, as metrics, the loss, its terms, what the system watches, and the
+    gradient's norm.
+    """
+    batch = as_float32(batch)
+    step_key = jax.random.fold_in(jax.random.key(seed), state.step)
+    trained, statistics = split_statistics(state.params)
+
+    def loss_of(trained):
+        losses = system.loss(trained | statistics, batch, step_key, pace.progress(state.step))
+        means = term_means(losses.terms)
+        watched = term_means(losses.watched)
+        return sum(means.values()), (means | watched, losses.statistics)
+
+    (loss, (means, replaced)), grads = jax.value_and_grad(loss_of, has_aux=True)(trained)
+    updates, opt_state = optimizer.update(grads, state.opt_state, trained)
+    params = optax.apply_updates(trained, updates)
+    if statistics:
+        params |= {STATISTICS: replaced}
+    metrics = {"loss": loss, **means, "grad_norm": _norm(grads)}
+    return TrainState(state.step + 1, params, opt_state), metrics
+
+
+def make_batch_step(system: System, optimizer, pace: Pace, mesh: Mesh, state: TrainState):
+    """jit: (state, batch, seed) -> (state, metrics), for batches that come from the host."""
+
+    def step(state, batch, seed):
+        return train_step(state, batch, seed, system=system, optimizer=optimizer, pace=pace)
+
+    placed = _shardings(state)
+    return jax.jit(step, donate_argnums=0, out_shardings=(placed, replicated(mesh)))
+
+
+def make_scan(system: System, optimizer, pace: Pace, mesh: Mesh, state: TrainState):
+    """jit: (state, {domain: tables}, {domain: indices (steps, ...)}, seed) -> (state, metrics).
+
+    The tables are arguments, so that they are neither constants nor copies. Metrics are (steps,).
+    """
+
+    def scan(state, tables: dict[str, ResidentTables], indices: dict, seed: Array):
+        def body(state, indices):
+            batch = as_batch({n: _gather(tables[n], indices[n], mesh) for n in indices})
+            return train_step(state, batch, seed, system=system, optimizer=optimizer, pace=pace)
+
+        return jax.lax.scan(body, state, indices)
+
+    placed = _shardings(state)
+    return jax.jit(scan, donate_argnums=0, out_shardings=(placed, replicated(mesh)))
+
+
+def make_predict(system: System, mesh: Mesh):
+    """jit: (params, batch) -> Moments, complete on every process."""
+
+    def predict(params: Params, batch: Batch | VideoBatch) -> Moments:
+        return system.predict(params, as_float32(batch))
+
+    return jax.jit(predict, out_shardings=replicated(mesh))
+
+
+def as_batch(batches: dict) -> Batch | VideoBatch | HybridBatch:
+    """The only domain's batch, or both as a HybridBatch."""
+    return HybridBatch(**batches) if len(batches) == 2 else next(iter(batches.values()))
+
+
+def as_float32(batch):
+    """A batch with its float16 features as the systems read them."""
+    widen = lambda leaf: leaf.astype(jnp.float32) if leaf.dtype == jnp.float16 else leaf  # noqa: E731
+    return jax.tree.map(widen, batch)
+
+
+def _gather(tables: ResidentTables, index, mesh: Mesh) -> Batch | VideoBatch:
+    index = jax.lax.with_sharding_constraint(index, along_batch(mesh))
+    return jax.lax.with_sharding_constraint(gather_batch(tables, index), along_batch(mesh))
+
+
+def _norm(tree) -> Array:
+    return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)))
+
+
+def _shardings(state: TrainState):
+    return jax.tree.map(lambda leaf: leaf.sharding, state)

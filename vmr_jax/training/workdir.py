@@ -1,0 +1,68 @@
+"""Whose workdir it is: the config and the data that a run was started with."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+
+from vmr_jax.data.tables.dataset import Dataset
+
+# Settings that may change between a run and its resumption: they do not reach a batch or a step.
+_FREE = (
+    "data_dir",
+    "data.threads",
+    "data.prefetch",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "eval",
+    "target.eval_split",
+    "metric",
+)
+
+
+def claim_workdir(workdir: Path, config: ConfigDict, datasets: Mapping[str, Dataset]) -> dict:
+    """Write config.json in a new workdir; in one that exists, check that it is the same run.
+
+    Returns what config.json holds. Raises ValueError that lists every difference.
+    """
+    claim = {
+        "config": json.loads(config.to_json_best_effort()),
+        "data": {
+            role: {"dataset": d.name, "features": d.feature_name, "fingerprint": d.fingerprint}
+            for role, d in datasets.items()
+        },
+    }
+    path = Path(workdir) / "config.json"
+    if path.exists():
+        before = json.loads(path.read_text())
+        differences = [
+            f"  {name}: was {old!r}, is {new!r}"
+            for name, old, new in _differences(before, claim)
+            if not any(
+                name == f"config.{free}" or name.startswith(f"config.{free}.") for free in _FREE
+            )
+        ]
+        if differences:
+            raise ValueError(
+                f"{workdir} belongs to another run; what differs:\n"
+                + "\n".join(differences)
+                + "\nGive the old settings to go on with it, or another --workdir to start anew."
+            )
+    if jax.process_index() == 0:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".draft")
+        draft.write_text(json.dumps(claim, indent=2) + "\n")
+        draft.replace(path)
+    return claim
+
+
+def _differences(old, new, name: str = ""):
+    """(name, old value, new value) for every leaf in which two JSON trees differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            inner = f"{name}.{key}" if name else key
+            yield from _differences(old.get(key, "(absent)"), new.get(key, "(absent)"), inner)
+    elif old != new:
+        yield name, old, new
