@@ -3,6 +3,7 @@
 import os
 from importlib.metadata import version
 
+import hypothesis
 import jax
 import numpy as np
 import pytest
@@ -13,6 +14,12 @@ from vmr_jax.data.sources.features import from_arrays
 from vmr_jax.data.tables.build import write_dataset
 from vmr_jax.data.tables.chunk_table import write_chunks
 from vmr_jax.data.tables.query_features import write_query_features
+
+# Property tests: no time limit on an example, since a first one compiles; the same ones in CI.
+hypothesis.settings.register_profile(
+    "vmr", deadline=None, derandomize="CI" in os.environ, database=None, max_examples=40
+)
+hypothesis.settings.load_profile("vmr")
 
 _WORDS = ["a", "person", "opens", "closes", "the", "door", "window", "box", "red", "blue"]
 
