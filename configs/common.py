@@ -116,9 +116,9 @@ def mmd() -> ConfigDict:
     """What a squared MMD compares, and its kernel (EVA A13, A14)."""
     return ConfigDict(
         {
-            "samples": "mean",  # mean | max | elements (A13)
+            "samples": "mean",  # mean | max | elements (EVA A13)
             "elements": 1024,  # subsample of a domain's elements
-            "kernel": "median_multi",  # median_multi | median_single | fixed (A14)
+            "kernel": "median_multi",  # median_multi | median_single | fixed (EVA A14)
             "gamma": 1.0,  # of the fixed kernel exp(-gamma |x - y|^2)
         }
     )

@@ -33,25 +33,25 @@ def get_config(domains: str = "") -> ConfigDict:
     config.dropout = 0.1
     config.init = "xavier"  # xavier | normal002
     config.attn = ConfigDict({"layer_norm": "none", "heads": 1})  # none | post
-    config.fusion = ConfigDict({"fc_out": "d"})  # d | 2d | identity (A3)
-    config.cross_position = "after_self2"  # after_self2 | after_self1 | before_self2 (A4)
-    config.cross_update = "parallel"  # parallel | sequential (A5)
-    config.query_pool_stage = "after"  # after | before (A6)
-    config.boundary_prob = "softmax"  # softmax | sigmoid_bce | sigmoid_nll (A7)
-    config.proposals = ConfigDict({"add_full": False, "tail": False})  # A18
+    config.fusion = ConfigDict({"fc_out": "d"})  # d | 2d | identity (EVA A3)
+    config.cross_position = "after_self2"  # after_self2 | after_self1 | before_self2 (EVA A4)
+    config.cross_update = "parallel"  # parallel | sequential (EVA A5)
+    config.query_pool_stage = "after"  # after | before (EVA A6)
+    config.boundary_prob = "softmax"  # softmax | sigmoid_bce | sigmoid_nll (EVA A7)
+    config.proposals = ConfigDict({"add_full": False, "tail": False})  # EVA A18
     config.branches = ConfigDict({"weak": True, "full": True})  # Table 5: WR, FA
-    config.full = ConfigDict({"match": "clips"})  # clips | proposals | sim_max (A11)
-    config.share = ("cross",)  # of self1, self2, cross, head, proj (A12, Table 6)
+    config.full = ConfigDict({"match": "clips"})  # clips | proposals | sim_max (EVA A11)
+    config.share = ("cross",)  # of self1, self2, cross, head, proj (EVA A12, Table 6)
     config.losses = ConfigDict({"align": True, "domain": True})  # Table 5
     config.lambdas = ConfigDict(  # of the losses; "lambda" cannot be a flag
         {"r": 0.1, "f": 1.0, "vid": 0.8, "domain": 0.01, "align": 1.0}
     )
     config.domain = ConfigDict(
         {
-            "form": "grl_plus",  # grl_plus | minus_no_grl | literal (A8)
-            "out": "softmax2",  # softmax2 | sigmoid (A9)
-            "act": "relu",  # relu | none (A10)
-            "extra_mmd": "pooled_domain",  # pooled_domain | cross_modal | none (A15)
+            "form": "grl_plus",  # grl_plus | minus_no_grl | literal (EVA A8)
+            "out": "softmax2",  # softmax2 | sigmoid (EVA A9)
+            "act": "relu",  # relu | none (EVA A10)
+            "extra_mmd": "pooled_domain",  # pooled_domain | cross_modal | none (EVA A15)
         }
     )
     config.mmd = common.mmd()

@@ -7,8 +7,8 @@
 The argument is any prepared dataset; its boundaries are hidden from training. On Charades and
 DiDeMo the network is as the paper writes it. On other data three switches keep its attention from
 staying uniform (BUILD_NOTES.md), and `proposals.widths` and `proposals.stride`, in clips, must be
-set to what moments they have. The paper prints no learning rate, batch size, margin or width: those
-of the specification stand here, to be tuned by `--config.select=holdout`. Without an argument
+set to what moments they have. The paper prints no learning rate, batch size, margin or width: a
+starting point stands here, to be tuned by `--config.select=holdout`. Without an argument
 training takes about 30 seconds on two CPU cores; expected result: R@1,IoU=0.5 54.2 on
 simulated_target / test, location_prior 15.6.
 """
@@ -32,7 +32,7 @@ def get_config(dataset: str = "") -> ConfigDict:
     config.proposals = ConfigDict(
         {
             "stride": 8,
-            "stride_unit": "step",  # step (a clip) | frame (V1)
+            "stride_unit": "step",  # step (a clip) | frame (VLANet V1)
             "frames_per_clip": 16,
             "widths": (11, 13, 15),  # clips; 176, 208 and 240 frames
             "cut": True,  # windows that reach over the last clip are cut, else left out
@@ -40,27 +40,27 @@ def get_config(dataset: str = "") -> ConfigDict:
     )
     config.self_attn = True  # Table 3
     config.cross_attn = True  # Table 3
-    config.surrogate = True  # Table 3, V14
-    config.cascade = ("q2v", "v2q", "q2v")  # V6
+    config.surrogate = True  # Table 3, VLANet V14
+    config.cascade = ("q2v", "v2q", "q2v")  # VLANet V6
     config.cascade_repeat = 1
     config.attn = ConfigDict(
         {
-            "rescale_n": False,  # times the number of rows, against shrinking (V3)
-            "share_weights": False,  # one W_1, W_2 for every step and for Eq. 13 (V7)
+            "rescale_n": False,  # times the number of rows, against shrinking (VLANet V3)
+            "share_weights": False,  # one W_1, W_2 for every step and for Eq. 13 (VLANet V7)
         }
     )
-    config.vla = ConfigDict({"reduce": "sum"})  # sum | mean (V2)
-    config.query = ConfigDict({"norm_stage": "after_fc"})  # after_fc | before_fc | both (V8)
+    config.vla = ConfigDict({"reduce": "sum"})  # sum | mean (VLANet V2)
+    config.query = ConfigDict({"norm_stage": "after_fc"})  # after_fc | before_fc | both (VLANet V8)
     config.negatives = ConfigDict(
         {
-            "mode": "reencode",  # reencode | shared_vcomp (V4)
-            "sides": "query",  # query | both (V5)
+            "mode": "reencode",  # reencode | shared_vcomp (VLANet V4)
+            "sides": "query",  # query | both (VLANet V5)
         }
     )
     config.infer = ConfigDict(
         {
-            "score": "last_q2v",  # last_q2v | vla | product (V9)
-            "fill": True,  # rank the other windows after the surrogates (V11)
+            "score": "last_q2v",  # last_q2v | vla | product (VLANet V9)
+            "fill": True,  # rank the other windows after the surrogates (VLANet V11)
         }
     )
     config.eval.nms = 0.999  # leaves out only windows that were cut to the same span

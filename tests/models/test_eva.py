@@ -29,7 +29,7 @@ def fixed_negatives(monkeypatch):
 
 
 def _literal(c, params, batches):
-    """Every term of the hybrid loss, each as the specification has it."""
+    """Every term of the hybrid loss, each from its equation."""
     p = cases.float64(params)
     weak, full = Reference(c, p, True), Reference(c, p, False)
     target, source = cases.valid_pairs(batches.target), cases.valid_pairs(batches.source)

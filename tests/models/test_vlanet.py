@@ -292,7 +292,7 @@ def test_a_stride_in_frames_is_a_part_of_a_clip():
 
 
 def test_ranks_tell_apart_what_weights_near_a_mean_cannot():
-    """Spec 4 ranks by E; softmax weights near 1 / R lose its last digits in float32."""
+    """Rows rank by E (VLANet V9): softmax weights near 1 / R lose its last digits in float32."""
     c = cases.config(proposals__stride=1, proposals__widths=(1, 2))
     made, params = cases.system(c)
     aligned = _aligned(c, jax.tree.map(lambda leaf: leaf * 0.003, params), cases.batch())

@@ -1,4 +1,4 @@
-"""VLANet in plain NumPy float64, one pair at a time, as the specification writes it."""
+"""VLANet in plain NumPy float64, one pair at a time, equation by equation."""
 
 import numpy as np
 

@@ -51,7 +51,7 @@ def multi_head_attention(
 
 
 class AttentionUnit(nn.Module):
-    """Att(Y, X) of Eq. 1, in parts: what depends on X, what depends on Y, and the pair.
+    """Att(Y, X) of EVA, Eq. 1, in parts: what depends on X, what depends on Y, and the pair.
 
     `heads` splits W_q, W_k and W_v into column blocks, each scaled by sqrt(dim / heads).
     `layer_norm="post"` normalises the output, after dropout.
@@ -137,7 +137,7 @@ class AttentionUnit(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """One attention unit within the video and one within the query (Eq. 2)."""
+    """One attention unit within the video and one within the query (EVA, Eq. 2)."""
 
     unit: Callable[[], AttentionUnit]
 
@@ -180,7 +180,7 @@ class QuerySide(NamedTuple):
 
 
 class CrossAttention(nn.Module):
-    """Att(V, Q) and Att(Q, V) (Eq. 5), two units with their own weights.
+    """Att(V, Q) and Att(Q, V) (EVA, Eq. 5), two units with their own weights.
 
     With `sequential` the second unit attends the new V, else the old one. The query is the side
     with fewer rows, so both units' d x d products of the pair stand there.

@@ -13,8 +13,7 @@ from vmr_jax.types import Array
 class DomainClassifier(nn.Module):
     """FC_1(act(FC_2(J))); class 1 is the target.
 
-    `out` is "softmax2" (two logits) or "sigmoid" (one), `act` is "relu" or "none" (spec eva.md
-    A9, A10).
+    `out` is "softmax2" (two logits) or "sigmoid" (one), `act` is "relu" or "none" (EVA A9, A10).
     """
 
     dim: int

@@ -9,7 +9,7 @@ from vmr_jax.types import Array
 def masked_max(x: Array, mask: Array) -> Array:
     """Largest value of each feature over the valid rows: (B, L, D), (B, L) -> (B, D).
 
-    Zero where no row is valid. Max-pooling of Eq. 3 and 9 (EVA).
+    Zero where no row is valid. Max-pooling of EVA, Eq. 3 and 9.
     """
     lowest = jnp.asarray(-1e9, x.dtype)
     highest = jnp.max(jnp.where(mask[..., None], x, lowest), axis=-2)

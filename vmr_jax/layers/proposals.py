@@ -1,7 +1,6 @@
 """Proposals over the clips of a video: sliding windows and segment groups, over one pooling.
 
-Sliding windows: EVA, section 3.1; spec eva.md 2.4. Segment groups: VLANet, section 3.2; spec
-vlanet.md 2.2.
+Sliding windows: EVA, section 3.1 and EVA A18. Segment groups: VLANet, Eq. 2 and VLANet V1.
 """
 
 from typing import NamedTuple

@@ -15,7 +15,7 @@ def boundary_loss(
     """L_r = H(P_s, i_s) + H(P_e, i_e): (weighted sum, sum of weights).
 
     `start`, `end` (B, N) are logits, `span` (B, 2) the inclusive indices, `mask` (B, N) the valid
-    clips. `probability` (spec A7) is "softmax" (cross-entropy over the clips), "sigmoid_nll"
+    clips. `probability` (EVA A7) is "softmax" (cross-entropy over the clips), "sigmoid_nll"
     (-log of the true clip's sigmoid) or "sigmoid_bce" (binary cross-entropy, mean over clips).
     """
     loss = _cross_entropy(start, span[:, 0], mask, probability)

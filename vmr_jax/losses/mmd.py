@@ -1,4 +1,4 @@
-"""Maximum mean discrepancy between two weighted samples (EVA, Eq. 7; spec A13, A14).
+"""Maximum mean discrepancy between two weighted samples (EVA, Eq. 7; EVA A13, A14).
 
 Everything is computed tile by tile: a tile is `TILE` rows of the kernel matrix, so the n x n
 matrix of a large sample is never in memory. Its backward pass recomputes the tiles.
@@ -27,7 +27,7 @@ class Sample(NamedTuple):
 
 
 def make_sample(settings: Any, rows: Array, mask: Array, weight: Array, key: Array) -> Sample:
-    """What an MMD compares of B items (B, L, D), (B, L), (B,), by `settings.samples` (A13).
+    """What an MMD compares of B items (B, L, D), (B, L), (B,), by `settings.samples` (EVA A13).
 
     "mean" and "max" pool the valid rows of each item, "elements" draws `settings.elements` of all
     valid rows with `key`.

@@ -67,7 +67,7 @@ def normalize_frames(features: np.ndarray) -> np.ndarray:
 
 
 def moment_to_span(moment: np.ndarray, duration: np.ndarray, num_clips: np.ndarray) -> np.ndarray:
-    """Moments (Q, 2) in seconds -> inclusive clip indices (Q, 2) int32 (EVA, section 1).
+    """Moments (Q, 2) in seconds -> inclusive clip indices (Q, 2) int32 (EVA, Eq. 6).
 
     first = min(floor(start / delta), n - 1); last = clamp(ceil(end / delta) - 1, first, n - 1);
     delta = duration / n. A NaN moment (hidden boundaries) gives (-1, -1).

@@ -1,4 +1,4 @@
-"""The boundary head of EVA's full branch (spec eva.md 2.8), after XML of Lei et al. 2020."""
+"""The boundary head of EVA's full branch (EVA, section 3.1), after XML of Lei et al. 2020."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

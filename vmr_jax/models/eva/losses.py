@@ -64,7 +64,7 @@ def _full_terms(
 def hybrid_loss(
     weak: Branch, full: Branch, params: Params, batch: HybridBatch, key: Array, progress
 ) -> Losses:
-    """L of Eq. 11, with the sign settled in spec A8."""
+    """L of Eq. 11, with the sign settled in EVA A8."""
     del progress
     config = weak.config
     target_key, source_key, align_key = jax.random.split(key, 3)
@@ -109,7 +109,7 @@ def _matching(branch: Branch, params: Params, batch: Batch, key: Array) -> _Matc
 
 
 def _video_logit(branch: Branch, params: Params, views: Views) -> Array:
-    """Logit of P_m(V | Q), the best row's: (B,). The full branch follows `full.match` (A11)."""
+    """Logit of P_m(V | Q), the best row's: (B,); of the full branch by `full.match` (EVA A11)."""
     match = branch.config.full.match
     if branch.windows or match == "clips":
         logits, mask = network.match(branch, params, views)
@@ -156,7 +156,7 @@ def _alignment(
 
 
 def _extra_mmd(config: ConfigDict, joint, weights: tuple[Array, Array]) -> Array:
-    """The further MMD on the pooled V and Q (spec A15); `joint` holds both for both domains."""
+    """The further MMD on the pooled V and Q (EVA A15); `joint` holds both for both domains."""
     (source_video, source_query), (target_video, target_query) = (
         [Sample(points, weight) for points in pair]
         for pair, weight in zip(joint, weights, strict=True)
@@ -168,7 +168,7 @@ def _extra_mmd(config: ConfigDict, joint, weights: tuple[Array, Array]) -> Array
 
 
 def adversarial(branch: Branch, params: Params, joint, weights: tuple[Array, Array]) -> Array:
-    """The domain term of Eq. 11 in the form `domain.form` (spec A8).
+    """The domain term of Eq. 11 in the form `domain.form` (EVA A8).
 
     grl_plus: +lambda L_dom behind a gradient reversal. The classifier learns, the features confuse.
     literal: -lambda L_dom behind one, as printed; the sign is applied twice.

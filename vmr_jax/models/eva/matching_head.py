@@ -12,7 +12,7 @@ from vmr_jax.types import Array
 class MatchingHead(nn.Module):
     """m_k = w^T j_k + b with j_k = (p_k + q) || (p_k * q) || FC(p_k || q).
 
-    `fc_out` is the width of the FC: "d", "2d", or "identity" for p_k || q itself (spec A3).
+    `fc_out` is the width of the FC: "d", "2d", or "identity" for p_k || q itself (EVA A3).
     Everything after q is linear in p_k, so with w = (w1, w2, w3) and FC(x) = x W + c
 
         m_k = p_k . u + s,  u = w1 + w2 * q + W_p w3,  s = q . (w1 + W_q w3) + c . w3 + b

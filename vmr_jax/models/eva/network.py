@@ -1,4 +1,4 @@
-"""The network of EVA: its modules, and how the two branches run through them (spec eva.md 2)."""
+"""The network of EVA: its modules, and how the two branches run through them (EVA, section 3)."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ _ORDER = {
 
 
 class Projections(nn.Module):
-    """The input layers of both modalities (spec 2.1)."""
+    """The input layers of both modalities (EVA, section 3)."""
 
     dim: int
     dropout: float
@@ -224,7 +224,7 @@ def match(
 ) -> tuple[Array, Array]:
     """Matching logits of the last rows and their mask: (B, L), (B, L).
 
-    `windows` pools the rows, which are clips, into that branch's proposals first (A11).
+    `windows` pools the rows, which are clips, into that branch's proposals first (EVA A11).
     """
     pair = views.last
     rows, mask = pair.video, pair.video_mask

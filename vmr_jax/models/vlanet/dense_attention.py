@@ -11,7 +11,7 @@ from vmr_jax.types import Array
 
 
 class Alignment(nn.Module):
-    """E(x_n, Y) = sum_m tanh((W_1 x_n) . (W_2 y_m)), or the mean over m (spec V2).
+    """E(x_n, Y) = sum_m tanh((W_1 x_n) . (W_2 y_m)), or the mean over m (VLANet V2).
 
     The score is x_n W_1 W_2^T y_m, so the product of both kernels is applied once, on the side
     with fewer rows.
@@ -50,7 +50,7 @@ def dense_attention(
     """A(X, Y) of Eq. 8, each row of X times its softmax weight, and the weights.
 
     x (B, N, D), energy E(x_n, Y) (B, N), mask (B, N) -> (B, N, D) and (B, N) float32, both zero
-    off the mask. The weights sum to 1; with `rescale` to the number of valid rows (spec V3).
+    off the mask. The weights sum to 1; with `rescale` to the number of valid rows (VLANet V3).
     """
     weight = masked_softmax(energy, mask)
     if rescale:

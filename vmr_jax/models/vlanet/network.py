@@ -1,4 +1,4 @@
-"""The network of VLANet: query, proposals, surrogates, cascaded attention (spec vlanet.md 2)."""
+"""The network of VLANet: query, proposals, surrogates, cascaded attention (VLANet, section 3)."""
 
 from typing import Any, NamedTuple
 
@@ -38,7 +38,7 @@ class Aligned(NamedTuple):
     video: Array  # (B, R, D) final rows
     query: Array  # (B, M, D) final rows
     query_mask: Array  # (B, M)
-    rank: Array  # (B, R) float32, what ranks the rows (spec V9); -inf on invalid ones
+    rank: Array  # (B, R) float32, what ranks the rows (VLANet V9); -inf on invalid ones
     strength: Array  # (B, R) float32, the same as attention weights; 0 on invalid rows
     similarity: Array  # (B,) float32, c of Eq. 13
 
@@ -75,7 +75,7 @@ class VLANet(nn.Module):
         return *dense_attention(x, energy, x_mask, self.config.attn.rescale_n), energy
 
     def queries(self, query: Array, mask: Array) -> Queries:
-        """Section 2.1 and Eq. 10: (B, M, E), (B, M) -> Queries."""
+        """Q of Eq. 1 after Eq. 10, and w_M: (B, M, E), (B, M) -> Queries."""
         stage = self.config.query.norm_stage
         words = self.gru(query, mask)
         if stage in ("before_fc", "both"):
@@ -91,7 +91,7 @@ class VLANet(nn.Module):
         return Queries(words, mask, last)
 
     def videos(self, video: Array, num_clips: Array) -> Videos:
-        """Section 2.2: (B, N, F), (B,) -> Videos.
+        """The proposals of Eq. 2: (B, N, F), (B,) -> Videos.
 
         Pooling is linear and a mean keeps the bias, so the FC goes where there are fewer rows.
         """
@@ -108,7 +108,7 @@ class VLANet(nn.Module):
         return Videos(rows.reshape(*cells, -1), valid.reshape(cells))
 
     def align(self, videos: Videos, queries: Queries) -> Aligned:
-        """Sections 2.3 to 2.6 on paired videos and queries."""
+        """Eq. 3 to 13 on paired videos and queries."""
         config = self.config
         cosine = jnp.einsum(
             "bgld,bd->bgl", videos.proposals, queries.last, preferred_element_type=jnp.float32
@@ -161,7 +161,7 @@ class VLANet(nn.Module):
 
 
 def make_groups(config: ConfigDict, max_clips: int):
-    """The segment groups of a config; a stride in frames may be a part of a clip (spec V1)."""
+    """The segment groups of a config; a stride in frames may be a part of a clip (VLANet V1)."""
     settings = config.proposals
     stride = settings.stride
     if settings.stride_unit == "frame":
