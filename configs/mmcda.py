@@ -10,7 +10,7 @@ the simulated data takes about 1.5 minutes on two CPU cores; expected result: R@
 simulated_target / test, location_prior 15.6, and 22.3 with all three modules off
 (--config.modules.da=False --config.modules.ca=False --config.modules.sa=False).
 
-The losses, by the names that the switches use (equations: vmr_jax/models/mmcda/losses.py):
+The losses, MMCDA M1 to M10 of docs/papers/mmcda.md (code: vmr_jax/models/mmcda/losses.py):
 
     M1  localization: start and end of the source's moments, and which clips lie inside
     M2  squared MMD, by which domains and modalities are compared
@@ -23,7 +23,7 @@ The losses, by the names that the switches use (equations: vmr_jax/models/mmcda/
     M9  specific, target: a video's best clips for its own query above those for others
     M10 the sum: M1 + lambda_da M3 + lambda_ca (M4 + M5 + M6) + lambda_sa (M7 + M8 + M9)
 
-C1 to C9 number the questions that the abstract leaves open (BUILD_NOTES.md).
+MMCDA C1 to C9, below, number the questions that the abstract leaves open, on the same page.
 """
 
 from ml_collections import ConfigDict
@@ -52,51 +52,51 @@ def get_config(domains: str = "") -> ConfigDict:
     config.joint_dim = 256  # of the space where clips meet sentences
     config.heads = 4
     config.dropout = 0.1
-    config.video_encoder = "transformer"  # transformer | bigru (C7)
+    config.video_encoder = "transformer"  # transformer | bigru (MMCDA C7)
     config.position = "learned"  # learned | sinusoidal, of the Transformer
     # Rows of the learned positions: the most clips that a video may have, at test too
     config.position_rows = max(config.source.max_clips, config.target.max_clips)
-    config.share_encoders = True  # False: a projection of the video features a domain (C6)
-    config.base = "span"  # span | map2d: MMN's map over the fused clips (C4)
+    config.share_encoders = True  # False: a projection of the features a domain (MMCDA C6)
+    config.base = "span"  # span | map2d: MMN's map over the fused clips (MMCDA C4)
     config.map = ConfigDict(  # of map2d
         {"clips": 16, "pooling_counts": (15,), "kernel": 5, "layers": 4, "dim": 256}
     )
     config.iou = ConfigDict({"min": 0.5, "max": 1.0})  # IoUs of the labels 0 and 1 of its cells
 
     config.modules = ConfigDict({"da": True, "ca": True, "sa": True})
-    # False: the target's videos and queries come unpaired, M5 and M9 are off (C1). The fused
-    # features, H, still read the pairs, unless "fused" is left out of da.points
+    # MMCDA C1; False: the target's videos and queries come unpaired, MMCDA M5 and MMCDA M9 are
+    # off. The fused features, H, still read the pairs, unless "fused" is left out of da.points
     config.target_pairs = True
     config.da = ConfigDict(
         {
-            "kind": "mmd",  # mmd | adversarial | coral (C2)
-            "points": ("video", "query", "fused"),  # where (C3)
+            "kind": "mmd",  # mmd | adversarial | coral (MMCDA C2)
+            "points": ("video", "query", "fused"),  # where (MMCDA C3)
         }
     )
     config.ca = ConfigDict(
         {
-            "source": True,  # M4
-            "target_pairs": True,  # M5
-            "target_mmd": True,  # M6
-            "temperature": 0.1,  # of M4 and M5
-            "attention": 0.1,  # temperature of the clips' weights in M5
+            "source": True,  # MMCDA M4
+            "target_pairs": True,  # MMCDA M5
+            "target_mmd": True,  # MMCDA M6
+            "temperature": 0.1,  # of MMCDA M4 and MMCDA M5
+            "attention": 0.1,  # temperature of the clips' weights in MMCDA M5
         }
     )
     config.sa = ConfigDict(
         {
-            "m7": True,  # clips of the source by label
-            "m8": True,  # ranking of the source's clips
-            # multiple instances on the target; False is the specification's sa.target=off (C5)
-            "m9": True,
-            "neg": "mean",  # mean | hardest, of the batch's others in M9
-            "margin": 0.2,  # of M8 and M9
+            "m7": True,  # MMCDA M7: clips of the source by label
+            "m8": True,  # MMCDA M8: ranking of the source's clips
+            "m9": True,  # MMCDA M9: multiple instances on the target (MMCDA C5)
+            "neg": "mean",  # mean | hardest, of the batch's others in MMCDA M9
+            "margin": 0.2,  # of MMCDA M8 and MMCDA M9
         }
     )
-    config.lambdas = ConfigDict({"da": 1.0, "ca": 0.5, "sa": 0.5})  # "lambda" cannot be a flag
+    # MMCDA C8; "lambda" cannot be a flag
+    config.lambdas = ConfigDict({"da": 1.0, "ca": 0.5, "sa": 0.5})
     config.mmd = common.mmd()
-    config.pseudo_labels = False  # M1 on the target's own best spans too (C9)
+    config.pseudo_labels = False  # MMCDA M1 on the target's own best spans too (MMCDA C9)
     config.ramp = True  # domain alignment and the target's terms grow in the first tenth
-    config.infer = ConfigDict({"beta": 0.1, "eta": 1.0})  # of the inside and the similarity
+    config.infer = ConfigDict({"beta": 0.1, "eta": 1.0})  # inside, similarity (MMCDA M11)
 
     config.batch_size = 32
     config.epochs = 50  # of the domain with more pairs

@@ -34,26 +34,26 @@ def get_config(dataset: str = "") -> ConfigDict:
     )
     config.first.retriever = prem_retriever.get_config(dataset)  # what is trained, see checkpoint
     config.first.retriever.clip_seconds = config.get_ref("clip_seconds")  # both read the same clips
-    config.gate = "l2"  # l2 | sigmoid | none (P12, Table 6)
-    config.head = "conv5_conv1"  # conv5_conv1 | conv5_single | conv3 (P11)
-    config.shared_norm = True  # False: the softmax is over the true video alone (P20, Table 6)
+    config.gate = "l2"  # l2 | sigmoid | none (PREM P12, Table 6)
+    config.head = "conv5_conv1"  # conv5_conv1 | conv5_single | conv3 (PREM P11)
+    config.shared_norm = True  # False: softmax over the true video alone (PREM P20, Table 6)
     config.lc = ConfigDict(
         {
             "enabled": True,  # the relevant-content head (Table 6)
             "weight": 0.8,
-            "reduction": "all",  # all | balanced (P14)
-            "max_pos": 64,  # segments near a moment, at most (P15)
-            "share_fusion": False,  # its first fusion layer is the boundaries' too (P17)
+            "reduction": "all",  # all | balanced (PREM P14)
+            "max_pos": 64,  # segments near a moment, at most (PREM P15)
+            "share_fusion": False,  # its first fusion layer is the boundaries' too (PREM P17)
         }
     )
     config.infer = ConfigDict(
         {
-            "min_l": 0,  # of last clip - first clip (P19)
+            "min_l": 0,  # of last clip - first clip (PREM P19)
             "max_l": 23,
             "keep": 100,  # moments of a query
         }
     )
-    config.score = ConfigDict({"video_weight": 1.0})  # of S^R / temperature in Eq. 12 (P18)
+    config.score = ConfigDict({"video_weight": 1.0})  # of S^R in Eq. 12 (PREM P18)
     if common.is_didemo(dataset):
         config.negatives = 2
         config.infer.update({"min_l": 3, "max_l": 5})

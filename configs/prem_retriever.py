@@ -25,9 +25,9 @@ def get_config(dataset: str = "") -> ConfigDict:
     # strong (a clip of the moment) | strong_weak (and one outside) | whole_video (Table 2)
     config.positive = "strong_weak"
     config.weak_weight = 0.5  # of the loss of the clip outside (Fig. 5)
-    config.strong = ConfigDict({"joint_clip": False})  # one clip for both modalities (P4)
-    config.mask_same_video = True  # pairs of one video are no negatives of each other (P5)
-    config.vq = ConfigDict({"neg_scope": "video"})  # video | span: where other queries look (P7)
+    config.strong = ConfigDict({"joint_clip": False})  # one clip for both modalities (PREM P4)
+    config.mask_same_video = True  # pairs of one video are no negatives of each other (PREM P5)
+    config.vq = ConfigDict({"neg_scope": "video"})  # video | span of other queries (PREM P7)
     if common.are_simulated(config.target.dataset):
         config.batch_size, config.epochs = 64, 20
     return config.lock()
@@ -41,15 +41,15 @@ def shared(dataset: str) -> ConfigDict:
     config.target.clip_sampling = "cut"
     config.target.l2norm = True  # of the image features, not of the subtitles
     config.clip_seconds = 1.5
-    config.modalities = ("image", "sub")  # ("image",) | ("sub",) (P6, Table 2)
-    config.sub = ConfigDict({"mask_empty": False})  # leave out clips without subtitles (P3)
+    config.modalities = ("image", "sub")  # ("image",) | ("sub",) (PREM P6, Table 2)
+    config.sub = ConfigDict({"mask_empty": False})  # leave out clips without subtitles (PREM P3)
     config.pooling = "modality"  # of the words: mean | max | modality (Table 3)
     config.dim = 384
     config.heads = 4
     config.dropout = 0.1
-    config.act = "relu"  # relu | gelu (P1)
-    config.pos = "learned"  # learned | sin (P2)
-    config.end_label = "ceil_minus_1"  # ceil_minus_1 | ceil (P10)
+    config.act = "relu"  # relu | gelu (PREM P1)
+    config.pos = "learned"  # learned | sin (PREM P2)
+    config.end_label = "ceil_minus_1"  # ceil_minus_1 | ceil (PREM P10)
     config.temperature = 0.01
     config.optimizer = ConfigDict(
         {
@@ -57,8 +57,8 @@ def shared(dataset: str) -> ConfigDict:
             "learning_rate": 1e-4,
             "betas": (0.9, 0.999),
             "weight_decay": 0.01,
-            "warmup": 0.01,  # share of all steps (P9)
-            "schedule": "linear",  # linear | constant, after the warm-up (P9)
+            "warmup": 0.01,  # share of all steps (PREM P9)
+            "schedule": "linear",  # linear | constant, after the warm-up (PREM P9)
             "grad_clip": 0.0,
         }
     )
@@ -73,7 +73,7 @@ def shared(dataset: str) -> ConfigDict:
         config.optimizer.learning_rate = 1e-3
     else:
         config.target.max_words = 30
-        config.select = "val" if config.target.select_split else "last"  # (P9)
+        config.select = "val" if config.target.select_split else "last"  # PREM P9
     if not config.target.subtitles:
         config.modalities = ("image",)
     common.evaluate_as(config, dataset)

@@ -25,7 +25,7 @@ def overlapping_segments(span: Array, num_clips: Array, clips: int, most: int) -
 
     Spans (B, 2) in videos of `num_clips` (B,) of at most N = `clips` clips -> (B, K), K the smaller
     of `most` and N^2. The IoU is of clip counts, compared as integers: 10 inter > 7 union. Source:
-    PREM, section 3.4; spec 3.6, P15, P16.
+    PREM, section 3.4; PREM P15, PREM P16.
     """
     first, last = (edge[:, None, None] for edge in (span[:, 0], span[:, 1]))
     i, j = np.arange(clips)[:, None], np.arange(clips)

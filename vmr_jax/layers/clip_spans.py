@@ -12,9 +12,8 @@ def seconds_to_clips(
 ) -> Array:
     """First and last clip of moments: seconds (B, 2), clips (B,) -> (B, 2) int32, inclusive.
 
-    floor(start / clip_seconds) and ceil(end / clip_seconds) - 1; "ceil" is one clip later (P10).
-    Both are cut to the video's clips, and the last is at least the first. Source: PREM spec,
-    section 1.
+    floor(start / clip_seconds) and ceil(end / clip_seconds) - 1; "ceil" is one clip later. Both
+    are cut to the video's clips, and the last is at least the first. Source: PREM P10.
     """
     final = jnp.maximum(num_clips - 1, 0)
     first = jnp.clip(jnp.floor(moment[:, 0] / clip_seconds).astype(jnp.int32), 0, final)

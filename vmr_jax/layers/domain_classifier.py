@@ -1,4 +1,4 @@
-"""The domain classifier of EVA (Eq. 9) and of MMCDA (spec mmcda.md M3)."""
+"""The domain classifier of EVA (Eq. 9) and of MMCDA (MMCDA M3)."""
 
 from collections.abc import Callable
 from typing import Any

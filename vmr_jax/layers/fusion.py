@@ -19,7 +19,7 @@ class FusionLayer(nn.Module):
     """Self-attention, cross-attention and a feed-forward part, each norm(x + dropout(part(x))).
 
     The words' keys and values are made once a query, and serve all its videos. Source: PREM,
-    section 3.4; spec 3.3.
+    section 3.4.
     """
 
     width: int  # D

@@ -1,4 +1,4 @@
-"""Boundary loss of EVA's full branch (Eq. 6) and of MMCDA's localizer (spec mmcda.md M1)."""
+"""Boundary loss of EVA's full branch (Eq. 6) and of MMCDA's localizer (MMCDA M1)."""
 
 import jax
 import jax.numpy as jnp

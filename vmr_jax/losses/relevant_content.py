@@ -20,8 +20,8 @@ def relevant_content_loss(
 
     Logits (B, P), (B, Q) and which of them are segments; weights (B,). An item's loss is the mean
     over all its segments, or with "balanced" the mean of the means of its positives and of its
-    negatives (P14). What an item lacks does not count. Source: PREM, section
-    3.4, and spec prem.md 3.6; also M1 and M7 of spec mmcda.md 3.
+    negatives (PREM P14). What an item lacks does not count. Source: PREM,
+    section 3.4; also MMCDA M1 and MMCDA M7.
     """
     sums = [
         jnp.sum(jnp.where(valid, jax.nn.softplus(sign * logit), 0), axis=1)

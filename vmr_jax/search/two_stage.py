@@ -95,9 +95,8 @@ def best_moments(
     are (B, C), the best video first. The score of clips i ... j is video_weight S^R / temperature
     + start_i + end_j (PREM, Eq. 12) where min_l <= j - i <= max_l, its seconds are
     [i clip_seconds, min((j + 1) clip_seconds, duration)]. Ties: the better video, then smaller i,
-    then smaller j. A video too short for min_l has one span, the whole of it (spec metrics.md,
-    S6); a video without clips has none. Where there are fewer than K spans the rest has score -inf
-    and video -1.
+    then smaller j. A video too short for min_l has one span, the whole of it; a video without
+    clips has none. Where there are fewer than K spans the rest has score -inf and video -1.
     """
     limits = settings.min_l, settings.max_l, settings.keep
     score, spans = best_segments(start_logits, end_logits, mask, *limits)

@@ -98,7 +98,7 @@ def make_candidate_sampler(
     The pairs come as from `make_sampler`. The others are different ones drawn uniformly from the
     query's row of `candidates` (Q, R), which are rows of the videos, -1 padded at the end; where
     those do not suffice, all of them and further videos drawn uniformly from the rest (PREM,
-    section 3.8). The query's own video is never among them. Raises ValueError where the videos or
+    section 4.2). The query's own video is never among them. Raises ValueError where the videos or
     the candidates do not allow that.
     """
     pairs = make_sampler(video, batch_size, seed, domain)

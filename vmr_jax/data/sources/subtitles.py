@@ -20,9 +20,9 @@ def pool_subtitles(path: str | Path, annotations: Annotations, seconds: float) -
     """Serve (N, S) float32 a video, N its duration over the clips' `seconds`, rounded up.
 
     A line from s to e belongs to the clips floor(s / seconds) ... ceil(e / seconds) - 1; a clip is
-    the maximum over the tokens of its lines, zero without a line (PREM, section 1). Videos that the
-    subtitles have no line of are zero. Where a video has fewer lengths than lines, its last lines
-    have no tokens; that is noted.
+    the maximum over the tokens of its lines, zero without a line (PREM, section 3.2). Videos that
+    the subtitles have no line of are zero. Where a video has fewer lengths than lines, its last
+    lines have no tokens; that is noted.
 
     Raises:
         FileNotFoundError: there is no such file.

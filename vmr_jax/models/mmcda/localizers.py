@@ -25,7 +25,7 @@ class Candidates(NamedTuple):
     first: np.ndarray  # (P,) int32 parts
     last: np.ndarray  # (P,) int32, inclusive
     units: Array  # (B,) int32: the video's clips, or the map's
-    score: Array  # (B, P) float32, section 4; -inf where a video has no such moment
+    score: Array  # (B, P) float32 (MMCDA M11); -inf where a video has no such moment
     probability: Array  # (B, P) float32, P_s P_e or the cell's sigmoid
 
     def seconds(self, duration: Array) -> tuple[Array, Array]:
@@ -34,7 +34,7 @@ class Candidates(NamedTuple):
 
 
 def localization(config: ConfigDict, views: Views, batch: Batch) -> LossTerms:
-    """M1 on the `span` of a batch, or with base=map2d on its `moment` (MMN, Eq. 7)."""
+    """MMCDA M1 on the `span` of a batch, or with base=map2d on its `moment` (MMN, Eq. 7)."""
     if config.base == "map2d":
         moment = jnp.where(batch.weight[:, None] > 0, batch.moment, 0)
         iou = cell_iou(map_cells(config.map), moment[:, None], batch.duration)[:, 0]
@@ -51,13 +51,13 @@ def localization(config: ConfigDict, views: Views, batch: Batch) -> LossTerms:
 
 
 def candidates(config: ConfigDict, views: Views, batch: Batch) -> Candidates:
-    """All spans of a video, or all cells of its map, with their scores of section 4."""
+    """All spans of a video, or all cells of its map, with their scores (MMCDA M11)."""
     rank = _cells if config.base == "map2d" else _spans
     return rank(config, views, batch)
 
 
 def pseudo_labelled(config: ConfigDict, views: Views, batch: Batch) -> tuple[Batch, Array]:
-    """The batch with the model's own best moments and their probabilities as weights (C9).
+    """The batch with the model's own best moments and their probabilities as weights (MMCDA C9).
 
     Also returns the weighted mean of those probabilities. No gradient passes.
     """

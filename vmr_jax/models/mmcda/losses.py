@@ -1,4 +1,4 @@
-"""The losses of MMCDA, M1 to M10 of spec mmcda.md 3, on what its network computes."""
+"""The losses of MMCDA, of which MMCDA M10 is the sum, on what its network computes."""
 
 import functools
 
@@ -25,8 +25,8 @@ from vmr_jax.types import Array, Batch, HybridBatch, Losses, LossTerms, Params, 
 
 SIMILARITY_SCALE = 10.0  # logit of g over the cosine s
 RAMP = 0.1  # the share of a run in which terms grow
-_HARD = 5  # clips outside a moment that M8 looks at
-_BAG = 8  # one of so many clips is an instance of M9
+_HARD = 5  # clips outside a moment that MMCDA M8 looks at
+_BAG = 8  # one of so many clips is an instance of MMCDA M9
 _Term = tuple[Array, Array]
 
 
@@ -42,7 +42,10 @@ def supervised_loss(
 def cross_domain_loss(
     network: MMCDA, params: Params, batch: HybridBatch, key: Array, progress: Progress
 ) -> Losses:
-    """M10, L_loc + lambda_1 L_DA + lambda_2 L_CA + lambda_3 L_SA, of a source and a target half."""
+    """L_loc + lambda_1 L_DA + lambda_2 L_CA + lambda_3 L_SA of a source and a target half.
+
+    Source: MMCDA M10.
+    """
     config, on = network.config, terms(network.config)
     source_key, target_key, sample_key = jax.random.split(key, 3)
     source, statistics = _look(network, params, batch.source, "source", True, source_key)
@@ -87,7 +90,7 @@ def _look(network: MMCDA, params: Params, batch: Batch, role: str, train: bool, 
 def _point_samples(
     config: ConfigDict, point: str, source: Views, target: Views, batch: HybridBatch, key: Array
 ) -> tuple[Sample, Sample]:
-    """What M3 compares at one point: the rows of both halves there."""
+    """What MMCDA M3 compares at one point: the rows of both halves there."""
     mask = "query_mask" if point == "query" else "video_mask"
     keys = jax.random.split(jax.random.fold_in(key, POINTS.index(point)))
     return tuple(
@@ -97,7 +100,7 @@ def _point_samples(
 
 
 def _distance(network: MMCDA, params: Params, point: str, source: Sample, target: Sample) -> _Term:
-    """M3 at one point, by `da.kind`; adversarial: what its classifier learns and H unlearns."""
+    """MMCDA M3 at one point, by `da.kind`; adversarial: a classifier learns it, H unlearns it."""
     config = network.config
     if config.da.kind == "mmd":
         distance = sample_mmd(config.mmd, source, target)
@@ -113,7 +116,7 @@ def _distance(network: MMCDA, params: Params, point: str, source: Sample, target
 
 
 def _source_pairs(config: ConfigDict, views: Views, batch: Batch) -> _Term:
-    """M4: the mean of the clips inside each moment, and its sentence, among those of the batch."""
+    """MMCDA M4: the mean clip inside each moment, and its sentence, among those of the batch."""
     inside, _ = split_clips(batch.span, views.video_mask)
     moments = l2_normalize(masked_mean(views.clips, inside))
     score = jnp.einsum("vd,qd->vq", moments, views.sentence)
@@ -122,7 +125,7 @@ def _source_pairs(config: ConfigDict, views: Views, batch: Batch) -> _Term:
 
 
 def _target_pairs(config: ConfigDict, views: Views, batch: Batch) -> _Term:
-    """M5: each video as each query attends it, e_V|q, and that query's sentence."""
+    """MMCDA M5: each video as each query attends it, e_V|q, and that query's sentence."""
     weight = masked_softmax(
         _all_similarities(views) / config.ca.attention, views.video_mask[:, None]
     )
@@ -133,14 +136,14 @@ def _target_pairs(config: ConfigDict, views: Views, batch: Batch) -> _Term:
 
 
 def _modalities(config: ConfigDict, views: Views, batch: Batch) -> _Term:
-    """M6: MMD of the target's videos e_V and its sentences e_q."""
+    """MMCDA M6: MMD of the target's videos e_V and its sentences e_q."""
     videos = l2_normalize(masked_mean(views.clips, views.video_mask))
     samples = (Sample(points, batch.weight) for points in (videos, views.sentence))
     return sample_mmd(config.mmd, *samples), jnp.ones(())
 
 
 def _frames(config: ConfigDict, views: Views, batch: Batch) -> _Term:
-    """M7: which clips are inside the moment, from the logit of g."""
+    """MMCDA M7: which clips are inside the moment, from the logit of g."""
     del config
     inside, outside = split_clips(batch.span, views.video_mask)
     logit = SIMILARITY_SCALE * views.similarity
@@ -148,7 +151,7 @@ def _frames(config: ConfigDict, views: Views, batch: Batch) -> _Term:
 
 
 def _frame_ranking(config: ConfigDict, views: Views, batch: Batch) -> _Term:
-    """M8: the clips inside above the most similar ones outside; off where nothing is outside."""
+    """MMCDA M8: clips inside above the most similar ones outside; off where none is outside."""
     inside, outside = split_clips(batch.span, views.video_mask)
     mean = masked_mean(views.similarity[..., None], inside)[:, 0]
     hard = top_mean(views.similarity, outside, _HARD, _HARD)
@@ -156,14 +159,14 @@ def _frame_ranking(config: ConfigDict, views: Views, batch: Batch) -> _Term:
 
 
 def _instances(config: ConfigDict, views: Views, batch: Batch) -> _Term:
-    """M9: each video's best clips for its own query above those for others, and of others."""
+    """MMCDA M9: a video's best clips for its own query above those for others, and of others."""
     rival = rivals(batch.video_id, batch.weight)
     hardest = config.sa.neg == "hardest"
     return batch_hinge_loss(_bag_scores(views), rival, config.sa.margin, hardest)
 
 
 def _watched(config: ConfigDict, views: Views, batch: Batch) -> LossTerms:
-    """v(V, Q) of M9, of the target's pairs and of their videos with other queries."""
+    """v(V, Q) of MMCDA M9, of the target's pairs and of their videos with other queries."""
     del config
     score, rival = _bag_scores(views), rivals(batch.video_id, batch.weight)
     weight = rival.any(axis=1).astype(jnp.float32)
@@ -171,7 +174,7 @@ def _watched(config: ConfigDict, views: Views, batch: Batch) -> LossTerms:
 
 
 def _bag_scores(views: Views) -> Array:
-    """v of M9, the mean of the best eighth of a video's clips: (B videos, B queries) float32."""
+    """v of MMCDA M9, the mean of a video's best eighth of clips: (B videos, B queries) float32."""
     mask = views.video_mask
     count, most = -(-mask.sum(axis=1) // _BAG), -(-mask.shape[1] // _BAG)
     return top_mean(_all_similarities(views), mask[:, None], count[:, None], most)

@@ -1,4 +1,4 @@
-"""The network of MMCDA: one for both domains (spec mmcda.md 2)."""
+"""The network of MMCDA: one for both domains (docs/papers/mmcda.md)."""
 
 from typing import NamedTuple
 
@@ -43,7 +43,7 @@ class Views(NamedTuple):
 
     @property
     def similarity(self) -> Array:
-        """s of spec 2.5, each clip with the sentence: (B, N) float32, 0 without a joint space."""
+        """s, the cosine of each clip and the sentence: (B, N) float32, 0 without a joint space."""
         if self.clips is None:
             return jnp.zeros(self.video_mask.shape)
         return jnp.einsum("bnd,bd->bn", self.clips, self.sentence)
@@ -127,7 +127,7 @@ class MMCDA(nn.Module):
         return Views(video, mask, words, word_mask, fused, clips, sentence, boundary, inside, cells)
 
     def encode_videos(self, video: Array, mask: Array, role: str, key: Array | None) -> Array:
-        """F of spec 2.1: (B, N, F), (B, N) -> (B, N, D), zero on padding."""
+        """Clips that have attended each other: (B, N, F), (B, N) -> (B, N, D), zero on padding."""
         config = self.config
         x = self.video_fc["both" if config.share_encoders else role](video)
         if config.video_encoder == "bigru":

@@ -1,4 +1,4 @@
-"""The network of PREM's localizer: gates, fusion and heads on top of encoders (spec prem.md 3)."""
+"""PREM's localizer as a network: gates, fusion, heads on top of encoders (PREM, section 3.4)."""
 
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from vmr_jax.models.prem.network import (
 from vmr_jax.models.switches import compute_dtype
 from vmr_jax.types import Array, CandidateBatch, Queries, Videos
 
-HEADS = {  # (width in clips, channels) of each convolution (P11)
+HEADS = {  # (width in clips, channels) of each convolution (PREM P11)
     "conv5_conv1": ((5, 128), (1, 1)),
     "conv5_single": ((5, 1),),
     "conv3": ((3, 1),),
@@ -48,7 +48,7 @@ class Located(NamedTuple):
 
     start: Array  # (B, C, N)
     end: Array  # (B, C, N)
-    content: Array | None  # (B, C, N, D) g of spec 3.6
+    content: Array | None  # (B, C, N, D) rows of the relevant-content head
 
 
 class BoundaryScore(nn.Module):
@@ -67,7 +67,7 @@ class BoundaryScore(nn.Module):
 
 
 class PremLocalizer(nn.Module):
-    """Spec 3.1 to 3.4, and the rows and scores of 3.6."""
+    """Encoders, gates, fusion, boundary heads and the relevant-content head."""
 
     config: ConfigDict
     max_clips: int
@@ -106,7 +106,7 @@ class PremLocalizer(nn.Module):
         return QueryCode(encoded.vectors, mask, memory)
 
     def merge(self, query: QueryCode, video: VideoCode) -> Array:
-        """c of spec 3.2: codes (B, ...) and (B, C, N, ...) -> gated clips (B, C, N, D)."""
+        """The gated clips c (PREM, Eq. 9): codes (B, ...) and (B, C, N, ...) -> (B, C, N, D)."""
         dtype = compute_dtype(self.config)
         rows = video.rows.astype(dtype)
         if self.config.gate != "none":
@@ -123,12 +123,12 @@ class PremLocalizer(nn.Module):
         return self._boundaries(rows, mask)
 
     def _boundaries(self, rows: Array, mask: Array) -> tuple[Array, Array]:
-        """Section 3.4: (B, C, N, D), (B, C, N) -> two (B, C, N)."""
+        """Logits of both boundaries: (B, C, N, D), (B, C, N) -> two (B, C, N)."""
         rows = jnp.where(mask[..., None], rows, 0)
         return tuple(jnp.where(mask, head(rows), -1e10) for head in (self.start, self.end))
 
     def segment_logits(self, rows: Array, segments: Segments, longest: int) -> Array:
-        """c_ij of spec 3.6: (B, N, D), segments (B, K) of at most `longest` clips -> (B, K)."""
+        """c_ij of L^c: (B, N, D), segments (B, K) of at most `longest` clips -> (B, K)."""
         pooled = range_max(rows, segments.first, segments.last, longest)
         return pooled.astype(jnp.float32) @ self.class_kernel + self.class_bias
 

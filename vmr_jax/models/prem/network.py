@@ -1,4 +1,4 @@
-"""The encoders of PREM, of queries and of videos; its retriever is no more (spec prem.md 2)."""
+"""The encoders of PREM, of queries and of videos; its retriever is no more (PREM, section 3.3)."""
 
 from typing import Any, NamedTuple
 
@@ -23,14 +23,15 @@ class EncodedQueries(NamedTuple):
     """Queries before they meet a video."""
 
     words: Array  # (B, M, D)
-    vectors: Array  # (B, J, D) float32, q^d of Eq. 5
+    vectors: Array  # (B, J, D) float32, q^d (PREM, Eq. 5)
 
 
 class SequenceEncoder(nn.Module):
     """J modalities of a sequence: an FC each, embeddings, one Transformer layer over all rows.
 
     The FC reads normalised rows, with dropout, and a ReLU follows. Position embeddings are shared
-    by the modalities; those have one of their own where J > 1. LayerNorm and dropout follow (P2).
+    by the modalities; those have one of their own where J > 1. LayerNorm and dropout follow.
+    Source: PREM P2.
     """
 
     modalities: tuple[str, ...]
@@ -102,7 +103,7 @@ class PremEncoder(nn.Module):
             )
 
     def queries(self, queries: Queries, key: Array | None = None) -> EncodedQueries:
-        """Sections 2.1 and 2.2."""
+        """The words' rows, and what each modality pools of them (PREM, Eq. 5)."""
         mask = queries.query_mask
         words = self.query({"words": queries.query}, mask[:, None], key)[:, 0]
         if self.config.pooling == "modality":
@@ -115,13 +116,13 @@ class PremEncoder(nn.Module):
         return EncodedQueries(words, vectors)
 
     def word_weights(self, words: Array, mask: Array) -> Array:
-        """alpha of Eq. 5 for each modality: words (B, M, D), (B, M) -> (B, J, M) float32."""
+        """alpha of PREM, Eq. 5 for each modality: words (B, M, D), (B, M) -> (B, J, M) float32."""
         return masked_softmax(jnp.swapaxes(self.word_score(words), 1, 2), mask[:, None])
 
     def videos(self, videos: Videos, key: Array | None = None) -> Array:
-        """Section 2.3: the clips of each modality, (B, N, J, D), zero off the mask.
+        """The clips of each modality, (B, N, J, D), zero off the mask.
 
-        With `sub.mask_empty` a clip without subtitles is off the mask of that modality (P3).
+        With `sub.mask_empty` a clip without subtitles is off the mask of that modality (PREM P3).
         """
         features = {"image": videos.video, "sub": videos.sub}
         masks = {"image": videos.video_mask, "sub": videos.video_mask}
@@ -141,7 +142,7 @@ class PremEncoder(nn.Module):
 
 
 def layer_sizes(config: ConfigDict) -> dict[str, Any]:
-    """What every Transformer layer of PREM is made of (spec, section 1)."""
+    """What every Transformer layer of PREM is made of (PREM, section 4.2)."""
     return {
         "width": config.dim,
         "heads": config.heads,

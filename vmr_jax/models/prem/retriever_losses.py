@@ -1,4 +1,4 @@
-"""PREM's losses of the retriever: a video is as relevant as its best clips (spec prem.md 2.4, 2.5).
+"""PREM's losses of the retriever: a video is as relevant as its best clips (PREM, section 3.3).
 
 J modalities of B videos with N clips meet B queries with one vector a modality. Vectors have
 length 1 or are zero. `weight` is 0 on padding.
@@ -31,10 +31,10 @@ class Pairs(NamedTuple):
 
 
 def best_clips(similarity: Array, mask: Array, joint: bool = False) -> Array:
-    """S of Eq. 6, the mean over modalities of the best similarity: (J, ..., N), (..., N) -> (...).
+    """S^R (PREM, Eq. 6), the mean over modalities of the best similarity.
 
-    Only clips on the mask count; 0 where there is none. With `joint` one clip is the best for all
-    modalities together (P4).
+    (J, ..., N), (..., N) -> (...). Only clips on the mask count; 0 where there is none. With
+    `joint` one clip is the best for all modalities together (PREM P4).
     """
     if joint:
         similarity = similarity.mean(axis=0, keepdims=True)
@@ -48,7 +48,7 @@ def clip_similarities(query: Array, video: Array) -> Array:
 
 
 def retrieval_losses(pairs: Pairs, settings: ConfigDict) -> Losses:
-    """L_++ and L_+ of Eq. 7 and 8, and L^q; watched: the scores of pairs and of rivals.
+    """L_++ and L_+ (PREM, Eq. 7 and 8), and L^q; watched: the scores of pairs and of rivals.
 
     `settings` has temperature, positive, weak_weight, strong.joint_clip, mask_same_video and
     vq.neg_scope. An item whose moment is the whole video has no L_+ term.

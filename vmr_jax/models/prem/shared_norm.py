@@ -1,4 +1,4 @@
-"""The boundary loss of PREM's localizer (Eq. 10)."""
+"""The boundary loss of PREM's localizer (PREM, Eq. 10)."""
 
 from vmr_jax.losses.boundary import boundary_loss
 from vmr_jax.types import Array
@@ -10,7 +10,8 @@ def shared_norm_loss(
     """L^st + L^ed: the cross-entropies of both boundaries over the valid clips of all C videos.
 
     Logits and mask (B, C, N), inclusive clips of the moment in the first video (B, 2), weights
-    (B,): (weighted sum, sum of weights). Without `shared` only the first video counts (P20).
+    (B,): (weighted sum, sum of weights). Without `shared` only the first video counts.
+    Source: PREM P13, PREM P20.
     """
     if not shared:
         start, end, mask = start[:, :1], end[:, :1], mask[:, :1]
