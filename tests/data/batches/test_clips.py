@@ -13,7 +13,7 @@ from vmr_jax.data.batches.clips import (
     sample_clips,
 )
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "mmn.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "mmn.json").read_text())
 
 
 def slow_sample(features, max_clips, sampling):

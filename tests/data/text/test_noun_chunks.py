@@ -6,8 +6,8 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from vmr_jax.data.text.english import VERB_FORMS
-from vmr_jax.data.text.noun_chunks import chunk_by_rules, make_chunker
+from vmr_jax.data.text.noun_chunk_rules import VERB_FORMS, chunk_by_rules
+from vmr_jax.data.text.noun_chunks import make_chunker
 
 
 def marked(sentence):

@@ -20,8 +20,10 @@ _SAFE_CLASSES = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
     ("collections", "Counter"),
-    *((f"{core}.multiarray", "_reconstruct") for core in ("numpy.core", "numpy._core")),
-    *((f"{core}.numeric", "_frombuffer") for core in ("numpy.core", "numpy._core")),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy.core.numeric", "_frombuffer"),
+    ("numpy._core.numeric", "_frombuffer"),
 }
 
 

@@ -1,12 +1,18 @@
-"""English words that bound a noun chunk, for `noun_chunks.chunk_by_rules`."""
+"""Noun chunks of English sentences by rules: an approximation without a parser."""
 
 import re
+
+import numpy as np
+
+_TOKEN = re.compile(r"\w+(?:[-'\u2019]\w+)*|[^\w\s]")
+_VERB, _STOP, _DETERMINER, _PRONOUN, _ADVERB, _OTHER = range(6)
 
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+# Words that are a chunk, or bound one.
 PRONOUNS = _words(
     """i you he she it we they me him us them myself yourself himself herself itself ourselves
     themselves someone somebody something anyone anybody anything everyone everybody everything
@@ -82,3 +88,60 @@ def _forms(verb: str) -> set[str]:
 
 
 VERB_FORMS = frozenset(_IRREGULAR.split()).union(*map(_forms, _VERBS.split()))
+
+
+def chunk_by_rules(sentence: str) -> np.ndarray:
+    """The noun chunks of one English sentence, about: character spans (C, 2) int32.
+
+    A chunk is a pronoun by itself, or determiners, then words up to the first that is a
+    preposition, conjunction, auxiliary, adverb, punctuation, a determiner again, or the form of
+    a verb of a list. After a determiner the form of a verb is a noun or an adjective: "a drink",
+    "the closed door". What it gets wrong: verbs that are not in the list, adjectives without a
+    noun ("is happy"), two adjectives with "and".
+    """
+    found: list[tuple[int, int]] = []
+    start = end = 0  # of the chunk that is being read; empty when there is none
+    opening = ""  # its last determiner, while it holds nothing else
+
+    def close() -> None:
+        nonlocal end, opening
+        if end > start and opening not in ("a", "an", "the", *RELATIVE):
+            found.append((start, end))
+        start_over()
+
+    def start_over() -> None:
+        nonlocal start, end, opening
+        start, end, opening = 0, 0, ""
+
+    for match in _TOKEN.finditer(sentence):
+        word = match.group().lower().replace("\u2019", "'")
+        kind = _kind(word)
+        if kind == _PRONOUN:
+            close()
+            found.append(match.span())
+        elif kind == _DETERMINER:
+            if not opening:
+                close()
+                start = match.start()
+            end, opening = match.end(), word
+        elif kind == _OTHER or (kind != _STOP and opening and opening not in RELATIVE):
+            if end == 0:
+                start = match.start()
+            end, opening = match.end(), ""
+        else:
+            close()
+    close()
+    return np.array(found, np.int32).reshape(-1, 2)
+
+
+def _kind(word: str) -> int:
+    """What a word does to a chunk."""
+    if word in PRONOUNS:
+        return _PRONOUN
+    if word in DETERMINERS or word.isdigit():
+        return _DETERMINER
+    if word in STOPS or not word[0].isalnum():
+        return _STOP
+    if word in VERB_FORMS:
+        return _VERB
+    return _ADVERB if word.endswith("ly") and word not in NOUNS_IN_LY else _OTHER
