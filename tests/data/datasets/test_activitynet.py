@@ -70,6 +70,7 @@ def test_a_videos_second_duration_is_reported(tmp_path):
         ({"sentences": ["one"]}, "v_a: 2 timestamps, but 1 sentences"),
         ({"timestamps": [[0], [3, 4]]}, r"v_a, moment 0: expected \[start, end\]"),
         ({"duration": "20"}, 'v_a: "duration" is a string; expected a number'),
+        ({"sentences": ["one", None]}, "v_a, sentence 1: expected a string, found null"),
     ],
 )
 def test_errors_name_the_video(tmp_path, change, message):

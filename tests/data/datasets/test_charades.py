@@ -61,3 +61,10 @@ def test_a_truncated_csv_is_an_error(directory, row):
     (directory / "Charades_v1_train.csv").write_text(HEADER + row)
     with pytest.raises(ValueError, match=r"row of 'BBBBB' has no number in the column `length`"):
         read_annotations("charades_sta", directory)
+
+
+@pytest.mark.parametrize("table", [b"id,length\nA\xff,3\n", b'id,length\n"' + b"a" * 200_000])
+def test_a_table_of_durations_that_is_no_csv(directory, table):
+    (directory / "Charades_v1_train.csv").write_bytes(table)
+    with pytest.raises(ValueError, match=r"Charades_v1_train.csv: not a CSV file in UTF-8 \("):
+        read_annotations("charades_sta", directory)

@@ -37,6 +37,17 @@ def test_two_files_of_one_video_are_one_video(tmp_path):
     assert list(read_annotations("didemo", tmp_path).durations) == ["1@N01_22_ab"]
 
 
+def test_a_file_name_without_an_extension_is_the_video(tmp_path):
+    write(tmp_path, [QUERY | {"video": "1@N01_22_ab"}])
+    assert list(read_annotations("didemo", tmp_path).durations) == ["1@N01_22_ab"]
+
+
+def test_a_video_without_chunks_is_a_fault(tmp_path):
+    write(tmp_path, [QUERY | {"num_segments": 0}])
+    faults = read_annotations("didemo", tmp_path).faults
+    assert ("duration is not a positive number", "val 7", "") in faults
+
+
 def test_the_larger_number_of_chunks_is_used(tmp_path):
     shorter = QUERY | {"annotation_id": 8, "num_segments": 5, "times": [[0, 0]]}
     write(tmp_path, [shorter, QUERY])

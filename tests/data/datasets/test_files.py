@@ -34,6 +34,9 @@ def test_find_splits_without_any_file_names_what_it_looked_for(tmp_path):
         ('{"a": 1,\n "b": [1, 2', r"x.json:2: not valid JSON at column 12 .*is the file complete"),
         ("[1]", "expected an object at the top level, found a list"),
         ('{"a": 1, "a": 2}', "the key 'a' comes twice"),
+        ('{"a": 1' + "0" * 400 + "}", "x.json: the number 10+... has 401 digits"),
+        ('{"a": "\\ud83d"}', "x.json: a text has half of a surrogate pair"),
+        ("[" * 100_000, "x.json: lists or objects are nested too deeply"),
     ],
 )
 def test_read_json_errors(tmp_path, text, message):
@@ -49,6 +52,8 @@ def test_read_json_errors(tmp_path, text, message):
         ('{"a": 1', r"x.jsonl:3: not valid JSON at column 8 .*one object a line"),
         ("3", "x.jsonl:3: expected one JSON object, found a whole number"),
         ('{"a": 1, "a": 2}', "x.jsonl:3: the key 'a' comes twice"),
+        ('{"a": -1' + "0" * 400 + "}", "x.jsonl:3: the number -10+... has 402 digits"),
+        ('{"a": "\\ud83d"}', "x.jsonl:3: a text has half of a surrogate pair"),
     ],
 )
 def test_read_json_lines_errors_name_the_line(tmp_path, line, message):
@@ -56,6 +61,12 @@ def test_read_json_lines_errors_name_the_line(tmp_path, line, message):
     path.write_text('{"a": 1}\n\n' + line)
     with pytest.raises(ValueError, match=message):
         list(read_json_lines(path))
+
+
+def test_a_whole_surrogate_pair_is_a_character(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text('{"a": "\\ud83d\\ude42"}')
+    assert read_json(path, dict) == {"a": "\U0001f642"}
 
 
 def test_read_json_lines_skips_blank_lines_and_needs_no_final_line_end(tmp_path):

@@ -53,6 +53,8 @@ def test_errors_name_file_and_line(tmp_path):
     for change, message in (
         ({"relevant_windows": [[1, 2, 3]]}, r"expected \[start, end\] in numbers"),
         ({"duration": None}, '"duration" is null; expected a number'),
+        ({"relevant_windows": 3}, '"relevant_windows" is a whole number; expected a list'),
+        ({"relevant_windows": {}}, '"relevant_windows" is an object; expected a list'),
     ):
         write(tmp_path / "val.jsonl", QUERY, QUERY | change)
         with pytest.raises(ValueError, match=f"val.jsonl:2: {message}"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vmr_jax.data.datasets import READERS, read_annotations
-from vmr_jax.data.tables.report import count_splits
+from vmr_jax.data.datasets.faults import count_splits
 
 DATA = os.environ.get("VMR_DATA_DIR", "")
 needs_data = pytest.mark.skipif(not DATA, reason="VMR_DATA_DIR names no directory of real files")

@@ -70,6 +70,9 @@ def test_errors(directory):
     )
     with pytest.raises(ValueError, match=r'tvr_val_release.jsonl:1: no "vid_name"; found ts'):
         read_annotations("tvr", directory)
+    (directory / "tvr_video2dur_idx.json").write_text('{"val": {"show_1": [true, 0]}}')
+    with pytest.raises(ValueError, match=r"show_1: expected \[duration, index\]"):
+        read_annotations("tvr", directory)
     (directory / "tvr_video2dur_idx.json").write_text('{"val": {"show_1": 3}, "test_public": {}}')
     with pytest.raises(ValueError, match=r"idx.json: show_1: expected \[duration, index\]"):
         read_annotations("tvr", directory)

@@ -5,7 +5,9 @@ One JSON object a split: {video: {"duration": s, "timestamps": [[start, end], ..
 Charades too; their further fields are not needed here.
 """
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,9 +71,16 @@ def read(name: str, directory: Path) -> Annotations:
                 MomentRecord(
                     query_id=f"{video}#{index}",
                     video_id=video,
-                    sentence=str(sentence).strip(),
+                    sentence=_sentence(sentence, f"{where}, sentence {index}"),
                     moments=np.array([window(time, f"{where}, moment {index}")], np.float64),
                 )
                 for index, (time, sentence) in enumerate(zip(times, sentences, strict=True))
             ]
     return Annotations(name, splits, durations, faults, {})
+
+
+def _sentence(value: Any, where: str) -> str:
+    """Check that a value is a sentence."""
+    if not isinstance(value, str):
+        raise ValueError(f"{where}: expected a string, found {json.dumps(value)[:60]}")
+    return value.strip()

@@ -57,14 +57,18 @@ def _read_durations(directory: Path) -> dict[str, float]:
         if not path.is_file():
             continue
         with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                try:
-                    lengths[row["id"]] = float(row["length"])
-                except (KeyError, TypeError, ValueError) as error:
-                    raise ValueError(
-                        f"{path}: row of {row.get('id')!r} has no number in the column `length`; "
-                        "is the file complete?"
-                    ) from error
+            try:
+                rows = list(csv.DictReader(file))
+            except (csv.Error, UnicodeDecodeError) as error:
+                raise ValueError(f"{path}: not a CSV file in UTF-8 ({error})") from error
+        for row in rows:
+            try:
+                lengths[row["id"]] = float(row["length"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(
+                    f"{path}: row of {row.get('id')!r} has no number in the column `length`; "
+                    "is the file complete?"
+                ) from error
     other = directory / "charades.json"
     if not lengths and other.is_file():
         for video, entry in read_json(other, dict).items():

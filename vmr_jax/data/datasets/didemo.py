@@ -1,14 +1,12 @@
 """DiDeMo (Hendricks et al., 2017): moments as chunks of five seconds, by several annotators."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from vmr_jax.data.datasets.files import field, find_splits, read_json, window
 from vmr_jax.data.datasets.records import Annotations, Fault, MomentRecord
-from vmr_jax.data.sources.features import FeatureSource, match_names
-from vmr_jax.metrics.didemo import SEGMENT, SEGMENTS
+from vmr_jax.metrics.didemo import SEGMENT
 
 FILES = {
     "train": ("train_data.json",),
@@ -35,8 +33,12 @@ def read(name: str, directory: Path) -> Annotations:
         for index, entry in enumerate(read_json(path, list)):
             where = f"{path}: record {index}"
             query_id = str(field(entry, "annotation_id", (str, int), where))
-            video = field(entry, "video", str, where).rpartition(".")[0]
+            file = field(entry, "video", str, where)
+            video = file.rpartition(".")[0] or file
             seconds = SEGMENT * field(entry, "num_segments", int, where)
+            if seconds <= 0:
+                place = f"{split} {query_id}"
+                faults.append(Fault("duration is not a positive number", place, ""))
             known = durations.setdefault(video, seconds)
             if seconds != known:
                 repair = "the larger number of chunks is used"
@@ -52,28 +54,3 @@ def read(name: str, directory: Path) -> Annotations:
                 )
             )
     return Annotations(name, splits, durations, faults, {})
-
-
-def without_padding(features: FeatureSource, durations: Mapping[str, float]) -> FeatureSource:
-    """Leave out the zero rows that stand after a video's last segment, and report them.
-
-    The published files (LisaAnne/LocalizingMoments, make_average_video_dict.py) hold SEGMENTS rows
-    a video, one a segment; those that a shorter video does not have are zero. Other rows stay.
-    """
-    padded, faults = {}, []
-    for video, name in sorted(match_names(features.ids, durations).items()):
-        segments = round(durations[video] / SEGMENT)
-        if segments >= SEGMENTS:
-            continue
-        try:
-            rows = features.read(name)
-        except ValueError:  # the check of all features reports it
-            continue
-        if len(rows) == SEGMENTS and not rows[segments:].any():
-            padded[name] = segments
-            faults.append(Fault("zero rows after the last segment", video, "left out"))
-
-    def read(name: str) -> np.ndarray:
-        return features.read(name)[: padded.get(name)]
-
-    return features._replace(read=read, faults=features.faults + tuple(faults))

@@ -1,12 +1,15 @@
 """Find and parse annotation files, with errors that name the file and the line."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from vmr_jax.data.datasets.records import Fault
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_MOST_DIGITS = 300  # of a whole number: float64 holds it
 _KINDS = {
     dict: "an object",
     list: "a list",
@@ -45,10 +48,11 @@ def read_json(path: Path, kind: type) -> Any:
     """Parse one JSON file whose top level is of the given kind (dict or list).
 
     Raises:
-        ValueError: not JSON, a key twice in one object, or another kind at the top level.
+        ValueError: not JSON, a key twice in one object, a number or text that cannot be stored, or
+            another kind at the top level.
     """
     try:
-        value = json.loads(path.read_text("utf-8"), object_pairs_hook=_unique)
+        value = _parse(path.read_text("utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(
             f"{path}:{error.lineno}: not valid JSON at column {error.colno} ({error.msg}); "
@@ -65,11 +69,12 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict]]:
     """Parse a file of one JSON object a line; yields ("file:line", object), skips blank lines.
 
     Raises:
-        ValueError: a line is not a JSON object, or holds a key twice.
+        ValueError: a line is not a JSON object, or holds a key twice, or a number or text that
+            cannot be stored.
     """
     for where, line in read_lines(path):
         try:
-            value = json.loads(line, object_pairs_hook=_unique)
+            value = _parse(line)
         except json.JSONDecodeError as error:
             raise ValueError(
                 f"{where}: not valid JSON at column {error.colno} ({error.msg}); "
@@ -130,6 +135,26 @@ def window(value: Any, where: str) -> tuple[float, float]:
             f"{where}: expected [start, end] in numbers, found {json.dumps(value)[:60]}"
         )
     return float(value[0]), float(value[1])
+
+
+def _parse(text: str) -> Any:
+    """Parse JSON whose numbers float64 holds and whose texts UTF-8 holds; ValueError otherwise."""
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_int=_whole)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("a text has half of a surrogate pair, which is no character") from error
+    except RecursionError as error:
+        raise ValueError("lists or objects are nested too deeply") from error
+    return value
+
+
+def _whole(digits: str) -> int:
+    """Make a whole number, refusing one that is too large."""
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"the number {digits[:12]}... has {len(digits)} digits")
+    return int(digits)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict:

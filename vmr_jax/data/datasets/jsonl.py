@@ -1,8 +1,8 @@
 """One's own data, in the community's format: one JSON object a query and line.
 
 {"qid": 1, "query": "...", "vid": "...", "duration": 30.5, "relevant_windows": [[start, end], ...]}
-with times in seconds. `relevant_windows` absent or empty: the labels are hidden; in a training
-split with labels that is a fault. Further fields (those of QVHighlights) are ignored.
+with times in seconds. `relevant_windows` absent, null or empty: the labels are hidden; in a
+training split with labels that is a fault. Further fields (those of QVHighlights) are ignored.
 """
 
 from pathlib import Path
@@ -31,13 +31,14 @@ def read(name: str, path: Path) -> Annotations:
             video = str(field(record, "vid", (str, int), where))
             seconds = float(field(record, "duration", (float, int), where))
             set_duration(durations, video, seconds, where, faults)
-            windows = [window(w, where) for w in record.get("relevant_windows") or ()]
+            labelled = record.get("relevant_windows") is not None
+            windows = field(record, "relevant_windows", list, where) if labelled else []
             splits[file.stem].append(
                 MomentRecord(
                     query_id=str(field(record, "qid", (str, int), where)),
                     video_id=video,
                     sentence=field(record, "query", str, where).strip(),
-                    moments=np.array(windows, np.float64).reshape(-1, 2),
+                    moments=np.array([window(w, where) for w in windows]).reshape(-1, 2),
                 )
             )
         faults += _partly_labelled(file.stem, splits[file.stem])

@@ -2,7 +2,7 @@
 
 The rules are those of published pipelines: ends are clipped to the duration; a training query
 without a valid moment is dropped; an evaluation query is never dropped, since an invalid truth
-counts as a miss (metrics, section 1).
+counts as a miss (docs/metrics.md, Recall).
 """
 
 import math

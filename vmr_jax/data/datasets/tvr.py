@@ -59,9 +59,10 @@ def _read_durations(directory: Path, splits: list[str], faults: list[Fault]) -> 
     durations = {}
     for split in splits:
         for video, entry in field(index, split, dict, str(path)).items():
-            if not isinstance(entry, list) or not entry or not isinstance(entry[0], int | float):
+            seconds = entry[0] if isinstance(entry, list) and entry else None
+            if not isinstance(seconds, int | float) or isinstance(seconds, bool):
                 raise ValueError(f"{path}: {video}: expected [duration, index]")
-            set_duration(durations, video, float(entry[0]), f"{split} {video}", faults)
+            set_duration(durations, video, float(seconds), f"{split} {video}", faults)
     return durations
 
 
