@@ -85,7 +85,7 @@ def domain(dataset: str, labels: bool) -> ConfigDict:
         "train_split": "train",
         "select_split": "",  # the split that may choose a checkpoint; "" = there is none
         "eval_split": "test",
-        # native_capped | uniform (EVA A17) | rounded_bins (MMN's: max_clips bins a video) |
+        # native_capped | uniform (EVA A17) | rounded_bins (max_clips bins a video; MMN A1) |
         # cut (the first max_clips clips)
         "clip_sampling": "native_capped",
         "l2norm": False,  # each native frame is brought to length 1 before the sampling

@@ -15,7 +15,7 @@ R@1,IoU=0.5 66.0 on simulated_target / test, location_prior 15.6.
 from ml_collections import ConfigDict
 from vmr_jax.configs import common
 
-# Spec mmn_vdi.md, A1: what differs between the paper's datasets.
+# What differs between the paper's datasets.
 _CHARADES = {
     "target.max_clips": 32,  # N_pre
     "map.clips": 16,
@@ -92,7 +92,7 @@ def get_config(dataset: str = "") -> ConfigDict:
     config.target = common.domain(dataset or "simulated_target", labels=True)
     del config.target.windows, config.target.stride  # of sliding windows
     config.target.clip_sampling = "rounded_bins"
-    config.target.l2norm = True  # of each frame, before the bins (D14)
+    config.target.l2norm = True  # of each frame, before the bins (VDI D14)
     config.target.max_words = 64  # tokens of a query, the two special ones included
 
     config.text = ConfigDict(
@@ -101,7 +101,7 @@ def get_config(dataset: str = "") -> ConfigDict:
             "size": "base",  # base | small (random weights, its own vocabulary)
             "tokenizer": "",  # tokenizer.json, or the folder of vocab.txt (clip: and merges.txt)
             "weights": "",  # a file of Hugging Face or OpenAI; "" = random
-            "extra_ln": False,  # a LayerNorm before CLIP's heads (D13); DistilBERT always has one
+            "extra_ln": False,  # a LayerNorm before CLIP's heads (VDI D13); DistilBERT has one
             "remat": False,  # compute layers again in the backward pass: less memory, more time
         }
     )
@@ -114,26 +114,27 @@ def get_config(dataset: str = "") -> ConfigDict:
             "pooling_counts": (15,),
             "kernel": 5,
             "layers": 8,
-            "form": "sparse",  # sparse | dense: the same results, the reference in tests
+            "form": "sparse",  # sparse | dense: the same results (MMN A3)
         }
     )
-    config.iou = ConfigDict({"min": 0.5, "max": 1.0})  # IoUs of the labels 0 and 1
+    config.iou = ConfigDict({"min": 0.5, "max": 1.0})  # IoUs of the labels 0 and 1 (MMN A7)
     config.contrastive = ConfigDict(
         {
             "weight": 0.05,
-            "full_epochs": 7,  # a hundredth of the weight after them
-            "margin": 0.4,
+            "full_epochs": 7,  # a hundredth of the weight after them (MMN A13)
+            "margin": 0.4,  # (MMN A9)
             "tau_v": 0.1,  # temperature of moment to sentence
             "tau_s": 0.1,  # of sentence to moment
-            "positives": 1,  # cells of a query, by IoU
-            "epsilon": 1e-6,  # added to the sum of sentence to moment
+            "positives": 1,  # cells of a query, by IoU (MMN A8)
+            "epsilon": 1e-6,  # added to the sum of sentence to moment (MMN A12)
             # Videos that share negatives and batch statistics: 0 = the whole batch; 12 on
-            # Charades-STA and 8 on ActivityNet are the released scripts' (q2).
+            # Charades-STA and 8 on ActivityNet are the released scripts' (MMN A5).
             "group_size": 0,
         }
     )
-    config.neg_mask = "exclude"  # exclude | legacy_one: cells of a high IoU add 1 (q1)
-    config.score = ConfigDict({"fusion": "mmn_pow", "power": 0.5})  # mmn_pow | product | iou_only
+    config.neg_mask = "exclude"  # exclude | legacy_one: cells of a high IoU add 1 (MMN A11)
+    # fusion: mmn_pow | product | iou_only (MMN A15)
+    config.score = ConfigDict({"fusion": "mmn_pow", "power": 0.5})
     config.optimizer = ConfigDict(
         {
             "name": "adamw",
@@ -142,7 +143,7 @@ def get_config(dataset: str = "") -> ConfigDict:
             "weight_decay": 1e-5,
             "grad_clip": 5.0,
             "milestones": (8, 13),  # epochs, after which the rate falls to a tenth
-            # The text encoder, which is frozen in the first epochs (D12).
+            # The text encoder, which is frozen in the first epochs (MMN A14).
             "slow": {"pattern": "^text_encoder/", "factor": 0.1, "freeze_epochs": 4},
         }
     )

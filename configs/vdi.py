@@ -10,7 +10,7 @@ The argument is any prepared dataset with CLIP ViT-B/32 features `clip` of its f
 `clip_patches` and the queries' noun chunks (`vmr prepare --noun-chunks spacy`); it takes MMN's
 numbers. The text encoder is CLIP's, whose files you name: --config.text.tokenizer=FOLDER
 --config.text.weights=FOLDER/model.safetensors. Where there is no validation split a tenth of the
-training videos chooses the epoch (D15; --config.select=last trains on all of them). Set
+training videos chooses the epoch (VDI D15; --config.select=last trains on all of them). Set
 --config.target.eval_split=novel_composition or test_trivial for the
 other splits of a CG dataset, --config.eval.query=static or dynamic for the paper's Figure 3.
 Without an argument training takes about 2 minutes on two CPU cores; expected result:
@@ -24,7 +24,7 @@ _CLIP = {
     "system": "vdi",
     "text.encoder": "clip",
     "target.max_words": 77,
-    "optimizer.slow.freeze_epochs": 0,  # the text encoder is trained from the first epoch (D12)
+    "optimizer.slow.freeze_epochs": 0,  # the text encoder is trained from the first epoch (VDI D12)
 }
 
 
@@ -39,36 +39,36 @@ def get_config(dataset: str = "") -> ConfigDict:
     config.backbone = "clip"
     config.target.features = "clip"
     config.target.patches = "clip_patches"  # "" = none, for vdi.sd=False
-    config.target.patch_frames = config.map.clips  # frames whose patches are read (D4)
-    # clip: patches after the projection of the frame's feature | raw: before it (D3)
+    config.target.patch_frames = config.map.clips  # frames whose patches are read (VDI D4)
+    # clip: patches after the projection of the frame's feature | raw: before it (VDI D3)
     config.patch_proj = "clip"
-    config.text.query_mask_mode = "drop"  # drop | token | attention | learned (D1); "" = none
+    config.text.query_mask_mode = "drop"  # drop | token | attention | learned (VDI D1); "" = none
     config.eval.query = "full"  # full | static | dynamic (Fig. 3)
     config.vdi = ConfigDict(
         {
             "vc": True,  # visual context injection
             "sd": True,  # spatial dynamic injection
-            "schedule": "joint",  # joint | alternate: MMN's losses leave the text encoder (D10)
+            "schedule": "joint",  # joint | alternate: MMN's losses leave the text encoder (VDI D10)
             "dropout": 0.1,  # of the two Transformer blocks
         }
     )
     config.vc = ConfigDict(
         {
             "weight": 0.5,
-            "probe": "static",  # static | full | none (D7)
-            "reduction": "mean",  # mean | sum of the squares over channels (D5)
-            "stop_grad": "none",  # none | target: the context is not trained (D6)
+            "probe": "static",  # static | full | none (VDI D7)
+            "reduction": "mean",  # mean | sum of the squares over channels (VDI D5)
+            "stop_grad": "none",  # none | target: the context is not trained (VDI D6)
         }
     )
     config.sd = ConfigDict(
         {
             "weight": 0.01,
-            "seq": "transformer",  # transformer | lstm (D8)
-            # False: only the side of the queries learns (D9). Where both sides learn, nothing keeps
-            # all cosines from going to 1, as they do on the simulated data.
+            "seq": "transformer",  # transformer | lstm (VDI D8)
+            # False: only the side of the queries learns (VDI D9). Where both sides learn, nothing
+            # keeps all cosines from going to 1, as they do on the simulated data.
             "train_visual": True,
-            "same_video": "exclude",  # exclude | keep pairs of queries of one video (D18)
-            "l2norm": False,  # frames and patches at length 1 (D19)
+            "same_video": "exclude",  # exclude | keep pairs of queries of one video (VDI D18)
+            "l2norm": False,  # frames and patches at length 1 (VDI D19)
         }
     )
     if dataset.endswith("_cg"):

@@ -48,7 +48,7 @@ def test_golden(name, candidates, threshold, kept):
 
 
 def loop(candidates, threshold, k):
-    """The rule of section 8 as a plain float64 loop."""
+    """The rule as a plain float64 loop (docs/metrics.md, NMS)."""
     ranked = sorted(
         (c for c in candidates if c[2] != -np.inf),
         key=lambda c: (np.isnan(c[2]), 0.0 if np.isnan(c[2]) else -c[2]),

@@ -258,7 +258,7 @@ def test_parameters_and_their_first_values(name):
     assert [abstract["params"][f"kernel{n + 1}"].shape for n in range(size[3])] == [kernel] * size[
         3
     ]
-    # Spec B9.11 less pooling, heads and text: (512 k k + 3) 512 L.
+    # Without pooling, heads and text: (512 k k + 3) 512 L.
     count = sum(leaf.size for leaf in jax.tree.leaves(abstract["params"]))
     assert count == (512 * size[2] ** 2 + 3) * 512 * size[3]
     assert len(abstract["batch_stats"]) == 2 * size[3]

@@ -36,7 +36,7 @@ def _scored_cells(c, views, batch, i):
 
 
 def _cell_loss(views, moment, duration):
-    """MMN's Eq. 7 of each cell, (B, P), with moments in seconds."""
+    """Eq. 7 of VDI of each cell, (B, P), with moments in seconds."""
     start, end = (np.outer(duration, side) / 5 for side in (CELLS.row, CELLS.column + 1))
     first, last = np.moveaxis(np.asarray(moment, np.float64)[..., None], 1, 0)
     inter = np.maximum(np.minimum(end, last) - np.maximum(start, first), 0)

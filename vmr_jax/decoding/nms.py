@@ -17,7 +17,7 @@ def nms(
     after all others, in their order, and stay NaN. Works under jit and vmap with a static k.
 
     Returns start, end, score, each (k,), best first, padded with 0, 0, -inf.
-    Source: metrics specification, section 8.
+    Source: docs/metrics.md, NMS.
     """
     padding = score.shape[0]  # the row after the last candidate, picked when none is left
     order = jnp.argsort(-score, stable=True)

@@ -17,7 +17,7 @@ def search_spans(
     whole video (0, n - 1) is the only one. Works under jit and vmap with a static k.
 
     Returns first, last, both inclusive, (k,) int32, and score (k,), best first, padded with
-    0, 0, -inf. Source: metrics specification, section 9.
+    0, 0, -inf. Source: docs/metrics.md, Span search.
     """
     n = mask.shape[0]
     clip = jnp.arange(n)

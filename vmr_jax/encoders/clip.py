@@ -1,4 +1,4 @@
-"""CLIP's text and image encoders (Radford et al., 2021; spec mmn_vdi.md B1), as in ViT-B/32."""
+"""CLIP's text and image encoders (Radford et al., 2021), as in ViT-B/32."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +41,7 @@ class ImageFeatures(NamedTuple):
 
     image: Array  # (B, projection) float32, the class token
     patches: Array  # (B, p, projection) float32, through the class token's norm and projection
-    raw_patches: Array  # (B, p, width) float32, the last layer's rows (switch D3 `raw`)
+    raw_patches: Array  # (B, p, width) float32, the last layer's rows (VDI D3, `raw`)
 
 
 def quick_gelu(x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""DistilBERT base uncased (Sanh et al., 2019), MMN's text encoder (spec mmn_vdi.md A2)."""
+"""DistilBERT base uncased (Sanh et al., 2019), MMN's text encoder (MMN A14)."""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The proposal convolutions of MMN over the 2D moment map (spec mmn_vdi.md A2).
+"""The proposal convolutions of MMN over the 2D moment map (MMN A3).
 
 L times: k x k convolution, batch normalisation, ReLU, and a weight that is zero outside the reach
 of the valid cells. The dense form does this on whole maps. The sparse form computes the reached
@@ -27,7 +27,7 @@ class MapConvolutions(nn.Module):
     Parameters: kernel1 (k, k, D_in, D), bias1, scale1, offset1 (D,), ... Running statistics:
     mean1, var1 (D,), ... in the collection "batch_stats", which a training step updates where the
     caller makes it mutable. `group_size` videos share batch statistics, 0 for the whole batch;
-    the running ones follow the first group, as on the first GPU of the public code (quirk q2).
+    the running ones follow the first group, as on the first GPU of the public code (MMN A5).
     """
 
     clips: int
@@ -128,7 +128,7 @@ def symmetric_uniform(key: Array, shape: tuple[int, ...], bound: float) -> Array
 def batch_statistics(
     rows: Array, bias: Array, others: int, weight: Array, group: int
 ) -> tuple[Array, Array]:
-    """Mean and biased variance over the whole maps of each group of videos: two (G, D).
+    """Mean and biased variance over the whole maps of each group of videos: two (G, D); MMN A4.
 
     A map is its R rows of (B, R, D) and `others` positions that hold `bias` (D,). Videos of
     weight 0 do not count. Raises ValueError where the groups do not fill the batch.

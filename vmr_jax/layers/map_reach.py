@@ -48,7 +48,7 @@ class Reach(NamedTuple):
 def map_reach(
     clips: int, pooling_counts: tuple[int, ...], kernel: int, layers: int, train: bool
 ) -> Reach:
-    """Positions in row-major order for each of `layers` k x k convolutions (spec A2).
+    """Positions in row-major order for each of `layers` k x k convolutions (MMN A3).
 
     Raises ValueError for counts that do not fit the clips, and for a padding (k - 1) L / 2 that
     is not whole.

@@ -1,4 +1,4 @@
-"""The 2D moment map of MMN, at its valid cells only (spec mmn_vdi.md A1, A2).
+"""The 2D moment map of MMN, at its valid cells only (MMN A2).
 
 Cell (i, j) of a map over N clips, i <= j, is the moment from the start of clip i to the end of
 clip j. Only some cells are used. Which ones is static, so every array here has one row a valid
@@ -27,8 +27,8 @@ def moment_cells(clips: int, pooling_counts: tuple[int, ...]) -> Cells:
     """List the valid cells: the diagonal, then pooling_counts[g] diagonals 2^g apart for each g.
 
     The diagonals of group g hold the cells whose first clip is a multiple of 2^g. Raises
-    ValueError where the last diagonal is not the whole video (offset N - 1). Source: MMN,
-    feat2d.py; spec A2.
+    ValueError where the last diagonal is not the whole video (offset N - 1). Source: MMN A2;
+    feat2d.py of the public code.
     """
     steps = [2**group for group, count in enumerate(pooling_counts) for _ in range(count)]
     if clips < 1 or any(count < 0 for count in pooling_counts) or sum(steps) != clips - 1:

@@ -1,4 +1,4 @@
-"""MMN's losses over the cells of moment maps: scaled IoU and mutual matching (spec mmn_vdi.md A3).
+"""MMN's losses over the cells of moment maps: scaled IoU and mutual matching (VDI, Eq. 7 and 8).
 
 T queries meet the P valid cells of B videos; k of its own video's cells are a query's positives.
 The weight of padding is 0.
@@ -29,17 +29,17 @@ class Matches(NamedTuple):
 
 
 def best_cells(iou: Array, count: int) -> Array:
-    """The cells (T, k) with the largest IoU (T, P), k = `count`; of equal ones the first."""
+    """The k = `count` cells (T, k) of largest IoU (T, P), of equal ones the first (MMN A8)."""
     return jax.lax.top_k(iou, count)[1]
 
 
 def scale_iou(iou: Array, low: float, high: float) -> Array:
-    """Labels in [0, 1] from IoUs: 0 up to `low`, 1 from `high` on, linear between."""
+    """Labels in [0, 1] from IoUs: 0 up to `low`, 1 from `high` on, linear between (MMN A7)."""
     return jnp.clip((iou - low) / (high - low), 0, 1)
 
 
 def iou_loss(logit: Array, label: Array, weight: Array) -> tuple[Array, Array]:
-    """Eq. 7: binary cross-entropy of cells (T, P), weights (T,): (weighted sum, count)."""
+    """VDI, Eq. 7: binary cross-entropy of cells (T, P), weights (T,): (weighted sum, count)."""
     loss = (jax.nn.softplus(logit) - label * logit) * weight[:, None]
     return jnp.sum(loss), jnp.sum(weight) * logit.shape[1]
 
@@ -47,11 +47,11 @@ def iou_loss(logit: Array, label: Array, weight: Array) -> tuple[Array, Array]:
 def moment_to_sentence(
     matches: Matches, margin: float, tau: float, group_size: int = 0
 ) -> tuple[Array, Array]:
-    """p^q of Eq. 8, a moment's sentence against the others: (weighted sum, count).
+    """p^q of VDI, Eq. 8, a moment's sentence against the others: (weighted sum, count).
 
     Negatives are the sentences of other videos, and those of the same video whose moment has an
-    IoU below 0.5 with this one's. With `group_size` only videos of the same group of so many
-    count; 0 is the whole batch.
+    IoU below 0.5 with this one's (MMN A10). With `group_size` only videos of the same group of so
+    many count (MMN A5); 0 is the whole batch.
     """
     owner, best = matches.owner[:, None], matches.best
     same_video = matches.owner == owner
@@ -70,12 +70,12 @@ def sentence_to_moment(
     negatives: str = "exclude",
     group_size: int = 0,
 ) -> tuple[Array, Array]:
-    """p^m of Eq. 8, a sentence's moment against the other cells: (weighted sum, count).
+    """p^m of VDI, Eq. 8, a sentence's moment against the other cells: (weighted sum, count).
 
     Negatives are all cells of other videos (`group_size` as in moment_to_sentence), and those
     of the same video with an IoU below 0.5. `negatives` is "exclude", with which no positive cell
     is a negative, or "legacy_one": positive cells may be, and every cell of the same video at an
-    IoU of 0.5 or more adds 1 to the sum (quirk q1). The sum also has `epsilon`.
+    IoU of 0.5 or more adds 1 to the sum (MMN A11). The sum also has `epsilon`.
     """
     videos, cells = matches.score.shape[1:]
     owner = matches.owner[:, None]

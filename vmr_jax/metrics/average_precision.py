@@ -1,7 +1,8 @@
 """Moment mAP and R@1 over lengths of moments, as QVHighlights' official tool computes them.
 
-Source: Lei, Berg, Bansal, "QVHighlights" (NeurIPS 2021), evaluation of jayleicn/moment_detr; the
-average precision is that of ActivityNet and VOC 2011 (area under the interpolated curve).
+Source: docs/metrics.md, mAP; Lei, Berg, Bansal, "QVHighlights" (NeurIPS 2021), evaluation of
+jayleicn/moment_detr. The average precision is that of ActivityNet and VOC 2011 (area under the
+interpolated curve).
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """DiDeMo's own metric, and the rankings of its moments that see neither video nor query.
 
 A video has five or six segments of SEGMENT seconds; a moment is a run of whole segments. Source:
-metrics specification, section 5; Hendricks et al. (2017), evaluation of
+docs/metrics.md, DiDeMo; Hendricks et al. (2017), evaluation of
 LisaAnne/LocalizingMoments. Predictions and truths are as in `metrics.moments`.
 """
 

@@ -1,8 +1,8 @@
 """Recall, mIoU and discounted recall of ranked moments, in float64.
 
 Predictions are one (K, 3) array a query: start s, end s, score. Truths are one (A, 2) array a
-query, seconds; the best of a query's truths counts. Source: metrics specification, sections 1
-to 4 (TALL's R@n,IoU=m; the discount of Yuan et al. 2021).
+query, seconds; the best of a query's truths counts. Source: docs/metrics.md,
+Recall (TALL's R@n,IoU=m; the discount of Yuan et al. 2021).
 """
 
 import warnings

@@ -1,7 +1,7 @@
 """Metrics of a corpus of videos: VR, SVMR and VCMR as TVR's official script, in float64.
 
-A prediction is a row of video, start s, end s, score. Source: metrics specification, sections 6
-and 7; jayleicn/TVRetrieval, standalone_eval/eval.py, which computes in float32.
+A prediction is a row of video, start s, end s, score. Source: docs/metrics.md, Moments
+in a corpus; jayleicn/TVRetrieval, standalone_eval/eval.py, which computes in float32.
 """
 
 import warnings

@@ -42,7 +42,7 @@ def bin_frames(features: np.ndarray, bins: int) -> np.ndarray:
     """Mean of the frames of each bin, on the host: (n, F) -> (bins, F) float32.
 
     Bin i is [e_i, e_i+1) with e_i = min(round(i n / bins), n - 1), halves to even; an empty bin
-    is frame e_i. So the last frame is dropped where n > bins, as in the public code (spec A1).
+    is frame e_i. So the last frame is dropped where n > bins, as in the public code (MMN A1).
     Raises ValueError without frames.
     """
     if len(features) == 0:
@@ -55,12 +55,12 @@ def bin_frames(features: np.ndarray, bins: int) -> np.ndarray:
 
 
 def centre_frames(length: int, count: int) -> np.ndarray:
-    """The frames at the centres of `count` equal parts of `length` frames (spec VDI D4)."""
+    """The frames at the centres of `count` equal parts of `length` frames (VDI D4)."""
     return (2 * np.arange(count) + 1) * length // (2 * count)
 
 
 def normalize_frames(features: np.ndarray) -> np.ndarray:
-    """Each frame (n, F) at length 1 as float32; a zero frame stays zero (MMN, spec A1)."""
+    """Each frame (n, F) at length 1 as float32; a zero frame stays zero (VDI D14)."""
     frames = features.astype(np.float32)
     length = np.linalg.norm(frames, axis=1, keepdims=True)
     return frames / np.maximum(length, np.finfo(np.float32).tiny)

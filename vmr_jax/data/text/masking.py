@@ -1,6 +1,6 @@
 """Static and dynamic queries: a sentence's noun chunks alone, and the rest alone.
 
-VDI, section 3; spec mmn_vdi.md B2, D1, D2. How words are left out:
+VDI, section 3.1. How words are left out (VDI D1, D2):
 
     drop       deleted; what remains is joined by single spaces and tokenised
     token      each token of theirs becomes the vocabulary's [MASK]

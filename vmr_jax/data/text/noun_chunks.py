@@ -1,4 +1,4 @@
-"""Find the noun chunks of sentences, as character spans (VDI; spec mmn_vdi.md B2).
+"""Find the noun chunks of sentences, as character spans (VDI, section 3.1).
 
 "spacy" reads them off the parse of spaCy's en_core_web_sm, as the paper does. "rules" is an
 approximation without a parser, for where that model cannot be installed.

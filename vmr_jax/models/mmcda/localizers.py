@@ -34,7 +34,7 @@ class Candidates(NamedTuple):
 
 
 def localization(config: ConfigDict, views: Views, batch: Batch) -> LossTerms:
-    """MMCDA M1 on the `span` of a batch, or with base=map2d on its `moment` (MMN, Eq. 7)."""
+    """MMCDA M1 on the `span` of a batch, or with base=map2d on its `moment` (VDI, Eq. 7)."""
     if config.base == "map2d":
         moment = jnp.where(batch.weight[:, None] > 0, batch.moment, 0)
         iou = cell_iou(map_cells(config.map), moment[:, None], batch.duration)[:, 0]

@@ -1,4 +1,4 @@
-"""The network of MMN: sentences, moment maps, and the two joint spaces (spec mmn_vdi.md A2)."""
+"""The network of MMN: sentences, moment maps, and the two joint spaces (Wang et al., AAAI 2022)."""
 
 from typing import Any, NamedTuple
 

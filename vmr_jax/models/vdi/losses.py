@@ -1,7 +1,7 @@
 """VDI's two losses, which teach the text encoder what frames show and how it moves.
 
 T queries, each about one of B videos; `weight` is 0 on queries that do not count. Source: VDI,
-Eq. 2 and 5; spec mmn_vdi.md B3, B4.
+Eq. 2 and 5.
 """
 
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ def visual_context_loss(
 ) -> tuple[Array, Array]:
     """L^vc, |query - context|^2 of (T, D) and weights (T,): (weighted sum, count).
 
-    The squares of the D channels are averaged, or with `reduction` "sum" added (spec D5).
+    The squares of the D channels are averaged, or with `reduction` "sum" added (VDI D5).
     """
     square = jnp.square(query.astype(jnp.float32) - context.astype(jnp.float32))
     loss = square.mean(axis=-1) if reduction == "mean" else square.sum(axis=-1)
@@ -32,7 +32,7 @@ def spatial_dynamic_loss(
 
     `video` (B, D) are the videos' dynamics, `query` (T, D) the queries', `owner` (T,) the queries'
     videos. A query with itself is a pair. Two queries of one video are one only where `same_video`
-    is "keep" (spec D18).
+    is "keep" (VDI D18).
     """
     of_videos = _cosines(video)[owner[:, None], owner]
     pair = weight[:, None] * weight

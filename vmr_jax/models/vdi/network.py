@@ -1,4 +1,4 @@
-"""What VDI adds to MMN in training: visual context and spatial dynamics (spec mmn_vdi.md B3, B4).
+"""What VDI adds to MMN in training: visual context and spatial dynamics (VDI, Eq. 1 to 5).
 
 D is the width of a sentence's feature.
 """
@@ -66,12 +66,12 @@ class VisualContext(nn.Module):
 class SpatialDynamics(nn.Module):
     """Where the frames' own patches are in them, over time, and FC(x^qd) (Eq. 3 to 5).
 
-    FC_p has no bias: patches of zero have a heatmap of zero (spec B9, check 8). So FC_p can stand
-    on the side of the frame's feature, which is one row and not one a cell.
+    FC_p has no bias: patches of zero have a heatmap of zero. So FC_p can stand on the side of the
+    frame's feature, which is one row and not one a cell.
     """
 
     sequence: str  # transformer | lstm
-    l2norm: bool  # of frames and patches (spec D19)
+    l2norm: bool  # of frames and patches (VDI D19)
     dropout: float
     dtype: Any = jnp.float32
 

@@ -16,7 +16,7 @@ class QueryDecoder(nn.Module):
     """Self-attention, cross-attention and a feed-forward part, each norm(x + dropout(part(x))).
 
     A sequence of one query attends itself with weight 1: its self-attention is two linear maps.
-    Source: Vaswani et al., 2017, section 3; spec mmn_vdi.md B3.
+    Source: Vaswani et al., 2017, section 3; VDI, Eq. 1.
     """
 
     width: int  # D
