@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from vmr_jax.data.datasets import read_annotations
+from vmr_jax.data.datasets.faults import summarise
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
-from vmr_jax.data.tables.report import summarise
 from vmr_jax.evaluation.predictions import read_predictions
 from vmr_jax.evaluation.submission import Submission, is_submission, read_submission
 from vmr_jax.metrics import baselines

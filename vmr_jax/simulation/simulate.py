@@ -36,9 +36,10 @@ from typing import NamedTuple
 import numpy as np
 
 from vmr_jax.data.datasets import read_annotations
+from vmr_jax.data.datasets.faults import refuse_faults
 from vmr_jax.data.datasets.records import Annotations
 from vmr_jax.data.sources.features import SIMULATED, from_arrays
-from vmr_jax.data.tables.build import refuse_faults, write_dataset
+from vmr_jax.data.tables.build import write_dataset
 from vmr_jax.data.tables.chunk_table import write_chunks
 from vmr_jax.data.text.lexicon import LEXICON
 from vmr_jax.data.text.noun_chunks import make_chunker

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 
 from vmr_jax.data.datasets import read_annotations
-from vmr_jax.data.datasets.didemo import without_padding
-from vmr_jax.data.sources.features import from_arrays
 
 QUERY = {
     "annotation_id": 7,
@@ -68,36 +66,3 @@ def test_errors_name_the_record(tmp_path, change, message):
     write(tmp_path, [QUERY | change])
     with pytest.raises(ValueError, match=message):
         read_annotations("didemo", tmp_path)
-
-
-def rows(*values):
-    return np.repeat(np.array(values, np.float32)[:, None], 3, axis=1)
-
-
-def test_zero_rows_after_the_last_segment_are_left_out():
-    arrays = {
-        "padded.mov": rows(1, 2, 3, 4, 5, 0),
-        "dark end": rows(1, 2, 3, 4, 0, 0),
-        "sixth row": rows(1, 2, 3, 4, 5, 6),
-        "nan": rows(1, 2, 3, 4, 5, np.nan),
-        "whole": rows(1, 2, 3, 4, 5, 0),
-        "five rows": rows(1, 2, 3, 4, 0),
-        "by the second": rows(*range(1, 21), *[0] * 5),
-        "unused": rows(1, 2, 3, 4, 5, 0),
-    }
-    durations = {name.removesuffix(".mov"): 25.0 for name in arrays} | {"whole": 30.0}
-    del durations["unused"]
-    freed = without_padding(from_arrays(arrays), durations)
-    kind = "zero rows after the last segment"
-    assert freed.faults == ((kind, "dark end", "left out"), (kind, "padded", "left out"))
-    np.testing.assert_array_equal(freed.read("padded.mov"), arrays["padded.mov"][:5])
-    np.testing.assert_array_equal(freed.read("dark end"), arrays["dark end"][:5])
-    for name in set(arrays) - {"padded.mov", "dark end"}:
-        np.testing.assert_array_equal(freed.read(name), arrays[name])
-
-
-def test_features_that_cannot_be_read_are_left_to_the_check():
-    freed = without_padding(from_arrays({"v": np.ones(6)}), {"v": 25.0})
-    assert freed.faults == ()
-    with pytest.raises(ValueError, match="v: shape"):
-        freed.read("v")

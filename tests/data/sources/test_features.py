@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 
 from vmr_jax.data.datasets.records import Fault
-from vmr_jax.data.sources.features import as_float16, from_arrays, join, match_names, open_features
+from vmr_jax.data.sources.features import (
+    as_float16,
+    from_arrays,
+    join,
+    match_names,
+    open_features,
+    without_didemo_padding,
+)
 
 
 @pytest.fixture
@@ -137,3 +144,36 @@ def test_as_float16_refuses_shapes():
     with pytest.raises(ValueError, match="features of v are 3 wide, others 2"):
         as_float16(np.zeros((1, 3)), (2,), "v")
     assert as_float16(np.full((1, 2), 65504.0), (2,), "v").dtype == np.float16
+
+
+def rows(*values):
+    return np.repeat(np.array(values, np.float32)[:, None], 3, axis=1)
+
+
+def test_zero_rows_after_didemos_last_segment_are_left_out():
+    arrays = {
+        "padded.mov": rows(1, 2, 3, 4, 5, 0),
+        "dark end": rows(1, 2, 3, 4, 0, 0),
+        "sixth row": rows(1, 2, 3, 4, 5, 6),
+        "nan": rows(1, 2, 3, 4, 5, np.nan),
+        "whole": rows(1, 2, 3, 4, 5, 0),
+        "five rows": rows(1, 2, 3, 4, 0),
+        "by the second": rows(*range(1, 21), *[0] * 5),
+        "unused": rows(1, 2, 3, 4, 5, 0),
+    }
+    durations = {name.removesuffix(".mov"): 25.0 for name in arrays} | {"whole": 30.0}
+    del durations["unused"]
+    freed = without_didemo_padding(from_arrays(arrays), durations)
+    kind = "zero rows after the last segment"
+    assert freed.faults == ((kind, "dark end", "left out"), (kind, "padded", "left out"))
+    np.testing.assert_array_equal(freed.read("padded.mov"), arrays["padded.mov"][:5])
+    np.testing.assert_array_equal(freed.read("dark end"), arrays["dark end"][:5])
+    for name in set(arrays) - {"padded.mov", "dark end"}:
+        np.testing.assert_array_equal(freed.read(name), arrays[name])
+
+
+def test_didemo_features_that_cannot_be_read_are_left_to_the_check():
+    freed = without_didemo_padding(from_arrays({"v": np.ones(6)}), {"v": 25.0})
+    assert freed.faults == ()
+    with pytest.raises(ValueError, match="v: shape"):
+        freed.read("v")

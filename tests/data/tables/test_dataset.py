@@ -92,19 +92,6 @@ def test_what_is_not_prepared_says_the_command(data_dir):
         load_dataset(data_dir, "didemo_mine", "f")
 
 
-@pytest.mark.parametrize(
-    ("name", "other"),
-    [("simulated_target", "simulated_patches"), ("simulated_corpus", "simulated_subtitles")],
-)
-def test_simulated_data_are_not_to_be_prepared(tmp_path, name, other):
-    message = (
-        f"{name} with 'f' is not in {tmp_path} (there: nothing). It is simulated: a run whose "
-        f"config names it makes it, with 'simulated' and '{other}' and nothing else"
-    )
-    with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
-        load_dataset(tmp_path, name, "f")
-
-
 def test_features_of_other_queries_say_the_command(data_dir):
     path = data_dir / "toys/videos-f/report.json"
     report = json.loads(path.read_text())

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vmr_jax.data.datasets.faults import summarise
 from vmr_jax.data.datasets.records import Annotations, Fault
 from vmr_jax.data.sources.features import FLOAT16_MAX, FeatureSource, match_names
+from vmr_jax.data.tables.build import hash_video
 from vmr_jax.data.tables.dataset import load_dataset
-from vmr_jax.data.tables.report import hash_video, read_report, summarise
+from vmr_jax.data.tables.store import read_report
 from vmr_jax.data.text.vocabulary import build_vocabulary, tokenize
 from vmr_jax.progress import Progress, quiet
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from vmr_jax.data.datasets import didemo, read_annotations
+from vmr_jax.data.datasets import read_annotations
+from vmr_jax.data.datasets.faults import count_splits
 from vmr_jax.data.datasets.records import Annotations, Fault
 from vmr_jax.data.prepare.doctor import check, check_built, count_errors, fault_table
-from vmr_jax.data.sources.features import FeatureSource, join, open_features
+from vmr_jax.data.sources.features import FeatureSource, join, open_features, without_didemo_padding
 from vmr_jax.data.sources.subtitles import pool_subtitles
 from vmr_jax.data.tables.build import write_dataset
 from vmr_jax.data.tables.chunk_table import write_chunks
 from vmr_jax.data.tables.query_features import write_query_features
-from vmr_jax.data.tables.report import count_splits
 from vmr_jax.data.text.noun_chunks import Chunker, make_chunker
 from vmr_jax.data.text.vocabulary import load_glove, tokenize
 from vmr_jax.progress import shown
@@ -152,7 +152,9 @@ def _open_features(
 ) -> FeatureSource:
     """Open a dataset's features; DiDeMo's are freed of their padding."""
     source = join([open_features(path, patches=patches) for path in paths])
-    return didemo.without_padding(source, annotations.durations) if dataset == "didemo" else source
+    if dataset == "didemo":
+        return without_didemo_padding(source, annotations.durations)
+    return source
 
 
 def _refuse_disguise(source: FeatureSource, paths: Sequence[Path], option: str, name: str) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vmr_jax.data.datasets.records import Fault
+from vmr_jax.metrics.didemo import SEGMENT, SEGMENTS
 
 _VIDEO_FILE = re.compile(r"\.(3g2|3gp|avi|flv|m2ts|m4v|mkv|mov|mp4|mpe?g|mts|webm|wmv)?$", re.I)
 
@@ -116,6 +117,33 @@ def match_names(ids: Iterable[str], videos: Iterable[str]) -> dict[str, str]:
         if name is not None:
             found[video] = name
     return found
+
+
+def without_didemo_padding(
+    features: FeatureSource, durations: Mapping[str, float]
+) -> FeatureSource:
+    """Leave out the zero rows after the last segment of DiDeMo's videos, and report them.
+
+    The published files (LisaAnne/LocalizingMoments, make_average_video_dict.py) hold SEGMENTS rows
+    a video, one a segment; those that a shorter video does not have are zero. Other rows stay.
+    """
+    padded, faults = {}, []
+    for video, name in sorted(match_names(features.ids, durations).items()):
+        segments = round(durations[video] / SEGMENT)
+        if segments >= SEGMENTS:
+            continue
+        try:
+            rows = features.read(name)
+        except ValueError:  # the check of all features reports it
+            continue
+        if len(rows) == SEGMENTS and not rows[segments:].any():
+            padded[name] = segments
+            faults.append(Fault("zero rows after the last segment", video, "left out"))
+
+    def read(name: str) -> np.ndarray:
+        return features.read(name)[: padded.get(name)]
+
+    return features._replace(read=read, faults=features.faults + tuple(faults))
 
 
 def as_float16(features: np.ndarray, shape: tuple[int, ...], video: str) -> np.ndarray:

@@ -1,12 +1,19 @@
 """The parts of a prepared dataset: each a directory, built aside and put in place by a rename."""
 
 import fcntl
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vmr_jax.data.tables.report import read_report, write_json
+from vmr_jax.data.tables.store import read_report, write_json
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that cannot be a directory's."""
+    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
+        raise ValueError(f"{name!r} cannot be a name; use letters, digits, '_', '-' and '.'")
 
 
 @contextmanager

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from vmr_jax.data.datasets.faults import count_splits, refuse_faults, summarise
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import FeatureSource, as_float16, match_names
-from vmr_jax.data.tables.atomic_write import locked, other_content, put_in_place
-from vmr_jax.data.tables.report import count_splits, hash_video, read_report, summarise, write_json
-from vmr_jax.data.tables.store import CORPUS, write_table
+from vmr_jax.data.tables.atomic_write import check_name, locked, other_content, put_in_place
+from vmr_jax.data.tables.store import CORPUS, read_report, write_json, write_table
 from vmr_jax.data.text.vocabulary import PADDING, Vocabulary, build_vocabulary, tokenize
 from vmr_jax.progress import Progress, quiet
 
@@ -81,18 +81,10 @@ def write_dataset(
     return {"moments": moments, "videos": videos}
 
 
-def check_name(name: str) -> None:
-    """Refuse a name that cannot be a directory's."""
-    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
-        raise ValueError(f"{name!r} cannot be a name; use letters, digits, '_', '-' and '.'")
-
-
-def refuse_faults(annotations: Annotations) -> None:
-    """Refuse annotations with a fault that nothing repairs."""
-    errors = [group for group in summarise(annotations.faults) if not group["repair"]]
-    if errors:
-        listed = "; ".join(f"{e['kind']} ({len(e['where'])}): {e['where'][0]}" for e in errors)
-        raise ValueError(f"{annotations.name}: {listed}. Run `vmr doctor` for all of them")
+def hash_video(digest, video: str, duration: float, clips: np.ndarray) -> None:
+    """Add a video, as it is stored, to a hashlib digest."""
+    digest.update(f"{video}\0{np.float32(duration)}\0{clips.shape}\0".encode())
+    digest.update(clips.tobytes())
 
 
 def _write_moments(
@@ -201,22 +193,13 @@ def _write_videos(
     Its report keeps `queries`, the fingerprint of the queries it belongs to; where only that
     differs, the report alone is written again.
     """
-    import tensorflow_datasets as tfds
-
-    names = match_names(features.ids, annotations.durations)
+    names = _names_of_features(annotations, features, drop_missing)
     missing = sorted(set(annotations.durations) - set(names))
-    if missing and not drop_missing:
-        raise ValueError(
-            f"{len(missing)} of {len(annotations.durations)} videos of {annotations.name} have no "
-            f"features, such as {', '.join(missing[:3])}; --drop-missing leaves them out"
-        )
-    if not names:
-        raise ValueError(f"no video of {annotations.name} has features")
     videos = sorted(names)
     shape = features.read(names[videos[0]]).shape[1:]
-    digest, index, label = hashlib.sha256(), [], target.name
+    digest, index = hashlib.sha256(), []
 
-    def records() -> Iterator[dict]:
+    def records(label: str) -> Iterator[dict]:
         """Yield the videos' records, and note and hash them."""
         for video in progress(videos, f"{annotations.name}: writing {label}", len(videos)):
             clips = as_float16(features.read(names[video]), shape, video)
@@ -229,29 +212,17 @@ def _write_videos(
         "queries_fingerprint": queries,
         "missing": missing,
         "queries_without_video": {
-            split: sum(record.video_id in missing for record in records)
-            for split, records in annotations.splits.items()
+            split: sum(record.video_id in missing for record in of_split)
+            for split, of_split in annotations.splits.items()
         },
     }
     there = read_report(target)
     if there and not overwrite:
-        label = f"{target.name} is there, comparing"
-        for _ in records():
+        for _ in records(f"{target.name} is there, comparing"):
             pass
-        if there["fingerprint"] != digest.hexdigest():
-            raise other_content(target, "features or durations")
-        if there.get("queries_fingerprint") != queries:
-            there |= of_queries
-            write_json(target / "report.json", there)
-        return there
-
-    schema = {
-        "video_id": tfds.features.Text(),
-        "duration": tfds.features.Scalar(np.float32),
-        "features": tfds.features.Tensor(shape=(None, *shape), dtype=np.float16, encoding="bytes"),
-    }
+        return _keep_videos(target, there, digest.hexdigest(), of_queries)
     with put_in_place(target) as directory:
-        write_table(directory, "videos", schema, {CORPUS: records()})
+        write_table(directory, "videos", _video_schema(shape), {CORPUS: records(target.name)})
         ids, durations, lengths = zip(*index, strict=True)
         columns = {"video_id": ids, "duration": durations, "num_clips": lengths}
         write_json(directory / "videos.json", columns)
@@ -268,3 +239,40 @@ def _write_videos(
         } | of_queries
         write_json(directory / "report.json", report)
     return report
+
+
+def _names_of_features(
+    annotations: Annotations, features: FeatureSource, drop_missing: bool
+) -> dict[str, str]:
+    """Find each video's features: video id -> feature id. Raises ValueError where they lack."""
+    names = match_names(features.ids, annotations.durations)
+    missing = sorted(set(annotations.durations) - set(names))
+    if missing and not drop_missing:
+        raise ValueError(
+            f"{len(missing)} of {len(annotations.durations)} videos of {annotations.name} have no "
+            f"features, such as {', '.join(missing[:3])}; --drop-missing leaves them out"
+        )
+    if not names:
+        raise ValueError(f"no video of {annotations.name} has features")
+    return names
+
+
+def _keep_videos(target: Path, there: dict, fingerprint: str, of_queries: dict) -> dict:
+    """Keep a table of videos that is there; its report follows the queries it belongs to."""
+    if there["fingerprint"] != fingerprint:
+        raise other_content(target, "features or durations")
+    if there.get("queries_fingerprint") != of_queries["queries_fingerprint"]:
+        there |= of_queries
+        write_json(target / "report.json", there)
+    return there
+
+
+def _video_schema(shape: tuple[int, ...]) -> dict:
+    """The fields of a video whose features are (num_clips, *shape)."""
+    import tensorflow_datasets as tfds
+
+    return {
+        "video_id": tfds.features.Text(),
+        "duration": tfds.features.Scalar(np.float32),
+        "features": tfds.features.Tensor(shape=(None, *shape), dtype=np.float16, encoding="bytes"),
+    }

@@ -16,7 +16,7 @@ import numpy as np
 
 from vmr_jax.data.datasets.records import Annotations
 from vmr_jax.data.tables.atomic_write import write_part
-from vmr_jax.data.tables.report import read_report
+from vmr_jax.data.tables.store import read_report
 from vmr_jax.data.text.masking import dynamic_text, has_word, static_text
 
 Spans = Sequence[np.ndarray]  # for each sentence (C, 2) int32

@@ -6,7 +6,6 @@ from pathlib import Path
 def not_prepared(root: Path, feature_name: str) -> FileNotFoundError:
     """Say which command prepares a dataset, and which kinds of features are there."""
     there = sorted(p.name.removeprefix("videos-") for p in root.glob("videos-*"))
-    there = sorted(p.name.removeprefix("videos-") for p in root.glob("videos-*"))
     what_to_do = "Name those that are there, or prepare these" if there else "Prepare it"
     return FileNotFoundError(
         f"{root.name} with features {feature_name!r} is not prepared in {root.parent} "

@@ -15,9 +15,8 @@ import numpy as np
 
 from vmr_jax.data.datasets.records import Annotations
 from vmr_jax.data.sources.features import FeatureSource, as_float16
-from vmr_jax.data.tables.atomic_write import write_part
-from vmr_jax.data.tables.build import check_name
-from vmr_jax.data.tables.report import read_report
+from vmr_jax.data.tables.atomic_write import check_name, write_part
+from vmr_jax.data.tables.store import read_report
 from vmr_jax.progress import Progress, quiet
 
 
