@@ -38,7 +38,7 @@ def test_positives_are_the_best_of_the_loops(most):
     for row, (span, count) in enumerate(zip(spans, clips, strict=True)):
         expected = sorted(_near(span, count).items(), key=lambda item: (-item[1], item[0]))
         assert _listed(segments, row) == [segment for segment, _ in expected[:most]]
-    assert _listed(segments, 0) == [(0, 0)]  # the truth itself (P16)
+    assert _listed(segments, 0) == [(0, 0)]  # the truth itself (PREM P16)
     invalid = ~np.asarray(segments.valid)
     assert not any(np.asarray(x)[invalid].any() for x in segments[:2])
 

@@ -1,4 +1,4 @@
-"""MMCDA in plain NumPy float64, one pair or one two of pairs at a time (spec mmcda.md 2 to 4)."""
+"""MMCDA in plain NumPy float64, one pair or one two of pairs at a time (docs/papers/mmcda.md)."""
 
 from types import SimpleNamespace
 
@@ -65,7 +65,7 @@ class Half:
 
 
 def localization(half):
-    """The two terms of M1."""
+    """The two terms of MMCDA M1."""
     boundary, inside = [], []
     for i, (first, last) in enumerate(half.spans):
         start, end, r = half.boundary(i)
@@ -86,7 +86,7 @@ def coral(x, y):
 
 
 def domain(c, p, source, target):
-    """M3 at each point."""
+    """MMCDA M3 at each point."""
     terms = {}
     for point, name in (("video", "F"), ("query", "W"), ("fused", "H")):
         if point not in c.da.points:
@@ -114,13 +114,13 @@ def info_nce(score, video_id, temperature):
 
 
 def source_pairs(half, video_id, temperature):
-    """M4."""
+    """MMCDA M4."""
     moments = [prem.unit(e[half.inside(i)].mean(0)) for i, e in enumerate(half.e)]
     return info_nce(np.array(moments) @ np.array(half.eq).T, video_id, temperature)
 
 
 def target_pairs(half, video_id, temperature, attention):
-    """M5."""
+    """MMCDA M5."""
     count = len(half.e)
     score = np.zeros((count, count))
     for v, q in np.ndindex(count, count):
@@ -130,7 +130,7 @@ def target_pairs(half, video_id, temperature, attention):
 
 
 def frames(half):
-    """M7."""
+    """MMCDA M7."""
     losses = []
     for i in range(len(half.e)):
         logit, inside = 10 * half.s(i, i), half.inside(i)
@@ -140,7 +140,7 @@ def frames(half):
 
 
 def frame_ranking(half, margin):
-    """M8."""
+    """MMCDA M8."""
     losses = []
     for i in range(len(half.e)):
         s, inside = half.s(i, i), half.inside(i)
@@ -151,7 +151,7 @@ def frame_ranking(half, margin):
 
 
 def instances(half, video_id, margin, hardest):
-    """M9."""
+    """MMCDA M9."""
 
     def v(video, query):
         s = np.sort(half.s(video, query))[::-1]
@@ -168,7 +168,7 @@ def instances(half, video_id, margin, hardest):
 
 
 def total(c, p, source, target, source_ids, target_ids):
-    """Every term of M10 after the ramp, with its weight."""
+    """Every term of MMCDA M10 after the ramp, with its weight."""
     weight, ca, sa = c.lambdas, c.ca, c.sa
     videos = [prem.unit(e.mean(0)) for e in target.e]
     terms = localization(source)
@@ -202,7 +202,7 @@ class Single(Half):
 
 
 def spans(c, half, i):
-    """All spans (first, last, score, P_s P_e) of pair i by section 4."""
+    """All spans (first, last, score, P_s P_e) of pair i by MMCDA M11."""
     start, end, r = half.boundary(i)
     start, end = softmax(start), softmax(end)
     s = half.s(i, i) if hasattr(half, "e") else np.zeros(len(r))

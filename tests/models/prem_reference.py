@@ -76,7 +76,7 @@ def sequence(p, c, features, valid):
 
 
 def encode_query(p, c, words):
-    """w (M, D), and q (J, D) of Eq. 5."""
+    """w (M, D), and q (J, D) (PREM, Eq. 5)."""
     rows = sequence(p["query"], c, {"words": words}, np.ones((1, len(words)), bool))[0]
     if c.pooling == "modality":
         score = rows @ p["word_score"]["kernel"]
@@ -97,7 +97,7 @@ def encode_video(p, c, image, sub):
 
 
 def merge(p, c, query, video):
-    """c of spec 3.2: q (J, D), clips (J, N, D) -> (N, D)."""
+    """c (PREM, Eq. 9): q (J, D), clips (J, N, D) -> (N, D)."""
     gated = []
     for number, (q, rows) in enumerate(zip(query, video, strict=True)):
         if c.gate != "none":

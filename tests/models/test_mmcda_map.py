@@ -21,7 +21,7 @@ def _map_views(c, params, batch, role, train):
 
 
 def _scored_cells(c, views, batch, i):
-    """(start s, end s, score) of each cell of pair i, by section 4."""
+    """(start s, end s, score) of each cell of pair i, by MMCDA M11."""
     n, duration = int(batch.num_clips[i]), float(batch.duration[i])
     s = views.clips[i, :n] @ np.asarray(views.sentence[i], np.float64)
     # Each of the 5 parts is n pieces, each clip 5

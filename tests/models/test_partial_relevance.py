@@ -1,4 +1,4 @@
-"""The retriever's losses against the specification's numbers and loops."""
+"""The retriever's losses against worked numbers and loops."""
 
 import jax
 import jax.numpy as jnp
