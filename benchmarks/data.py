@@ -20,11 +20,10 @@ import numpy as np
 from vmr_jax.configs import common
 
 from benchmarks.report import show
-from vmr_jax.data.batches import pipeline, resident
+from vmr_jax.data.batches import data_paths
 from vmr_jax.data.batches.clips import sample_clips
-from vmr_jax.data.batches.pairs import Domain
+from vmr_jax.data.batches.domain import Domain, make_domain
 from vmr_jax.data.batches.sampler import make_sampler
-from vmr_jax.data.batches.splits import make_domain
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import FeatureSource
 from vmr_jax.data.tables.build import write_dataset
@@ -107,21 +106,21 @@ def _read_h5(path: Path, domain: Domain, sampler, steps: int, max_clips: int) ->
 
 def _stream(domain: Domain, sampler, steps: int, threads: int) -> None:
     def read(step: int):
-        return pipeline.read_batch(domain, sampler.index(step))
+        return data_paths.read_batch(domain, sampler.index(step))
 
-    for _ in pipeline.stream(read, 0, steps, threads, prefetch=4):
+    for _ in data_paths.stream(read, 0, steps, threads, prefetch=4):
         pass
 
 
 def _resident(domain: Domain, sampler, steps: int):
     """A scan that gathers every batch and does nothing else with it than add it up."""
-    tables = resident.load_tables(domain, make_mesh())
+    tables = data_paths.load_tables(domain, make_mesh())
     indices = jax.tree.map(lambda *s: jnp.stack(s), *(sampler.index(k) for k in range(steps)))
 
     @jax.jit
     def scan(tables, indices):
         def body(total, index):
-            return total + resident.gather_batch(tables, index).video.sum(), None
+            return total + data_paths.gather_batch(tables, index).video.sum(), None
 
         return jax.lax.scan(body, jnp.zeros(()), indices)[0]
 

@@ -22,8 +22,7 @@ from vmr_jax.configs import eva
 
 from benchmarks.report import show
 from vmr_jax import models
-from vmr_jax.data.batches.pairs import Domain
-from vmr_jax.data.batches.splits import make_domain
+from vmr_jax.data.batches.domain import Domain, make_domain
 from vmr_jax.data.tables.dataset import Dataset, MomentTable, VideoTable
 from vmr_jax.training import loop as train
 from vmr_jax.training.input_pipeline import make_feed

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tests.conftest import small_mmcda, write_toy
 from vmr_jax import models
-from vmr_jax.data.batches.domains import selection_name, selection_split
+from vmr_jax.data.batches.splits import selection_name, selection_split
 from vmr_jax.datasets import training_domains
 from vmr_jax.evaluation import evaluate
 from vmr_jax.training import loop as train

@@ -6,9 +6,8 @@ import jax
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from vmr_jax.data.batches.domains import TRAINED, asked_part, rows_of
-from vmr_jax.data.batches.pairs import Domain
-from vmr_jax.data.batches.splits import make_domain
+from vmr_jax.data.batches.domain import Domain, make_domain
+from vmr_jax.data.batches.splits import TRAINED, asked_part, rows_of
 from vmr_jax.data.batches.words import masks_queries
 from vmr_jax.data.tables.dataset import Dataset, load_dataset
 from vmr_jax.simulation import simulate
@@ -66,7 +65,7 @@ def training_domains(
 
 
 def evaluation_dataset(config: ConfigDict, role: str = "target") -> Dataset:
-    """A role's dataset for `domains.evaluation_domain`. Raises as it and `open_dataset` do."""
+    """A role's dataset for `splits.evaluation_domain`. Raises as it and `open_dataset` do."""
     with_chunks = asked_part(config) != "full"
     return open_dataset(config[role], config.data_dir, with_chunks=with_chunks)
 

@@ -12,7 +12,7 @@ from vmr_jax.configs import prem_localizer, prem_retriever
 
 from tests.conftest import small_settings
 from vmr_jax import models
-from vmr_jax.data.batches.domains import evaluation_corpus
+from vmr_jax.data.batches.splits import evaluation_corpus
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import from_arrays
 from vmr_jax.data.tables.build import write_dataset

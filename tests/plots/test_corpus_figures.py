@@ -6,17 +6,17 @@ import jax
 import numpy as np
 import pytest
 from vmr_jax.configs import prem_localizer, prem_retriever
+from vmr_jax.models.prem.retriever import word_weights
 
 from tests.conftest import write_toy
 from tests.plots.figure_cases import DRAW, SENTENCE, assert_readable
 from tests.plots.test_figure_files import run_cli
 from tests.search.prem_runs import save_run
-from vmr_jax.data.batches.corpus import query_batch, video_batch
+from vmr_jax.data.batches.data_paths import query_batch, video_batch
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import from_arrays
 from vmr_jax.data.tables.build import write_dataset
 from vmr_jax.data.tables.query_features import write_query_features
-from vmr_jax.models.prem.retriever import word_weights
 from vmr_jax.plots import corpus_figure_data as corpus_content
 from vmr_jax.plots.queries import open_split
 from vmr_jax.training.steps import as_float32

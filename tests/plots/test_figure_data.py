@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
+from vmr_jax.data.batches.data_paths import read_batch
 from vmr_jax.data.batches.pairs import PairIndex
-from vmr_jax.data.batches.pipeline import read_batch
 from vmr_jax.evaluation.predictions import read_predictions
 from vmr_jax.plots import figure_data as content
 from vmr_jax.plots import queries

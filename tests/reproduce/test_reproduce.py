@@ -12,7 +12,7 @@ from vmr_jax.configs.tables import PaperTable, Row, Run, eva
 from tests.conftest import small_vdi, write_toy
 from vmr_jax import main, models
 from vmr_jax.cli import app
-from vmr_jax.data.batches.domains import selection_split
+from vmr_jax.data.batches.splits import selection_split
 from vmr_jax.datasets import training_dataset
 from vmr_jax.evaluation import evaluate
 from vmr_jax.plots import transfer

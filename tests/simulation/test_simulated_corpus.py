@@ -5,7 +5,7 @@ import pytest
 from vmr_jax.configs import common
 
 from vmr_jax import datasets
-from vmr_jax.data.batches.domains import evaluation_corpus
+from vmr_jax.data.batches.splits import evaluation_corpus
 from vmr_jax.data.tables.dataset import load_dataset
 from vmr_jax.simulation import grammar, grammar_spoken, simulate
 from vmr_jax.simulation.planting import PROCESS, generator, plant, read_script

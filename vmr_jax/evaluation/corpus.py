@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from vmr_jax import models
-from vmr_jax.data.batches.domains import evaluation_corpus
-from vmr_jax.data.batches.pairs import Domain
+from vmr_jax.data.batches.domain import Domain
+from vmr_jax.data.batches.splits import evaluation_corpus
 from vmr_jax.datasets import evaluation_dataset
 from vmr_jax.evaluation.moments import check_widths, report_folder
 from vmr_jax.evaluation.predictions import write_predictions

@@ -11,10 +11,11 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from vmr_jax import models
-from vmr_jax.data.batches import pipeline
-from vmr_jax.data.batches.domains import asked_part, evaluation_domain
-from vmr_jax.data.batches.pairs import Domain, queries_of
+from vmr_jax.data.batches import data_paths
+from vmr_jax.data.batches.domain import Domain
+from vmr_jax.data.batches.pairs import queries_of
 from vmr_jax.data.batches.sampler import in_order
+from vmr_jax.data.batches.splits import asked_part, evaluation_domain
 from vmr_jax.data.tables.dataset import Dataset
 from vmr_jax.datasets import evaluation_dataset
 from vmr_jax.evaluation.predictions import write_predictions
@@ -131,9 +132,9 @@ def predict_split(
     batches = in_order(form, video, config.eval.batch_size, jax.device_count())
 
     def read(step: int):
-        return pipeline.read_batch(domain, jax.tree.map(local_rows, batches[step]))
+        return data_paths.read_batch(domain, jax.tree.map(local_rows, batches[step]))
 
-    stream = pipeline.stream(read, 0, len(batches), config.data.threads, config.data.prefetch)
+    stream = data_paths.stream(read, 0, len(batches), config.data.threads, config.data.prefetch)
     sharding = along_batch(mesh)
     found = []
     for _ in track(range(len(batches)), f"predicting {domain.dataset.name}", console):

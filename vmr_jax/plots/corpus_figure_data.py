@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from vmr_jax.data.batches.corpus import query_batch, video_batch
+from vmr_jax.data.batches.data_paths import query_batch, video_batch
 from vmr_jax.models.prem.retriever import word_weights
 from vmr_jax.plots.queries import Run, about, rows_of, words_of
 from vmr_jax.search.two_stage import best_moments, readout

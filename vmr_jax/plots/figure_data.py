@@ -9,8 +9,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vmr_jax import models
-from vmr_jax.data.batches.pairs import Domain, PairIndex
-from vmr_jax.data.batches.pipeline import read_batch
+from vmr_jax.data.batches.data_paths import read_batch
+from vmr_jax.data.batches.domain import Domain
+from vmr_jax.data.batches.pairs import PairIndex
 from vmr_jax.plots.queries import Run, about, rows_of, words_of
 from vmr_jax.training.checkpoint import Checkpoints, checkpoint_directory
 from vmr_jax.training.mesh import make_mesh

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from vmr_jax import models
-from vmr_jax.data.batches.domains import evaluation_corpus, evaluation_domain
-from vmr_jax.data.batches.pairs import Domain
+from vmr_jax.data.batches.domain import Domain
+from vmr_jax.data.batches.splits import evaluation_corpus, evaluation_domain
 from vmr_jax.data.text.vocabulary import UNKNOWN, tokenize
 from vmr_jax.datasets import evaluation_dataset
 from vmr_jax.evaluation.moments import check_widths

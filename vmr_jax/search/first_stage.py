@@ -12,9 +12,9 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from vmr_jax.data.batches.corpus import query_batch
-from vmr_jax.data.batches.domains import evaluation_corpus
-from vmr_jax.data.batches.pairs import Domain
+from vmr_jax.data.batches.data_paths import query_batch
+from vmr_jax.data.batches.domain import Domain
+from vmr_jax.data.batches.splits import evaluation_corpus
 from vmr_jax.datasets import evaluation_dataset
 from vmr_jax.evaluation.submission import read_submission
 from vmr_jax.search.encoding import code_of_one_clip, encode_native

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from vmr_jax.data.batches.corpus import corpus_of
+from vmr_jax.data.batches.splits import corpus_of
 from vmr_jax.data.sources.features import as_float16, open_features
 from vmr_jax.datasets import open_dataset
 

@@ -10,8 +10,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from vmr_jax.data.batches import pipeline, resident
-from vmr_jax.data.batches.pairs import Domain, Index, make_batch, videos_of
+from vmr_jax.data.batches import data_paths
+from vmr_jax.data.batches.domain import Domain
+from vmr_jax.data.batches.pairs import Index, make_batch, videos_of
 from vmr_jax.data.batches.sampler import (
     Sampler,
     make_candidate_sampler,
@@ -84,7 +85,7 @@ def _resident_advance(
 ):
     def make(system: System, optimizer, state: TrainState) -> Advance:
         tables = {
-            role: resident.load_tables(
+            role: data_paths.load_tables(
                 domain, mesh, lambda rows: track(rows, "loading features", console)
             )
             for role, domain in domains.items()
@@ -112,7 +113,7 @@ def _streamed_advance(config, pace: Pace, domains, samplers: dict[str, Sampler],
     def read(step: int):
         indices = {role: sampler.index(step) for role, sampler in samplers.items()}
         local = jax.tree.map(local_rows, indices)
-        return as_batch({r: pipeline.read_batch(domains[r], index) for r, index in local.items()})
+        return as_batch({r: data_paths.read_batch(domains[r], index) for r, index in local.items()})
 
     def make(system: System, optimizer, state: TrainState) -> Advance:
         batch_step = make_batch_step(system, optimizer, pace, mesh, state)
@@ -122,7 +123,7 @@ def _streamed_advance(config, pace: Pace, domains, samplers: dict[str, Sampler],
         def advance(state, first, last):
             if first not in batches:
                 batches.clear()
-                batches[first] = pipeline.stream(
+                batches[first] = data_paths.stream(
                     read,
                     first,
                     pace.epochs * pace.steps_per_epoch,

@@ -10,8 +10,8 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from vmr_jax.data.batches.domains import TRAINED, evaluation_corpus
-from vmr_jax.data.batches.pairs import Domain
+from vmr_jax.data.batches.domain import Domain
+from vmr_jax.data.batches.splits import TRAINED, evaluation_corpus
 from vmr_jax.datasets import evaluation_dataset
 from vmr_jax.search.first_stage import first_stage
 

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from vmr_jax import models
-from vmr_jax.data.batches.pairs import Domain
+from vmr_jax.data.batches.domain import Domain
 
 _CLIP_SLACK = 0.1  # share by which a dataset's clips may differ from config.clip_seconds in silence
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from vmr_jax.data.batches.resident import ResidentTables, gather_batch
+from vmr_jax.data.batches.data_paths import ResidentTables, gather_batch
 from vmr_jax.training.mesh import along_batch, replicated
 from vmr_jax.training.state import TrainState, split_statistics
 from vmr_jax.types import (

@@ -4,10 +4,10 @@ import pytest
 from ml_collections import ConfigDict
 from vmr_jax.configs.common import domain as domain_block
 
-from vmr_jax.data.batches import pipeline, resident
+from vmr_jax.data.batches import data_paths
+from vmr_jax.data.batches.domain import make_domain
 from vmr_jax.data.batches.pairs import CandidateIndex, PairIndex, VideoIndex
 from vmr_jax.data.batches.sampler import in_order
-from vmr_jax.data.batches.splits import make_domain
 from vmr_jax.data.tables.dataset import Dataset, MomentTable, VideoTable
 from vmr_jax.data.text.masking import mask_queries
 from vmr_jax.data.text.tokens import encode_sentences
@@ -115,9 +115,9 @@ def test_unknown_split_names_the_known():
 def test_both_paths_give_the_same_batch(sampling, l2norm):
     domain = make_domain(dataset(), "train", settings(clip_sampling=sampling, l2norm=l2norm))
     rows, weight = np.array([3, 0, 1, 2], np.int32), np.array([1, 1, 0, 1], np.float32)
-    streamed = pipeline.read_batch(domain, PairIndex(rows, weight))
-    tables = resident.load_tables(domain, make_mesh())
-    gathered = jax.jit(resident.gather_batch)(tables, PairIndex(rows, weight))
+    streamed = data_paths.read_batch(domain, PairIndex(rows, weight))
+    tables = data_paths.load_tables(domain, make_mesh())
+    gathered = jax.jit(data_paths.gather_batch)(tables, PairIndex(rows, weight))
     assert_same(streamed, gathered)
     assert not streamed.video[~streamed.video_mask].any()
     assert not streamed.query[~streamed.query_mask].any()
@@ -144,8 +144,8 @@ def test_a_batch_of_videos_has_each_query_with_its_video():
         owner=np.array([0, 1, 1, 0], np.int32),
         query_weight=np.array([1, 1, 1, 0], np.float32),
     )
-    streamed = pipeline.read_batch(domain, index)
-    gathered = jax.jit(resident.gather_batch)(resident.load_tables(domain, make_mesh()), index)
+    streamed = data_paths.read_batch(domain, index)
+    gathered = jax.jit(data_paths.gather_batch)(data_paths.load_tables(domain, make_mesh()), index)
     assert_same(streamed, gathered)
     assert streamed.num_clips.tolist() == [5, 3, 3] and streamed.duration.tolist() == [10, 6, 6]
     assert streamed.token_mask.sum(1).tolist() == [4, 1, 2, 4]
@@ -162,8 +162,8 @@ def test_a_batch_of_candidates_shows_the_true_video_first():
         weight=np.ones(2, np.float32),
         others=np.array([[2, 1], [0, 1]], np.int32),
     )
-    streamed = pipeline.read_batch(domain, index)
-    gathered = jax.jit(resident.gather_batch)(resident.load_tables(domain, make_mesh()), index)
+    streamed = data_paths.read_batch(domain, index)
+    gathered = jax.jit(data_paths.gather_batch)(data_paths.load_tables(domain, make_mesh()), index)
     assert_same(streamed, gathered)
     assert streamed.video_id.tolist() == [[0, 2, 1], [2, 0, 1]]
     assert streamed.num_clips.tolist() == [[3, 5, 5], [5, 3, 5]]
@@ -178,7 +178,7 @@ def test_a_batch_of_candidates_shows_the_true_video_first():
             np.testing.assert_array_equal(streamed.sub[item, position][real], clips[:, :2] + 1)
             assert not streamed.video[item, position][~real].any()
     np.testing.assert_array_equal(streamed.moment, [[2, 6], [0, 4]])
-    pairs = pipeline.read_batch(domain, PairIndex(index.query, index.weight))
+    pairs = data_paths.read_batch(domain, PairIndex(index.query, index.weight))
     np.testing.assert_array_equal(streamed.query, pairs.query)
     np.testing.assert_array_equal(streamed.query_mask, pairs.query_mask)
 
@@ -208,8 +208,8 @@ def test_with_a_text_encoder_the_words_are_its_tokens():
         owner=np.array([0, 0, 1, 1], np.int32),
         query_weight=np.ones(4, np.float32),
     )
-    streamed = pipeline.read_batch(domain, index)
-    gathered = jax.jit(resident.gather_batch)(resident.load_tables(domain, make_mesh()), index)
+    streamed = data_paths.read_batch(domain, index)
+    gathered = jax.jit(data_paths.gather_batch)(data_paths.load_tables(domain, make_mesh()), index)
     assert_same(streamed, gathered)
     np.testing.assert_array_equal(streamed.tokens, tokens.ids[[2, 0, 3, 1]])
     np.testing.assert_array_equal(streamed.token_mask, tokens.mask[[2, 0, 3, 1]])
@@ -225,8 +225,8 @@ def test_static_and_dynamic_queries_come_on_both_paths():
     rows = np.array([3, 0, 1])
     domain = make_domain(toy, "train", settings(max_words=6), rows, text)
     (index,) = in_order("videos", domain.pairs.video, 2)
-    streamed = pipeline.read_batch(domain, index)
-    gathered = jax.jit(resident.gather_batch)(resident.load_tables(domain, make_mesh()), index)
+    streamed = data_paths.read_batch(domain, index)
+    gathered = jax.jit(data_paths.gather_batch)(data_paths.load_tables(domain, make_mesh()), index)
     assert_same(streamed, gathered)
     static, dynamic = mask_queries(text, table.sentence, table.chunks, 6)
     kept = rows[index.query]
@@ -235,7 +235,7 @@ def test_static_and_dynamic_queries_come_on_both_paths():
             got = getattr(streamed, f"{part}_{name}")
             np.testing.assert_array_equal(got, getattr(queries, name)[kept], err_msg=name)
     plain = make_domain(toy, "train", settings(max_words=6), text=TEXT)
-    assert pipeline.read_batch(plain, index).static_tokens is None
+    assert data_paths.read_batch(plain, index).static_tokens is None
 
 
 def test_a_split_that_hides_its_videos_is_refused():

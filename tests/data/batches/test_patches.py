@@ -6,9 +6,9 @@ import pytest
 from ml_collections import ConfigDict
 from vmr_jax.configs.common import domain as domain_block
 
-from vmr_jax.data.batches import pipeline, resident
+from vmr_jax.data.batches import data_paths
+from vmr_jax.data.batches.domain import make_domain
 from vmr_jax.data.batches.sampler import in_order
-from vmr_jax.data.batches.splits import make_domain
 from vmr_jax.data.datasets.records import Annotations, Fault, MomentRecord
 from vmr_jax.data.sources.features import from_arrays, open_features
 from vmr_jax.data.tables.build import write_dataset
@@ -104,8 +104,8 @@ def test_a_batch_shows_the_frames_at_the_centres_on_both_paths(tmp_path):
     write(tmp_path)
     domain = make_domain(load(tmp_path), "train", settings(), text=TEXT)
     (index,) = in_order("videos", domain.pairs.video, 3)
-    streamed = pipeline.read_batch(domain, index)
-    gathered = jax.jit(resident.gather_batch)(resident.load_tables(domain, make_mesh()), index)
+    streamed = data_paths.read_batch(domain, index)
+    gathered = jax.jit(data_paths.gather_batch)(data_paths.load_tables(domain, make_mesh()), index)
     for name in ("video", "patches", "patch_cls", "tokens"):
         left, right = getattr(streamed, name), getattr(gathered, name)
         np.testing.assert_array_equal(np.asarray(left, right.dtype), right, err_msg=name)
@@ -115,7 +115,7 @@ def test_a_batch_shows_the_frames_at_the_centres_on_both_paths(tmp_path):
         np.testing.assert_array_equal(streamed.patches[item], GRIDS[video][centres])
         np.testing.assert_array_equal(streamed.patch_cls[item], FRAMES[video][centres])
     plain = make_domain(load(tmp_path, patch_name=""), "train", settings(), text=TEXT)
-    assert pipeline.read_batch(plain, index).patches is None
+    assert data_paths.read_batch(plain, index).patches is None
 
 
 def test_mistakes_in_a_config(tmp_path):

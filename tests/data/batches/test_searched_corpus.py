@@ -5,8 +5,9 @@ import pytest
 from ml_collections import ConfigDict
 from vmr_jax.configs.common import domain as domain_block
 
-from vmr_jax.data.batches.corpus import corpus_of, make_corpus, query_batch, video_batch
-from vmr_jax.data.batches.splits import make_domain
+from vmr_jax.data.batches.data_paths import query_batch, video_batch
+from vmr_jax.data.batches.domain import make_domain
+from vmr_jax.data.batches.splits import corpus_of, make_corpus
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import from_arrays
 from vmr_jax.data.tables.build import write_dataset

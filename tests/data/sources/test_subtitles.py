@@ -7,9 +7,9 @@ import pytest
 from ml_collections import ConfigDict
 from vmr_jax.configs.common import domain as domain_block
 
-from vmr_jax.data.batches import pipeline, resident
+from vmr_jax.data.batches import data_paths
+from vmr_jax.data.batches.domain import make_domain
 from vmr_jax.data.batches.pairs import PairIndex
-from vmr_jax.data.batches.splits import make_domain
 from vmr_jax.data.datasets.records import Annotations, Fault, MomentRecord
 from vmr_jax.data.sources.features import from_arrays
 from vmr_jax.data.sources.subtitles import fit_rows, pool_subtitles
@@ -153,8 +153,8 @@ def test_a_batch_shows_what_is_said_in_its_clips_on_both_paths(tmp_path, samplin
     domain = make_domain(load(tmp_path), "train", ConfigDict(block))
     assert domain.spec.sub_dim == 3
     index = PairIndex(np.array([2, 0, 1], np.int32), np.ones(3, np.float32))
-    streamed = pipeline.read_batch(domain, index)
-    gathered = jax.jit(resident.gather_batch)(resident.load_tables(domain, make_mesh()), index)
+    streamed = data_paths.read_batch(domain, index)
+    gathered = jax.jit(data_paths.gather_batch)(data_paths.load_tables(domain, make_mesh()), index)
     for name in ("video", "sub", "video_mask", "num_clips"):
         left, right = getattr(streamed, name), getattr(gathered, name)
         np.testing.assert_array_equal(np.asarray(left, right.dtype), right, err_msg=name)

@@ -8,9 +8,9 @@ import pytest
 from ml_collections import ConfigDict
 from vmr_jax.configs.common import domain as domain_block
 
-from vmr_jax.data.batches import pipeline, resident
+from vmr_jax.data.batches import data_paths
+from vmr_jax.data.batches.domain import make_domain
 from vmr_jax.data.batches.pairs import PairIndex
-from vmr_jax.data.batches.splits import make_domain
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import from_arrays
 from vmr_jax.data.tables.build import write_dataset
@@ -115,8 +115,8 @@ def test_tokens_reach_a_batch_on_both_paths(data_dir):
     assert domain.pairs.num_words.tolist() == [3, 3] and domain.cut_queries == 1
     domain = make_domain(load(data_dir), "train", settings())
     index = PairIndex(np.array([1, 0, 1], np.int32), np.ones(3, np.float32))
-    streamed = pipeline.read_batch(domain, index)
-    gathered = jax.jit(resident.gather_batch)(resident.load_tables(domain, make_mesh()), index)
+    streamed = data_paths.read_batch(domain, index)
+    gathered = jax.jit(data_paths.gather_batch)(data_paths.load_tables(domain, make_mesh()), index)
     np.testing.assert_array_equal(streamed.query, gathered.query)
     assert streamed.query.dtype == gathered.query.dtype == np.float16
     assert streamed.query_mask.sum(axis=1).tolist() == [1, 2, 1]

@@ -1,13 +1,11 @@
-"""A domain's split as a table of pairs, and the batches that rows of it make."""
+"""A table of pairs, and the batches that rows of it make."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from vmr_jax.data.batches import clips
-from vmr_jax.data.tables.dataset import Dataset, MomentTable
 from vmr_jax.data.text.masking import MaskedQueries
-from vmr_jax.types import Batch, CandidateBatch, DataSpec, VideoBatch
+from vmr_jax.types import Batch, CandidateBatch, VideoBatch
 
 
 class Pairs(NamedTuple):
@@ -65,59 +63,6 @@ class CandidateIndex(NamedTuple):
 
 
 Index = PairIndex | VideoIndex | CandidateIndex
-
-
-class Domain(NamedTuple):
-    """One split of one dataset in the form that the two data paths read."""
-
-    pairs: Pairs
-    video_row: np.ndarray  # (V,) int32: row of pairs.video -> row of dataset.videos
-    moments: tuple[np.ndarray, ...]  # Q arrays (A, 2) seconds, all annotators, never hidden
-    table: MomentTable
-    dataset: Dataset
-    spec: DataSpec
-    sampling: str
-    l2norm: bool  # each native frame at length 1 before the sampling
-    cut_queries: int  # queries longer than max_words, whose last words are left out
-    unknown_words: int  # tokens for words that the text encoder's vocabulary lacks
-    patch_frames: int  # L; 0 without patches
-    # (Q, R) int32 rows of `video_row`: other videos that a retriever ranks high for each query,
-    # best first, -1 padded. A run that trains on candidates needs them.
-    candidates: np.ndarray | None = None
-
-    def features(self, row: int) -> np.ndarray:
-        """The sampled clips (num_clips, F) float16 of one video."""
-        frames = self.dataset.videos.features(int(self.video_row[row]))
-        if self.l2norm:
-            frames = clips.normalize_frames(frames)
-        return self._sampled(frames)
-
-    def subtitles(self, row: int) -> np.ndarray:
-        """The subtitles (num_clips, S) float16 of the sampled clips of one video."""
-        return self._sampled(self.dataset.subtitles(int(self.video_row[row])))
-
-    def _sampled(self, frames: np.ndarray) -> np.ndarray:
-        sampled = clips.sample_clips(frames, self.spec.max_clips, self.sampling)
-        return sampled.astype(np.float16)
-
-    def patches(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """The patches (L, G, F) of L frames of one video, and the frames' features (L, F)."""
-        row = int(self.video_row[row])
-        frames = clips.centre_frames(int(self.dataset.videos.num_clips[row]), self.patch_frames)
-        return self.dataset.patches(row)[frames], self.dataset.videos.features(row)[frames]
-
-    def blank(self, *count: int) -> VideoFeatures:
-        """Room for what is shown of `count` videos, float16 zeros."""
-        zeros = lambda *shape: np.zeros((*count, *shape), np.float16)  # noqa: E731
-        room = VideoFeatures(zeros(self.spec.max_clips, self.spec.video_dim))
-        if self.spec.sub_dim:
-            room = room._replace(sub=zeros(self.spec.max_clips, self.spec.sub_dim))
-        if not self.patch_frames:
-            return room
-        return room._replace(
-            patches=zeros(self.patch_frames, *self.dataset.patch_shape),
-            patch_cls=zeros(self.patch_frames, self.spec.video_dim),
-        )
 
 
 def videos_of(pairs: Pairs, index: Index) -> Any:

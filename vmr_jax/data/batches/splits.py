@@ -1,126 +1,152 @@
-"""A split of a prepared dataset as the Domain that a config's block describes."""
+"""Which splits, which of their queries and which videos a config's domain blocks stand for."""
 
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
-from vmr_jax.data.batches import clips
-from vmr_jax.data.batches.pairs import Domain, Pairs
-from vmr_jax.data.batches.training_moments import training_moments
-from vmr_jax.data.batches.words import read_words
-from vmr_jax.data.tables.dataset import Dataset, MomentTable
-from vmr_jax.types import DataSpec
+from vmr_jax.data.batches.domain import Domain, find_split, make_domain
+from vmr_jax.data.tables.dataset import Dataset
+from vmr_jax.data.text.masking import dynamic_text, static_text
+
+TRAINED = "trained"  # the name of the part of a training split that is trained on
+HOLDOUT = "holdout"  # the name of the part of a training split that chooses checkpoints
+_HOLDOUT_SHARE = 0.1
+_PARTS = {"static": static_text, "dynamic": dynamic_text}
 
 
-def make_domain(
+def asked_part(config: ConfigDict) -> str:
+    """The part of each query that evaluation asks: full, or static or dynamic (VDI, Fig. 3).
+
+    Raises ValueError for another eval.query, and for a part where the system reads no tokens.
+    """
+    part = config.eval.get("query", "full")
+    if part not in ("full", *_PARTS):
+        raise ValueError(f"eval.query is {part!r}; it must be one of {('full', *_PARTS)}")
+    if part != "full" and "text" not in config:
+        raise ValueError(f"eval.query is {part!r}, but {config.system} reads prepared word vectors")
+    return part
+
+
+def evaluation_domain(
+    config: ConfigDict, dataset: Dataset, split: str, role: str = "target"
+) -> Domain:
+    """A split of a role's dataset for prediction: boundaries hidden from the batch.
+
+    `holdout` is a part of the training split. With eval.query static or dynamic the sentences are
+    those parts of the queries alone, the dataset being loaded with its noun chunks.
+    """
+    settings = ConfigDict(config[role].to_dict() | {"labels": False})
+    split, rows = rows_of(config, dataset, split, role)
+    part = asked_part(config)
+    if part != "full" and split in dataset.splits:
+        table = dataset.splits[split]
+        parts = map(_PARTS[part], table.sentence, table.chunks)
+        dataset = dataset._replace(
+            splits=dataset.splits | {split: table._replace(sentence=tuple(parts))}
+        )
+    return make_domain(dataset, split, settings, rows, config.get("text"))
+
+
+def evaluation_corpus(config: ConfigDict, dataset: Dataset, split: str) -> Domain:
+    """A split of the target for a search in its corpus, see `make_corpus`.
+
+    HOLDOUT and TRAINED are parts of the training split, searched in the videos of that part.
+    """
+    split, rows = rows_of(config, dataset, split, "target")
+    return make_corpus(dataset, split, config.target, rows, config.get("text"))
+
+
+def corpus_of(dataset: Dataset, split: str, rows: np.ndarray | None = None) -> np.ndarray:
+    """The rows (V,) of the videos that queries of a split, or `rows` of them, are about.
+
+    Where the split hides them these are the videos that no query of another split is about, as in
+    TVR's public test. Raises ValueError for an unknown split, and where no video is left.
+    """
+    video = find_split(dataset, split).video
+    video = video if rows is None else video[rows]
+    found = np.unique(video[video >= 0])
+    if (video < 0).any():
+        others = [table.video for name, table in dataset.splits.items() if name != split]
+        taken = np.concatenate([*others, np.zeros(0, np.int32)])
+        found = np.union1d(found, np.setdiff1d(np.arange(len(dataset.videos.video_id)), taken))
+    if not len(found):
+        raise ValueError(
+            f"split {split!r} of dataset {dataset.name} has no videos to search: every video that "
+            "is there belongs to another split"
+        )
+    return found.astype(np.int32)
+
+
+def make_corpus(
     dataset: Dataset,
     split: str,
     settings: Any,
     rows: np.ndarray | None = None,
     text: Any = None,
-    *,
-    corpus: np.ndarray | None = None,
-    candidates: np.ndarray | None = None,
 ) -> Domain:
-    """The pairs of `split` under a config's domain block; `rows` keeps only some queries.
+    """A split's queries, or `rows` of them, and the corpus that they are searched in.
 
-    With a config's `text` block the words are its encoder's token ids; else features of the tokens
-    where the dataset was loaded with them, and rows of the prepared word vectors where not. Patches
-    and subtitles are shown where the dataset was loaded with them.
+    A corpus is a Domain whose videos are those to search: `video_row` has their rows of the videos
+    table, `pairs.num_clips` and `pairs.duration` belong to them, and `pairs.video` is the row among
+    them of the video that a query is about, -1 where the split hides it. Ids, sentences and all
+    annotators' moments stand in `table`.
 
-    Args:
-        corpus: (V,) rows of the videos table in ascending order: the videos of the domain. None:
-            those that the queries are about. With it a query's video may be hidden (row -1).
-        candidates: (Q, R) other videos for each query, see `Domain`.
-
-    Raises:
-        ValueError: the split is not known, is empty, or hides its videos; `settings.labels` is set
-            and a query has no moment; there is no `text` and the dataset has no word vectors; the
-            features are patches; or `settings.patch_frames` is not positive where there are some.
-        FileNotFoundError, ValueError: as `tokens.make_tokenizer`.
+    Boundaries are hidden from batches. Raises as `corpus_of` and `make_domain`.
     """
-    table = find_split(dataset, split)
-    if rows is not None:
-        table = _take(table, rows)
-    if not len(table.video):
-        raise ValueError(f"split {split!r} of dataset {dataset.name} has no queries")
-    if corpus is None and (table.video < 0).any():
+    hidden = ConfigDict(settings.to_dict() | {"labels": False})
+    return make_domain(dataset, split, hidden, rows, text, corpus=corpus_of(dataset, split, rows))
+
+
+def rows_of(
+    config: ConfigDict, dataset: Dataset, split: str, role: str
+) -> tuple[str, np.ndarray | None]:
+    """What `split` of a role's dataset stands for, and which of its queries; None: all."""
+    if split not in (HOLDOUT, TRAINED):
+        return split, None
+    name = config[role].train_split
+    if split == TRAINED and config.select != HOLDOUT:
+        return name, None
+    held_out = _held_out(dataset, name, config.seed)
+    return name, np.flatnonzero(held_out if split == HOLDOUT else ~held_out)
+
+
+def selection_split(config: ConfigDict, role: str = "target") -> str:
+    """A role's split that chooses the checkpoint, "" for the last one. Test splits are refused."""
+    if config.select in ("last", HOLDOUT):
+        return "" if config.select == "last" else HOLDOUT
+    if config.select != "val":
         raise ValueError(
-            f"split {split!r} of dataset {dataset.name} hides which video a query is about: "
-            "moments cannot be retrieved from a given video"
+            f"select is {config.select!r}: choose 'last', 'val' (the dataset's validation split) "
+            f"or '{HOLDOUT}' (a tenth of the training videos); a test split never selects"
         )
-    if dataset.videos.cells:
+    settings = config[role]
+    if not settings.select_split:
         raise ValueError(
-            f"features {dataset.feature_name!r} of {dataset.name} are patches of frames: name them "
-            "as --config.target.patches, and one vector a frame as --config.target.features"
+            f"{settings.dataset} has no validation split: use --config.select={HOLDOUT} "
+            "(a tenth of the training videos) or --config.select=last"
         )
-    patch_frames = settings.patch_frames if dataset.patches else 0
-    if dataset.patches and patch_frames < 1:
-        raise ValueError(f"patch_frames is {patch_frames}; with patches it must be at least 1")
-    words = read_words(dataset, table, settings.max_words, text)
-    video_row = np.unique(table.video) if corpus is None else corpus
-    video = np.where(table.video < 0, -1, np.searchsorted(video_row, table.video))
-    duration = dataset.videos.duration[video_row]
-    num_clips = clips.num_sampled(
-        dataset.videos.num_clips[video_row], settings.max_clips, settings.clip_sampling
-    )
-    moment = np.full((len(video), 2), np.nan, np.float32)
-    if settings.labels:  # checkpoints of older versions name no rule
-        rule = settings.get("training_moment", "agreed")
-        moment = training_moments(table, rule, split, dataset.name)
-    pairs = Pairs(
-        video=video.astype(np.int32),
-        words=words.ids,
-        num_words=words.count,
-        moment=moment,
-        span=clips.moment_to_span(moment, duration[video], num_clips[video]),
-        num_clips=num_clips,
-        duration=duration.astype(np.float32),
-        vectors=words.vectors,
-        static=words.static,
-        dynamic=words.dynamic,
-    )
-    spec = DataSpec(
-        video_dim=dataset.videos.feature_dim,
-        word_dim=0 if words.vectors is None else words.vectors.shape[1],
-        max_clips=settings.max_clips,
-        max_words=settings.max_words,
-        sub_dim=dataset.sub_dim,
-    )
-    return Domain(
-        pairs=pairs,
-        video_row=video_row,
-        moments=table.moments,
-        table=table,
-        dataset=dataset,
-        spec=spec,
-        sampling=settings.clip_sampling,
-        l2norm=settings.get("l2norm", False),  # checkpoints of older versions have no such key
-        cut_queries=words.cut,
-        unknown_words=words.unknown,
-        patch_frames=patch_frames,
-        candidates=candidates,
-    )
-
-
-def find_split(dataset: Dataset, split: str) -> MomentTable:
-    """The queries of a split. Raises ValueError, with the splits that are there, for another."""
-    if split not in dataset.splits:
+    split, trained = settings.select_split, settings.train_split
+    reported = config.target.eval_split if settings.dataset == config.target.dataset else ""
+    if not split.startswith("val") or split in (trained, reported):
         raise ValueError(
-            f"dataset {dataset.name} has no split {split!r}; it has {sorted(dataset.splits)}"
+            f"{role}.select_split is {split!r}, train_split {trained!r}, target.eval_split "
+            f"{config.target.eval_split!r}: only a validation split (val...) that is neither "
+            "trained on nor reported may choose the checkpoint"
         )
-    return dataset.splits[split]
+    return split
 
 
-def _take(table: MomentTable, rows: np.ndarray) -> MomentTable:
-    pick = lambda column: tuple(column[row] for row in rows)  # noqa: E731
-    return MomentTable(
-        query_id=pick(table.query_id),
-        sentence=pick(table.sentence),
-        video=table.video[rows],
-        words=table.words[rows],
-        num_words=table.num_words[rows],
-        moments=pick(table.moments),
-        chunks=None if table.chunks is None else pick(table.chunks),
-        tokens=None if table.tokens is None else table.tokens[rows],
-    )
+def selection_name(config: ConfigDict, role: str, split: str) -> str:
+    """What a report says chose the checkpoint; a split of another domain has its dataset before."""
+    if not split:
+        return "last epoch"
+    return split if role == "target" else f"{config[role].dataset}/{split}"
+
+
+def _held_out(dataset: Dataset, split: str, seed: int) -> np.ndarray:
+    """(Q,) bool: queries of the tenth of the split's videos that training does not see."""
+    video = find_split(dataset, split).video
+    videos = np.unique(video)
+    count = max(1, round(_HOLDOUT_SHARE * len(videos)))
+    return np.isin(video, np.random.default_rng([seed, 10]).permutation(videos)[:count])
