@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from vmr_jax import models
-from vmr_jax.data.batches.domains import selection_name, selection_split
+from vmr_jax.data.batches.splits import selection_name, selection_split
 from vmr_jax.datasets import training_domains
 from vmr_jax.evaluation.evaluate import make_evaluation
 from vmr_jax.evaluation.moments import report_folder
