@@ -178,7 +178,7 @@ def run() -> ConfigDict:
     )
     config.metric = ConfigDict(
         {
-            "iou_cmp": "ge",
+            "iou_cmp": "ge",  # ge | gt (EVA A19)
             "drop_invalid_gt": False,
             "discounted": False,  # report dR@n,IoU=m too
             # DiDeMo's own rank@1, rank@5, mIoU too: "" (no) | official (the best three
