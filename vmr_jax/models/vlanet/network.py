@@ -75,7 +75,7 @@ class VLANet(nn.Module):
         return *dense_attention(x, energy, x_mask, self.config.attn.rescale_n), energy
 
     def queries(self, query: Array, mask: Array) -> Queries:
-        """Q of Eq. 1 after Eq. 10, and w_M: (B, M, E), (B, M) -> Queries."""
+        """Q of Eq. 1 after Eq. 10, and w_M (VLANet V8, V10): (B, M, E), (B, M) -> Queries."""
         stage = self.config.query.norm_stage
         words = self.gru(query, mask)
         if stage in ("before_fc", "both"):
