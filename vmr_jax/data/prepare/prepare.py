@@ -72,7 +72,7 @@ def prepare_dataset(
         missing = any(f.kind == "video without features" and not f.repair for f in faults)
         hint = "; --drop-missing leaves videos without features out" if missing else ""
         raise ValueError(f"nothing was written: mend the errors above{hint}")
-    report = write_dataset(
+    written = write_dataset(
         data_dir,
         annotations,
         source,
@@ -82,10 +82,18 @@ def prepare_dataset(
         drop_missing=drop_missing,
         progress=shown,
     )
-    videos, words = report["videos"], report["moments"]["vocabulary"]
+    _print_tables(data_dir / name, written["videos"], written["moments"]["vocabulary"], patches)
+    if tokens:
+        _write_tokens(data_dir, annotations, tokens, query_feature_name, overwrite=overwrite)
+    if chunker:
+        _write_chunks(data_dir, annotations, *chunker, overwrite=overwrite)
+
+
+def _print_tables(where: Path, videos: dict, words: dict, patches: bool) -> None:
+    """Print what was written: the reports of the videos and of the vocabulary."""
     width = f"{videos['cells']} x {videos['width']}" if patches else videos["width"]
     print(
-        f"{data_dir / name}: {videos['videos']:,} videos, {videos['clips']:,} clips of width "
+        f"{where}: {videos['videos']:,} videos, {videos['clips']:,} clips of width "
         f"{width} ({videos['bytes'] / 1e6:,.1f} MB), {words['words']:,} words of width "
         f"{words['width']}"
     )
@@ -94,16 +102,19 @@ def prepare_dataset(
         print(f"left out: {len(videos['missing']):,} videos with {left_out:,} queries")
     if not words["width"]:
         print("no word vectors: systems that read words need --glove FILE (and --overwrite)")
-    if tokens:
-        options = {"overwrite": overwrite, "progress": shown}
-        report = write_query_features(data_dir, annotations, tokens, query_feature_name, **options)
-        print(
-            f"queries-{query_feature_name}: {report['queries']:,} queries, {report['tokens']:,} "
-            f"tokens of width {report['width']} ({report['bytes'] / 1e6:,.1f} MB), the longest "
-            f"query has {report['longest']}; {report['unused']:,} entries are of no query"
-        )
-    if chunker:
-        _write_chunks(data_dir, annotations, *chunker, overwrite=overwrite)
+
+
+def _write_tokens(
+    data_dir: Path, annotations: Annotations, tokens: FeatureSource, name: str, *, overwrite: bool
+) -> None:
+    """Write the features of the queries' tokens and say how many there are."""
+    options = {"overwrite": overwrite, "progress": shown}
+    report = write_query_features(data_dir, annotations, tokens, name, **options)
+    print(
+        f"queries-{name}: {report['queries']:,} queries, {report['tokens']:,} tokens of width "
+        f"{report['width']} ({report['bytes'] / 1e6:,.1f} MB), the longest query has "
+        f"{report['longest']}; {report['unused']:,} entries are of no query"
+    )
 
 
 def _write_chunks(
