@@ -106,8 +106,8 @@ def test_both_paths_train_alike_and_the_checkpoint_is_evaluated(toy_data, tmp_pa
 
 def test_what_only_training_reads_is_the_same_on_both_paths(tmp_path, monkeypatch):
     name = "simulated_target"
-    small = grammar.DOMAINS[name]._replace(videos={"train": 20, "val": 1, "test": 8})
-    monkeypatch.setitem(grammar.DOMAINS, name, small)
+    small = grammar.WORLDS[name]._replace(videos={"train": 20, "val": 1, "test": 8})
+    monkeypatch.setitem(grammar.WORLDS, name, small)
     losses = {}
     for residency in ("device", "host"):
         config = get_config(tmp_path, **{"data.residency": residency}).copy_and_resolve_references()
@@ -126,8 +126,8 @@ def test_what_only_training_reads_is_the_same_on_both_paths(tmp_path, monkeypatc
 
 def test_a_part_of_the_queries_is_evaluated(tmp_path, monkeypatch):
     name = "simulated_target"
-    small = grammar.DOMAINS[name]._replace(videos={"train": 20, "val": 1, "test": 8})
-    monkeypatch.setitem(grammar.DOMAINS, name, small)
+    small = grammar.WORLDS[name]._replace(videos={"train": 20, "val": 1, "test": 8})
+    monkeypatch.setitem(grammar.WORLDS, name, small)
     config = get_config(tmp_path).copy_and_resolve_references()
     with config.unlocked():
         config.target = common.domain(name, labels=True)

@@ -10,7 +10,7 @@ from vmr_jax.data.batches.domain import Domain, make_domain
 from vmr_jax.data.batches.splits import TRAINED, asked_part, rows_of
 from vmr_jax.data.batches.words import masks_queries
 from vmr_jax.data.tables.dataset import Dataset, load_dataset
-from vmr_jax.simulation import simulate
+from vmr_jax.simulation import embedded
 
 
 def open_dataset(
@@ -19,15 +19,15 @@ def open_dataset(
     """Load a domain block's dataset; the embedded ones are made where they are missing.
 
     Subtitles and query features come where the block names them; noun chunks and patches, which
-    only training needs, where they are asked for. Raises as `simulate.check_features` and
+    only training needs, where they are asked for. Raises as `embedded.check_features` and
     `dataset.load_dataset`.
     """
     subtitles = settings.get("subtitles", "")  # checkpoints of older versions name none
-    if settings.dataset in simulate.EMBEDDED:
+    if settings.dataset in embedded.EMBEDDED:
         for name in filter(None, (settings.features, subtitles, patch_name)):
-            simulate.check_features(settings.dataset, name)
+            embedded.check_features(settings.dataset, name)
         _first_then_others(
-            lambda: simulate.build_simulated(data_dir, settings.dataset, patches=bool(patch_name))
+            lambda: embedded.build_simulated(data_dir, settings.dataset, patches=bool(patch_name))
         )
     return load_dataset(
         data_dir,

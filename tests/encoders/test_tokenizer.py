@@ -12,7 +12,7 @@ from vmr_jax.encoders.tokenizer import (
     word_vocabulary,
     wordpiece_tokenizer,
 )
-from vmr_jax.simulation.grammar import DOMAINS, annotate
+from vmr_jax.simulation.grammar import WORLDS, annotate
 
 MERGES = ["t h", "th e</w>", "m a", "ma n</w>", "o p", "op e", "ope n", "open s</w>", "' s</w>"]
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "man", "open", "##s", "cafe", "'"]
@@ -148,9 +148,7 @@ def test_whole_words():
 
 
 def test_the_embedded_sentences_fit_a_small_vocabulary():
-    moments = [
-        moment for d in DOMAINS.values() for m in annotate(d).splits.values() for moment in m
-    ]
+    moments = [moment for d in WORLDS.values() for m in annotate(d).splits.values() for moment in m]
     sentences = [moment.sentence for moment in moments]
     words = word_vocabulary(sentences)
     assert len(words) < 200

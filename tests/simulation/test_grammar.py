@@ -5,7 +5,7 @@ from vmr_jax.data.text import lexicon
 from vmr_jax.data.text.vocabulary import tokenize
 from vmr_jax.simulation import grammar
 
-ANNOTATIONS = {name: grammar.annotate(domain) for name, domain in grammar.DOMAINS.items()}
+ANNOTATIONS = {name: grammar.annotate(domain) for name, domain in grammar.WORLDS.items()}
 SOURCE, TARGET = (grammar.word_vectors(side) for side in (0, 1))
 
 
@@ -39,7 +39,7 @@ def test_synonyms_are_near_but_not_equal():
         np.testing.assert_array_equal(SOURCE[word], TARGET[word])
 
 
-@pytest.mark.parametrize("name", grammar.DOMAINS)
+@pytest.mark.parametrize("name", grammar.WORLDS)
 def test_moments_are_valid(name):
     found = ANNOTATIONS[name]
     assert len({record.query_id for record in records(name)}) == len(records(name))
@@ -57,7 +57,7 @@ def test_moments_are_valid(name):
         assert all(a[1] <= b[0] + 0.11 for a, b in zip(ordered, ordered[1:], strict=False))
 
 
-@pytest.mark.parametrize("name", grammar.DOMAINS)
+@pytest.mark.parametrize("name", grammar.WORLDS)
 def test_moments_lie_anywhere(name):
     share = [
         record.moments[0].mean() / ANNOTATIONS[name].durations[record.video_id]
@@ -86,7 +86,7 @@ def test_noun_chunks_are_subject_object_and_place():
     assert words == ["the cook", "the striped couch", "the bedroom"]
     nouns = " ".join((grammar.SUBJECTS, grammar.OBJECTS, grammar.PLACES))
     nouns = {word for concept in nouns.split() for word in concept.split("/")}
-    for name in grammar.DOMAINS:
+    for name in grammar.WORLDS:
         for record in records(name):
             words = [record.sentence[a:b] for a, b in grammar.noun_chunks(record.sentence)]
             assert all(w.startswith("the ") and w.split()[-1] in nouns for w in words)

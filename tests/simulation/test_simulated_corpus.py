@@ -7,12 +7,12 @@ from vmr_jax.configs import common
 from vmr_jax import datasets
 from vmr_jax.data.batches.splits import evaluation_corpus
 from vmr_jax.data.tables.dataset import load_dataset
-from vmr_jax.simulation import grammar, grammar_spoken, simulate
+from vmr_jax.simulation import embedded, grammar, grammar_spoken
 from vmr_jax.simulation.planting import PROCESS, generator, plant, read_script
 from vmr_jax.simulation.planting_subtitles import SPEECH_PROCESS, plant_subtitles
 
 # Clip 5 of test_0000, first features: they move when the process changes; then raise
-# simulate._CORPUS_VERSION.
+# embedded._CORPUS_VERSION.
 GOLDEN = {"simulated": [0.4058, -0.0482, 0.1742], "simulated_subtitles": [0.6782, 0.1658, -0.28]}
 SMALL = grammar_spoken.CORPUS._replace(videos={"train": 60, "val": 4, "test": 40})
 VECTORS = grammar.word_vectors(0, grammar_spoken.LEXICON)
@@ -92,7 +92,7 @@ def test_what_is_shown_does_not_depend_on_the_subtitles():
 
 def test_a_run_builds_the_corpus_and_loads_both_modalities(tmp_path, monkeypatch):
     config = common.run()
-    config.target = common.domain(simulate.CORPUS, labels=True)
+    config.target = common.domain(embedded.CORPUS, labels=True)
     config.data_dir = str(tmp_path)
     domain = datasets.training_domains(config, ["target"])["target"]
     assert (domain.spec.video_dim, domain.spec.sub_dim) == (64, 48)
@@ -107,8 +107,8 @@ def test_a_run_builds_the_corpus_and_loads_both_modalities(tmp_path, monkeypatch
     for name, values in GOLDEN.items():
         np.testing.assert_allclose(read[name](row)[5, :3], values, atol=1e-3, err_msg=name)
     with monkeypatch.context() as patch:
-        patch.setattr(simulate, "write_dataset", lambda *a, **k: pytest.fail("built again"))
-        simulate.build_simulated(tmp_path, simulate.CORPUS)
-    assert load_dataset(tmp_path, simulate.CORPUS, "simulated").subtitles is None
+        patch.setattr(embedded, "write_dataset", lambda *a, **k: pytest.fail("built again"))
+        embedded.build_simulated(tmp_path, embedded.CORPUS)
+    assert load_dataset(tmp_path, embedded.CORPUS, "simulated").subtitles is None
     with pytest.raises(ValueError, match="simulated_corpus has no patches; those have simulated_s"):
-        simulate.build_simulated(tmp_path, simulate.CORPUS, patches=True)
+        embedded.build_simulated(tmp_path, embedded.CORPUS, patches=True)

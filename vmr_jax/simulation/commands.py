@@ -34,21 +34,22 @@ def simulate(
 ) -> None:
     """Plant simulated clip features into real annotations, or build the embedded datasets."""
     from vmr_jax.progress import shown
-    from vmr_jax.simulation import simulate as simulation
+    from vmr_jax.simulation import embedded
+    from vmr_jax.simulation.simulate import simulate_features
 
     files = {"--annotations-dir": annotations_dir, "--glove": glove, "--out": out}
     if not annotations:
         if patches or subtitles or any(files.values()):
             raise ValueError("--annotations names the dataset whose files these are")
-        for domain in simulation.EMBEDDED:
-            simulation.build_simulated(data_dir, domain)
-            said = f", subtitles {simulation.SUBTITLE_NAME!r}" * (domain == simulation.CORPUS)
-            print(f"{data_dir / domain}: features {simulation.FEATURE_NAME!r}{said}")
+        for domain in embedded.EMBEDDED:
+            embedded.build_simulated(data_dir, domain)
+            said = f", subtitles {embedded.SUBTITLE_NAME!r}" * (domain == embedded.CORPUS)
+            print(f"{data_dir / domain}: features {embedded.FEATURE_NAME!r}{said}")
         return
     absent = [option for option, path in files.items() if path is None]
     if absent:
         raise ValueError(f"--annotations also needs {', '.join(absent)}")
-    planted = simulation.simulate_features(
+    planted = simulate_features(
         annotations,
         annotations_dir,
         glove,

@@ -35,38 +35,34 @@ class World(NamedTuple):
     videos: dict[str, int]  # split -> number of videos
 
 
-DOMAINS = {
-    domain.name: domain
-    for domain in (
-        World(
-            "simulated_source",
-            0,
-            1.5,
-            (48, 66),
-            (4, 13),
-            (3, 5),
-            {"train": 500, "val": 50, "test": 100},
-        ),
-        World(
-            "simulated_target",
-            1,
-            1.25,
-            (36, 46),
-            (4, 9),
-            (2, 4),
-            {"train": 500, "val": 70, "test": 135},
-        ),
-        World(
-            "simulated_unseen",
-            2,
-            1.0,
-            (28, 40),
-            (4, 11),
-            (2, 4),
-            {"train": 100, "val": 20, "test": 135},
-        ),
-    )
-}
+_SOURCE = World(
+    name="simulated_source",
+    side=0,
+    clip_seconds=1.5,
+    duration=(48, 66),
+    moment=(4, 13),
+    queries=(3, 5),
+    videos={"train": 500, "val": 50, "test": 100},
+)
+_TARGET = World(
+    name="simulated_target",
+    side=1,
+    clip_seconds=1.25,
+    duration=(36, 46),
+    moment=(4, 9),
+    queries=(2, 4),
+    videos={"train": 500, "val": 70, "test": 135},
+)
+_UNSEEN = World(
+    name="simulated_unseen",
+    side=2,
+    clip_seconds=1.0,
+    duration=(28, 40),
+    moment=(4, 11),
+    queries=(2, 4),
+    videos={"train": 100, "val": 20, "test": 135},
+)
+WORLDS = {_SOURCE.name: _SOURCE, _TARGET.name: _TARGET, _UNSEEN.name: _UNSEEN}
 
 
 def words_of(concepts: str, side: int) -> list[str]:
@@ -94,10 +90,10 @@ def word_vectors(side: int, lexicon: str = LEXICON) -> dict[str, np.ndarray]:
 
 
 def draw_moments(
-    domain: World, duration: float, count: int, draw: np.random.Generator
+    world: World, duration: float, count: int, draw: np.random.Generator
 ) -> np.ndarray:
     """`count` moments (count, 2) in random order that do not overlap, anywhere in the video."""
-    lengths = draw.uniform(*domain.moment, count)
+    lengths = draw.uniform(*world.moment, count)
     lengths *= min(1.0, 0.9 * duration / lengths.sum())  # shorter in a crowded video
     cuts = np.sort(draw.uniform(0, duration - lengths.sum(), count))
     starts = cuts + np.concatenate([[0.0], np.cumsum(lengths)[:-1]])
@@ -114,32 +110,32 @@ def noun_chunks(sentence: str) -> np.ndarray:
     return np.array([(starts[a], starts[b] - 1) for a, b in pieces], np.int32)
 
 
-def annotate(domain: World) -> Annotations:
+def annotate(world: World) -> Annotations:
     """The annotations of one domain of the embedded pair."""
     subjects, verbs, adjectives, objects, places = (
-        words_of(c, domain.side) for c in (SUBJECTS, VERBS, ADJECTIVES, OBJECTS, PLACES)
+        words_of(c, world.side) for c in (SUBJECTS, VERBS, ADJECTIVES, OBJECTS, PLACES)
     )
-    splits, durations = {split: [] for split in domain.videos}, {}
-    for split, video, duration, draw in draw_videos(domain):
+    splits, durations = {split: [] for split in world.videos}, {}
+    for split, video, duration, draw in draw_videos(world):
         durations[video] = duration
         subject, place = draw.choice(subjects), draw.choice(places)
-        number = draw.integers(*domain.queries, endpoint=True)
-        moments = draw_moments(domain, duration, number, draw)
+        number = draw.integers(*world.queries, endpoint=True)
+        moments = draw_moments(world, duration, number, draw)
         pairs = draw.permutation(len(verbs) * len(objects))[: len(moments)]
         for q, moment in enumerate(moments):
             words = subject, verbs[pairs[q] // len(objects)], objects[pairs[q] % len(objects)]
             sentence = draw_sentence(*words, adjectives, place, draw)
             splits[split].append(MomentRecord(f"{video}_{q}", video, sentence, moment[None]))
-    return Annotations(domain.name, splits, durations, [], {})
+    return Annotations(world.name, splits, durations, [], {})
 
 
-def draw_videos(domain: World) -> Iterator[tuple[str, str, float, np.random.Generator]]:
+def draw_videos(world: World) -> Iterator[tuple[str, str, float, np.random.Generator]]:
     """Yield each video's split, id and duration, and the generator for what else it has."""
-    for split, count in domain.videos.items():
+    for split, count in world.videos.items():
         for v in range(count):
             video = f"{split}_{v:04d}"
-            draw = generator("annotations", domain.name, video)
-            yield split, video, round(draw.uniform(*domain.duration), 2), draw
+            draw = generator("annotations", world.name, video)
+            yield split, video, round(draw.uniform(*world.duration), 2), draw
 
 
 def draw_sentence(

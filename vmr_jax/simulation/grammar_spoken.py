@@ -39,10 +39,10 @@ CORPUS = grammar.World(
 )
 
 
-def annotate(domain: grammar.World) -> Annotations:
+def annotate(world: grammar.World) -> Annotations:
     """The annotations of the corpus; the queries' `modality` is v or t."""
     subjects, verbs, speech, adjectives, objects, places = (
-        grammar.words_of(concepts, domain.side)
+        grammar.words_of(concepts, world.side)
         for concepts in (
             lexicon.SUBJECTS,
             VERBS,
@@ -52,18 +52,18 @@ def annotate(domain: grammar.World) -> Annotations:
             lexicon.PLACES,
         )
     )
-    splits, durations = {split: [] for split in domain.videos}, {}
-    for split, video, duration, draw in grammar.draw_videos(domain):
+    splits, durations = {split: [] for split in world.videos}, {}
+    for split, video, duration, draw in grammar.draw_videos(world):
         durations[video] = duration
         subject, place = draw.choice(subjects), draw.choice(places)
         things = draw.choice(objects, THINGS, replace=False)
         for modality, of_modality in (("v", verbs), ("t", speech)):
-            number = draw.integers(*domain.queries, endpoint=True)
-            moments = grammar.draw_moments(domain, duration, number, draw)
+            number = draw.integers(*world.queries, endpoint=True)
+            moments = grammar.draw_moments(world, duration, number, draw)
             pairs = draw.permutation(len(of_modality) * THINGS)[:number]
             for q, (moment, pair) in enumerate(zip(moments, pairs, strict=True)):
                 words = subject, of_modality[pair // THINGS], things[pair % THINGS]
                 sentence = grammar.draw_sentence(*words, adjectives, place, draw)
                 query = f"{video}_{modality}{q}"
                 splits[split].append(MomentRecord(query, video, sentence, moment[None], modality))
-    return Annotations(domain.name, splits, durations, [], {})
+    return Annotations(world.name, splits, durations, [], {})

@@ -45,3 +45,15 @@ def plant_subtitles(
             spoken |= coverage(event.moments, edges) > 0
         said = np.tanh(np.einsum("nk,sk->ns", y, matrix))
         yield video, (said * spoken[:, None]).astype(np.float16)
+
+
+def about(annotations: Annotations, modality: str) -> Annotations:
+    """The annotations with those queries alone that are about a modality, v or t.
+
+    Where the annotations do not tell, a query is about both.
+    """
+    splits = {
+        split: [record for record in records if modality in (record.modality or "vt")]
+        for split, records in annotations.splits.items()
+    }
+    return annotations._replace(splits=splits)

@@ -1,35 +1,6 @@
-"""Simulated data: the embedded domains and corpus, and features for real annotations.
+"""Features planted into real annotations, as files that `vmr prepare` reads."""
 
-The generative process and its equations stand in planting.py, that of patches in
-planting_patches.py, that of subtitles in planting_subtitles.py; the sentences, noun chunks and
-moments of the embedded domains in grammar.py, those of the corpus in grammar_spoken.py.
-
-The constants were chosen once, by three conditions on the embedded pair, with two reference
-matchers that are not EVA's code and not part of the project: (a) a bilinear score of mean-pooled
-proposals and a pooled query, (b) a small network with attention within and across both. R@1,IoU=0.5
-on the target's test split, (a) / (b), one seed:
-
-1. `location_prior` lies far below a trained model: 15.6, against 63.9 / 37.3 trained weakly;
-2. a model trained on the target's own boundaries stays clearly below 100: 63.9 / 64.7;
-3. one trained on the source's boundaries alone loses at least a third of that: 27.6 / 20.7.
-
-Those of the corpus were chosen by a matcher of the same kind: ridge regression from a query's mean
-word vector to the mean clip of its moment, one map a modality, whose target is zero where the query
-is about the other one; a video's score is the largest product with a unit clip, the mean over the
-modalities. VR R@1 / R@10 on the test split's 300 videos (chance 0.3 / 3.3):
-
-1. both modalities lie far above chance and below 70, even where each query is matched in its own
-   modality alone: 30.6 / 75.0 and 47.9 / 91.3;
-2. each modality alone is clearly worse, in R@10 at least: images 26.9 / 57.2, subtitles
-   24.2 / 55.3.
-
-A common mean of the clips (sigma_offset) was left out: retrievers by cosine learn slowly with it.
-"""
-
-import fcntl
-import hashlib
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,137 +8,14 @@ import numpy as np
 
 from vmr_jax.data.datasets import read_annotations
 from vmr_jax.data.datasets.faults import refuse_faults
-from vmr_jax.data.datasets.records import Annotations
-from vmr_jax.data.sources.features import SIMULATED, from_arrays
-from vmr_jax.data.tables.build import write_dataset
-from vmr_jax.data.tables.chunk_table import write_chunks
-from vmr_jax.data.text.lexicon import LEXICON
-from vmr_jax.data.text.noun_chunks import make_chunker
+from vmr_jax.data.datasets.records import Annotations, MomentRecord
+from vmr_jax.data.sources.features import SIMULATED
+from vmr_jax.data.text.noun_chunks import Chunker, make_chunker
 from vmr_jax.data.text.vocabulary import load_glove, tokenize
 from vmr_jax.progress import Progress, quiet
-from vmr_jax.simulation import grammar, grammar_spoken
-from vmr_jax.simulation.planting import PROCESS, plant
-from vmr_jax.simulation.planting_patches import PATCH_PROCESS, plant_patches
-from vmr_jax.simulation.planting_subtitles import SPEECH_PROCESS, plant_subtitles
-
-CORPUS = grammar_spoken.CORPUS.name
-EMBEDDED = (*grammar.DOMAINS, CORPUS)
-FEATURE_NAME = "simulated"
-PATCH_NAME = "simulated_patches"
-SUBTITLE_NAME = "simulated_subtitles"
-_WIDTH = 64  # F of the embedded domains
-_SUBTITLE_WIDTH = 48  # S
-_SHOWN_PROCESS = PROCESS._replace(scene=0.5, noise=0.8, distractor=0.4, offset=0.0)  # of the corpus
-# Versions of the code: raise one when the same settings give other data.
-_VERSION = 3
-_CORPUS_VERSION = 1
-
-
-def build_simulated(data_dir: str | Path, name: str, *, patches: bool = False) -> None:
-    """Write one embedded dataset to data_dir/name, unless that of these settings is there.
-
-    The patches, which are large, are written where they are asked for. Raises ValueError when the
-    name is not in EMBEDDED, and for patches of the corpus, which has none.
-    """
-    if name not in EMBEDDED:
-        raise ValueError(f"no simulated dataset {name!r}; known are {', '.join(EMBEDDED)}")
-    if name == CORPUS and patches:
-        raise ValueError(f"{CORPUS} has no patches; those have {', '.join(grammar.DOMAINS)}")
-    root = Path(data_dir) / name
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / ".generator.lock").open("w") as lock:  # runs that start together build once
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        stamp = root / "generator.sha256"
-        if name == CORPUS:
-            processes = _SHOWN_PROCESS, SPEECH_PROCESS
-            settings = _WIDTH, _SUBTITLE_WIDTH, grammar_spoken.CORPUS, *processes
-            words = grammar_spoken.LEXICON, grammar_spoken.THINGS
-            digest = _digest(_CORPUS_VERSION, *settings, *words)
-            if _outdated(stamp, digest):
-                _build_corpus(data_dir, stamp, digest)
-            return
-        domain = grammar.DOMAINS[name]
-        digest = _digest(_VERSION, _WIDTH, domain, PROCESS, LEXICON)
-        if _outdated(stamp, digest):
-            _build(data_dir, domain, stamp, digest)
-        stamp = root / "patches.sha256"
-        digest = _digest(digest, PATCH_PROCESS)
-        if patches and _outdated(stamp, digest):
-            _build_patches(data_dir, domain, stamp, digest)
-
-
-def check_features(name: str, feature_name: str) -> None:
-    """Raise FileNotFoundError for features that an embedded dataset is not made with."""
-    other = SUBTITLE_NAME if name == CORPUS else PATCH_NAME
-    if feature_name not in (FEATURE_NAME, other):
-        raise FileNotFoundError(
-            f"{name} has no features {feature_name!r}. It is simulated: a run whose config names "
-            f"it makes it, with {FEATURE_NAME!r} and {other!r} and nothing else"
-        )
-
-
-def _digest(*settings: object) -> str:
-    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
-
-
-def _outdated(stamp: Path, digest: str) -> bool:
-    return not (stamp.is_file() and stamp.read_text() == digest)
-
-
-def _build_corpus(data_dir: str | Path, stamp: Path, digest: str) -> None:
-    """Write the corpus: its queries, what its videos show and what is said in them."""
-    stamp.unlink(missing_ok=True)
-    domain = grammar_spoken.CORPUS
-    annotations = grammar_spoken.annotate(domain)
-    vectors = grammar.word_vectors(domain.side, grammar_spoken.LEXICON)
-    of_shown, of_said = (_about(annotations, modality) for modality in "vt")
-    shown = dict(plant(of_shown, vectors, _WIDTH, domain.clip_seconds, _SHOWN_PROCESS))
-    said = dict(plant_subtitles(of_said, vectors, _SUBTITLE_WIDTH, domain.clip_seconds))
-    write_dataset(data_dir, annotations, from_arrays(shown), FEATURE_NAME, vectors, overwrite=True)
-    write_dataset(data_dir, annotations, from_arrays(said), SUBTITLE_NAME, None, overwrite=True)
-    stamp.write_text(digest)
-
-
-def _about(annotations: Annotations, modality: str) -> Annotations:
-    """The annotations with those queries alone that are about a modality, v or t.
-
-    Where the annotations do not tell, a query is about both.
-    """
-    splits = {
-        split: [record for record in records if modality in (record.modality or "vt")]
-        for split, records in annotations.splits.items()
-    }
-    return annotations._replace(splits=splits)
-
-
-def _build(data_dir: str | Path, domain: grammar.World, stamp: Path, digest: str) -> None:
-    """Write a domain's queries, noun chunks and frame features."""
-    stamp.unlink(missing_ok=True)
-    annotations, vectors = grammar.annotate(domain), grammar.word_vectors(domain.side)
-    features = dict(plant(annotations, vectors, _WIDTH, domain.clip_seconds))
-    source = from_arrays(features)
-    write_dataset(data_dir, annotations, source, FEATURE_NAME, vectors, overwrite=True)
-    write_chunks(data_dir, annotations, _chunks(annotations), "grammar", overwrite=True)
-    stamp.write_text(digest)
-
-
-def _build_patches(data_dir: str | Path, domain: grammar.World, stamp: Path, digest: str) -> None:
-    """Write a domain's patches beside its queries."""
-    stamp.unlink(missing_ok=True)
-    annotations, vectors = grammar.annotate(domain), grammar.word_vectors(domain.side)
-    chunks = _chunks(annotations)
-    planted = dict(plant_patches(annotations, vectors, chunks, _WIDTH, domain.clip_seconds))
-    source = from_arrays(planted, patches=True)
-    write_dataset(data_dir, annotations, source, PATCH_NAME, None, overwrite=True)
-    stamp.write_text(digest)
-
-
-def _chunks(annotations: Annotations) -> dict[str, list[np.ndarray]]:
-    """The noun chunks of the grammar's sentences."""
-    return {
-        split: [grammar.noun_chunks(record.sentence) for record in records]
-        for split, records in annotations.splits.items()
-    }
+from vmr_jax.simulation.planting import plant
+from vmr_jax.simulation.planting_patches import plant_patches
+from vmr_jax.simulation.planting_subtitles import about, plant_subtitles
 
 
 class Planted(NamedTuple):
@@ -218,45 +66,52 @@ def simulate_features(
         raise ValueError(
             f"width {min(width, subtitle_width)} and clip seconds {clip_seconds} must be positive"
         )
-    for path in filter(None, (out, patches, subtitles)):
-        if path.exists() and not overwrite:
-            raise ValueError(f"{path} is there already; --overwrite replaces it")
+    there = [path for path in (out, patches, subtitles) if path and path.exists()]
+    if there and not overwrite:
+        raise ValueError(f"{there[0]} is there already; --overwrite replaces it")
     chunk, _ = make_chunker(noun_chunks)
     annotations = read_annotations(dataset, annotations_dir)._replace(name=name or dataset)
     refuse_faults(annotations)
-    records = [record for split in annotations.splits.values() for record in split]
-    tokens = [tokenize(record.sentence) for record in records]
-    words = set().union(*tokens)
+    queries = [record for split in annotations.splits.values() for record in split]
+    words = {word for record in queries for word in tokenize(record.sentence)}
     vectors = load_glove(glove, words)
     if not vectors:
         raise ValueError(f"{glove} has a vector for none of the {len(words)} words of {dataset}")
-    spoken = [
-        bool(len(record.moments)) and any(word in vectors for word in known)
-        for record, known in zip(records, tokens, strict=True)
-    ]
-    shown = _about(annotations, "v") if subtitles else annotations
-    planted = plant(shown, vectors, width, clip_seconds)
     videos = len(annotations.durations)
-    clips = _write_hdf5(out, progress(planted, f"{annotations.name}: planting features", videos))
+
+    def write(path: Path, what: str, planted: Iterable[tuple[str, np.ndarray]]) -> int:
+        return _write_hdf5(path, progress(planted, f"{annotations.name}: planting {what}", videos))
+
+    shown = about(annotations, "v") if subtitles else annotations
+    clips = write(out, "features", plant(shown, vectors, width, clip_seconds))
     if patches:
-        chunks = {
-            split: list(chunk(record.sentence for record in of_split))
-            for split, of_split in annotations.splits.items()
-        }
-        planted = plant_patches(annotations, vectors, chunks, width, clip_seconds)
-        label = f"{annotations.name}: planting patches"
-        _write_hdf5(patches, progress(planted, label, videos))
+        chunks = _find_chunks(annotations, chunk)
+        moving = plant_patches(annotations, vectors, chunks, width, clip_seconds)
+        write(patches, "patches", moving)
     if subtitles:
-        said = plant_subtitles(_about(annotations, "t"), vectors, subtitle_width, clip_seconds)
-        _write_hdf5(subtitles, progress(said, f"{annotations.name}: planting subtitles", videos))
+        said = plant_subtitles(about(annotations, "t"), vectors, subtitle_width, clip_seconds)
+        write(subtitles, "subtitles", said)
     return Planted(
         videos=videos,
         clips=clips,
         words=len(vectors),
         unknown=len(words) - len(vectors),
-        queries=len(records),
-        silent=spoken.count(False),
+        queries=len(queries),
+        silent=sum(_is_silent(record, vectors) for record in queries),
     )
+
+
+def _find_chunks(annotations: Annotations, chunk: Chunker) -> dict[str, list[np.ndarray]]:
+    """The noun chunks (C, 2) of each split's queries."""
+    return {
+        split: list(chunk(record.sentence for record in records))
+        for split, records in annotations.splits.items()
+    }
+
+
+def _is_silent(query: MomentRecord, vectors: Mapping[str, np.ndarray]) -> bool:
+    """Tell whether a query plants nothing."""
+    return not len(query.moments) or vectors.keys().isdisjoint(tokenize(query.sentence))
 
 
 def _write_hdf5(out: Path, planted: Iterable[tuple[str, np.ndarray]]) -> int:

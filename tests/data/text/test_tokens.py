@@ -35,7 +35,7 @@ def test_the_small_encoders_know_every_word_of_the_embedded_domains(encoder):
     block = text(encoder=encoder)
     records = [
         record
-        for domain in grammar.DOMAINS.values()
+        for domain in grammar.WORLDS.values()
         for split in grammar.annotate(domain).splits.values()
         for record in split
     ]
