@@ -18,7 +18,7 @@ from vmr_jax.configs import prem_localizer, prem_retriever
 
 from benchmarks.report import show
 from vmr_jax import models
-from vmr_jax.search.code_store import make_shelf
+from vmr_jax.search.code_store import make_store
 from vmr_jax.search.exact import top_videos
 from vmr_jax.search.table import Clips, make_table
 from vmr_jax.search.two_stage import make_finder, readout
@@ -46,7 +46,7 @@ def main() -> None:
     )
     code = jax.eval_shape(localizer.encode_videos, localizer_params, one)
     codes = jax.tree.map(lambda leaf: _rows(rng, counts.sum(), *leaf.shape[2:]), code)
-    shelf = make_shelf([codes], [counts], 1.5 * counts)
+    store = make_store([codes], [counts], 1.5 * counts)
     find = make_finder(localizer, readout(prem_localizer.get_config("tvr")))
     encode = jax.jit(retriever.encode_queries)
     words = rng.standard_normal((args.queries, _SPEC.max_words, _SPEC.word_dim), np.float32)
@@ -58,8 +58,8 @@ def main() -> None:
     ranked = first()
     stages = {
         "retrieval": first,
-        "localizer": lambda: find(localizer_params, queries, *ranked, shelf),
-        "both": lambda: find(localizer_params, queries, *first(), shelf),
+        "localizer": lambda: find(localizer_params, queries, *ranked, store),
+        "both": lambda: find(localizer_params, queries, *first(), store),
     }
     rows = []
     for name, run in stages.items():

@@ -161,7 +161,7 @@ def index(
 ) -> None:
     """Encode a corpus of videos for `vmr search`; an interrupted run is continued."""
     from vmr_jax.main import keep_compilations
-    from vmr_jax.search.commands import index_videos
+    from vmr_jax.search.terminal import index_videos
     from vmr_jax.training.logs import make_console
 
     keep_compilations()
@@ -201,7 +201,7 @@ def search(
 ) -> None:
     """Find moments in the videos of an index."""
     from vmr_jax.main import keep_compilations
-    from vmr_jax.search.commands import Query, read_queries, search_index
+    from vmr_jax.search.terminal import Query, read_queries, search_index
     from vmr_jax.training.logs import make_console
 
     if (queries is None) != bool(sentence.strip()):

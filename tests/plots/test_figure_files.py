@@ -9,7 +9,7 @@ import pytest
 
 from tests.plots.figure_cases import DRAW, SENTENCE, assert_readable
 from vmr_jax import cli
-from vmr_jax.plots import drawing, files
+from vmr_jax.plots import drawing, figure_files
 
 
 def colours_of(picture):
@@ -20,7 +20,7 @@ def colours_of(picture):
 
 @pytest.mark.parametrize("figure", ["attention", "timeline"])
 def test_files_and_figures_of_queries(figure, workdir, other_data, tmp_path):
-    (picture,) = files.write_query_figures(
+    (picture,) = figure_files.write_query_figures(
         figure, workdir, ["a/b #1"], data_dir=other_data, out=tmp_path
     )
     assert picture == tmp_path / f"{figure}_a%2Fb%20#1.png"
@@ -45,7 +45,7 @@ def test_files_and_figures_of_queries(figure, workdir, other_data, tmp_path):
 
 @pytest.mark.parametrize("figure", ["attention", "timeline"])
 def test_figures_of_surrogates_and_signed_words(figure, vlanet_workdir, tmp_path):
-    (picture,) = files.write_query_figures(figure, vlanet_workdir, ["test0#0"], out=tmp_path)
+    (picture,) = figure_files.write_query_figures(figure, vlanet_workdir, ["test0#0"], out=tmp_path)
     shown = json.loads(picture.with_suffix(".json").read_text())
     drawn = DRAW[figure](shown)
     texts = " ".join(assert_readable(drawn)).replace("\n", " ")
@@ -63,7 +63,7 @@ def test_figures_of_surrogates_and_signed_words(figure, vlanet_workdir, tmp_path
 
 def test_similarities_of_a_run(workdir):
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    picture = files.write_similarity_figure(workdir / "checkpoints")
+    picture = figure_files.write_similarity_figure(workdir / "checkpoints")
     assert picture == workdir / "plots" / "similarity.png"
     shown = json.loads(picture.with_suffix(".json").read_text())
     assert shown["step"] == [3, 6, 9, 12, 15, 18]
@@ -103,6 +103,6 @@ def test_help_is_quick():
         "said = CliRunner().invoke(cli.app, ['--help']).output\n"
         "assert ' plot ' in said, said\n"
         "assert not {'matplotlib', 'jax', 'orbax'} & set(sys.modules)\n"
-        "from vmr_jax.plots import files\nassert 'matplotlib' not in sys.modules\n"
+        "from vmr_jax.plots import figure_files\nassert 'matplotlib' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

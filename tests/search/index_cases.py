@@ -5,8 +5,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vmr_jax.search.sentences import WordVectors
-from vmr_jax.search.sources import VideoSource
 from vmr_jax.search.trained import Trained
+from vmr_jax.search.video_source import VideoSource
 from vmr_jax.types import DataSpec, Localizer, Retriever, System
 
 SPEC = DataSpec(video_dim=6, word_dim=4, max_clips=12, max_words=5, sub_dim=3)

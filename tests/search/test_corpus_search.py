@@ -4,7 +4,7 @@ import pytest
 from index_cases import SPEC, WORDS, make_source, trained
 from search_cases import search_slowly
 
-from vmr_jax.search.corpus import Corpus
+from vmr_jax.search.corpus_search import Corpus
 from vmr_jax.search.index import build_index
 from vmr_jax.search.manifest import read_manifest
 from vmr_jax.search.sentences import queries_of_features, queries_of_sentences

@@ -6,7 +6,7 @@ import pytest
 from index_cases import SPEC, WIDTH, WORDS, make_source, trained
 
 from vmr_jax.search import index as module
-from vmr_jax.search.corpus import Corpus
+from vmr_jax.search.corpus_search import Corpus
 from vmr_jax.search.index import build_index, remove_videos, video_ids
 from vmr_jax.search.manifest import DamagedIndexError, read_manifest
 from vmr_jax.search.shards import open_shard

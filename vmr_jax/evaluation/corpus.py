@@ -20,7 +20,7 @@ from vmr_jax.evaluation.score import metrics_table
 from vmr_jax.evaluation.submission import write_submission
 from vmr_jax.metrics.retrieval import MOST, corpus_metrics
 from vmr_jax.metrics.retrieval_baselines import corpus_baselines
-from vmr_jax.search.code_store import Shelf, make_shelf
+from vmr_jax.search.code_store import CodeStore, make_store
 from vmr_jax.search.first_stage import (
     FirstStage,
     Ranking,
@@ -85,7 +85,7 @@ def _search_of(config: ConfigDict, reported: Domain, mesh: Mesh, console: Consol
         if split not in rankings:
             rankings[split] = _rank(first, config, split, corpus, mesh, console)
         trained = Trained(config, system, params, spec, {})
-        ranking, shelf = rankings[split], _encode(trained, corpus, console)
+        ranking, store = rankings[split], _encode(trained, corpus, console)
         best = Ranking(*(part[:, : config.first.retrieve] for part in ranking))
         truth = corpus.pairs.video[:, None]
         given = Ranking(np.zeros(truth.shape, np.float32), truth)
@@ -94,7 +94,7 @@ def _search_of(config: ConfigDict, reported: Domain, mesh: Mesh, console: Consol
         batches = list(query_batches(corpus))
         for rows, queries in track(batches, f"searching {corpus.dataset.name}", console):
             for task, of_task in wanted.items():
-                found = finder(params, queries, of_task.score[rows], of_task.row[rows], shelf)
+                found = finder(params, queries, of_task.score[rows], of_task.row[rows], store)
                 parts[task].append(jax.device_get(found))
         join = lambda *parts: np.concatenate(parts)[: len(truth)]  # noqa: E731
         moments = {task: jax.tree.map(join, *found) for task, found in parts.items()}
@@ -111,10 +111,10 @@ def _rank(
     return first.rank(split, corpus, top_k, mesh, console)
 
 
-def _encode(trained: Trained, corpus: Domain, console: Console) -> Shelf:
+def _encode(trained: Trained, corpus: Domain, console: Console) -> CodeStore:
     """The localizer's codes of a corpus."""
     codes = encode_corpus(trained, trained.system.localizer.encode_videos, corpus, console)
-    return make_shelf([codes], [corpus.pairs.num_clips], corpus.pairs.duration)
+    return make_store([codes], [corpus.pairs.num_clips], corpus.pairs.duration)
 
 
 def _score(tasks: Tasks, corpus: Domain) -> dict[str, float]:

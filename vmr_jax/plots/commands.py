@@ -26,7 +26,7 @@ def _of_queries(figure: str) -> Callable[..., None]:
         out: _Out = None,
     ) -> None:
         from vmr_jax.main import keep_compilations
-        from vmr_jax.plots.files import write_query_figures
+        from vmr_jax.plots.figure_files import write_query_figures
 
         keep_compilations()
         for picture in write_query_figures(figure, checkpoint, qid, split, data_dir, out):
@@ -49,6 +49,6 @@ for _figure, _shown in {
 @plot.command()
 def similarity(checkpoint: _Checkpoint, out: _Out = None) -> None:
     """The similarity of positive and negative training pairs over a run's steps."""
-    from vmr_jax.plots.files import write_similarity_figure
+    from vmr_jax.plots.figure_files import write_similarity_figure
 
     print(write_similarity_figure(checkpoint, out))

@@ -1,4 +1,4 @@
-"""Draw what `content` collects, and nothing else, as matplotlib Figures without pyplot's state."""
+"""Draw what figure_data collects, and nothing else: matplotlib Figures without pyplot's state."""
 
 import textwrap
 from collections.abc import Mapping, Sequence

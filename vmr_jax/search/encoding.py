@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 
 from vmr_jax.data.batches import clips
 from vmr_jax.data.sources.subtitles import fit_rows
-from vmr_jax.search.sources import VideoSource
 from vmr_jax.search.trained import Trained
+from vmr_jax.search.video_source import VideoSource
 from vmr_jax.types import Videos
 
 _BATCH = 16  # videos that are encoded at a time

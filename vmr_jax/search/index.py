@@ -13,8 +13,8 @@ from vmr_jax.search.encoding import code_of_one_clip, encode_videos
 from vmr_jax.search.manifest import FORMAT, read_manifest, write_arrays, write_manifest
 from vmr_jax.search.sentences import WordVectors
 from vmr_jax.search.shards import DTYPES, ShardDraft, read_ids
-from vmr_jax.search.sources import VideoSource
 from vmr_jax.search.trained import Trained
+from vmr_jax.search.video_source import VideoSource
 
 WORDS = "words"  # the folder of the word vectors
 _SHARD_CLIPS = 65536  # of a shard, about: what an interrupted build loses at most

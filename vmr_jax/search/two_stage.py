@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vmr_jax.decoding.segments import best_segments
-from vmr_jax.search.code_store import Shelf, fetch
+from vmr_jax.search.code_store import CodeStore, fetch
 from vmr_jax.types import Array, Localizer, Moments, Params, Queries
 
 # Clips that are looked at at a time, about. On a CPU what a Transformer layer makes of so many
@@ -50,8 +50,8 @@ def readout(config: ConfigDict) -> Readout:
 def make_finder(localizer: Localizer, settings: Readout) -> Callable[..., Moments]:
     """How the moments of queries are found in the videos that were retrieved for them.
 
-    Returns find(params, queries of B, score (B, C), row (B, C), shelf) -> Moments (B, K). Rows and
-    scores are those of `exact.top_videos`, the shelf has the localizer's codes of the corpus.
+    Returns find(params, queries of B, score (B, C), row (B, C), store) -> Moments (B, K). Rows and
+    scores are those of `exact.top_videos`, the store has the localizer's codes of the corpus.
     A few queries are looked at together; their videos are padded to a few lengths, for each of
     which a program is compiled once.
     """
@@ -62,15 +62,15 @@ def make_finder(localizer: Localizer, settings: Readout) -> Callable[..., Moment
         start, end = localizer.locate(params, localizer.encode_queries(params, queries), code, mask)
         return best_moments(start, end, mask, score, row, duration, settings)
 
-    def find(params: Params, queries: Queries, score, row, shelf: Shelf) -> Moments:
+    def find(params: Params, queries: Queries, score, row, store: CodeStore) -> Moments:
         score, row = np.asarray(score), np.asarray(row)
         clips = _CPU_CLIPS if jax.default_backend() == "cpu" else _CLIPS
-        size = clips // max(1, row.shape[1] * int(shelf.num_clips.max()))
+        size = clips // max(1, row.shape[1] * int(store.num_clips.max()))
         found, size = [], min(max(1, size), len(row))
         for first in range(0, len(row), size):
             # The last queries are filled up with others, whose moments are cut off again.
             some = np.minimum(np.arange(first, first + size), len(row) - 1)
-            code, mask, duration = fetch(shelf, row[some])
+            code, mask, duration = fetch(store, row[some])
             asked = jax.tree.map(lambda leaf, some=some: leaf[some], queries)
             found.append(locate(params, asked, code, mask, score[some], row[some], duration))
             jax.block_until_ready(found[-2:-1])  # the codes of two steps are in memory, no more

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from vmr_jax.search.code_store import make_shelf
+from vmr_jax.search.code_store import make_store
 from vmr_jax.search.encoding import code_of_one_clip
 from vmr_jax.search.exact import top_videos
 from vmr_jax.search.index import WORDS, check_identity
@@ -52,7 +52,7 @@ class Corpus:
             self.max_words = min(self.max_words, localizer.spec.max_words)
             encode = localizer.system.localizer.encode_videos
             tree = jax.tree.structure(code_of_one_clip(localizer, encode))
-            self._shelf = make_shelf(
+            self._store = make_store(
                 [tree.unflatten(shard.codes) for shard in shards],
                 [shard.clips.num_clips for shard in shards],
                 self.duration,
@@ -134,7 +134,7 @@ class Corpus:
         if self._localizer is None:
             end = jnp.where(row < 0, 0, jnp.asarray(self.duration)[row])
             return Moments(jnp.zeros_like(end), end, score, row)
-        return self._finder(top_k)(self._localizer.params, queries, score, row, self._shelf)
+        return self._finder(top_k)(self._localizer.params, queries, score, row, self._store)
 
     def _read(self, sentences: Sequence[str]) -> Queries:
         if isinstance(sentences, str):

@@ -5,17 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from vmr_jax.plots import corpus_figure_data as corpus_content
-from vmr_jax.plots import drawing
-from vmr_jax.plots import figure_data as content
+from vmr_jax.plots import corpus_figure_data, drawing, figure_data
 from vmr_jax.plots.queries import open_split
 from vmr_jax.training.checkpoint import checkpoint_directory
 
 _OF_QUERIES = {
-    "attention": (content.attention_content, drawing.draw_attention),
-    "timeline": (content.timeline_content, drawing.draw_timeline),
-    "words": (corpus_content.words_content, drawing.draw_words),
-    "boundaries": (corpus_content.boundaries_content, drawing.draw_boundaries),
+    "attention": (figure_data.attention_content, drawing.draw_attention),
+    "timeline": (figure_data.timeline_content, drawing.draw_timeline),
+    "words": (corpus_figure_data.words_content, drawing.draw_words),
+    "boundaries": (corpus_figure_data.boundaries_content, drawing.draw_boundaries),
 }
 
 
@@ -43,7 +41,7 @@ def write_query_figures(
 
 def write_similarity_figure(checkpoint: Path, out: Path | None = None) -> Path:
     """Draw a run's similarities: OUT/similarity.png and .json; raises as its content does."""
-    shown = content.similarity_content(checkpoint)
+    shown = figure_data.similarity_content(checkpoint)
     return _write(drawing.draw_similarity, shown, _folder(checkpoint, out), "similarity")
 
 

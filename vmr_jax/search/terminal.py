@@ -11,12 +11,12 @@ from rich.table import Table
 
 from vmr_jax.datasets import open_dataset
 from vmr_jax.progress import shown
-from vmr_jax.search.corpus import Corpus
+from vmr_jax.search.corpus_search import Corpus
 from vmr_jax.search.index import build_index, remove_videos
 from vmr_jax.search.manifest import read_manifest
 from vmr_jax.search.sentences import WordVectors, queries_of_features
-from vmr_jax.search.sources import open_source
 from vmr_jax.search.trained import Trained, open_maker
+from vmr_jax.search.video_source import open_source
 from vmr_jax.types import Moments
 
 

@@ -14,7 +14,7 @@ from vmr_jax.configs import prem_localizer, prem_retriever
 from tests.conftest import write_toy
 from tests.search.prem_runs import save_run
 from vmr_jax.cli import app
-from vmr_jax.search.corpus import Corpus
+from vmr_jax.search.corpus_search import Corpus
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_an_interrupt_ends_at_once(monkeypatch, capfd, command, does):
         signal.raise_signal(signal.SIGINT)
 
     ended, before = [], signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(f"vmr_jax.search.commands.{does}", interrupted)
+    monkeypatch.setattr(f"vmr_jax.search.terminal.{does}", interrupted)
     monkeypatch.setattr(os, "_exit", ended.append)
     vmr(*command)
     assert ended == [130] and signal.getsignal(signal.SIGINT) is before
