@@ -63,6 +63,28 @@ def get_config(domains: str = "") -> ConfigDict:
     )
     config.iou = ConfigDict({"min": 0.5, "max": 1.0})  # IoUs of the labels 0 and 1 of its cells
 
+    _set_modules(config)
+    config.mmd = common.mmd()
+    config.pseudo_labels = False  # MMCDA M1 on the target's own best spans too (MMCDA C9)
+    config.ramp = True  # domain alignment and the target's terms grow in the first tenth
+    config.infer = ConfigDict({"beta": 0.1, "eta": 1.0})  # inside, similarity (MMCDA M11)
+
+    config.batch_size = 32
+    config.epochs = 50  # of the domain with more pairs
+    config.optimizer.update({"learning_rate": 4e-4, "grad_clip": 1.0})
+    # Target labels never choose: the source's validation split does, or a tenth of its videos
+    config.select = "val" if config.source.select_split else "holdout"
+    common.evaluate_as(config, target)
+
+    if common.are_simulated(source, target):  # sized for two CPU cores
+        config.dim, config.joint_dim = 64, 64
+        config.map.update({"kernel": 3, "layers": 2, "dim": 64})
+        config.epochs, config.optimizer.learning_rate = 20, 1e-3
+    return config.lock()
+
+
+def _set_modules(config: ConfigDict) -> None:
+    """Domain, cross-modal and specific alignment: what each compares, and its weight."""
     config.modules = ConfigDict({"da": True, "ca": True, "sa": True})
     # MMCDA C1; False: the target's videos and queries come unpaired, MMCDA M5 and MMCDA M9 are
     # off. The fused features, H, still read the pairs, unless "fused" is left out of da.points
@@ -93,20 +115,3 @@ def get_config(domains: str = "") -> ConfigDict:
     )
     # MMCDA C8; "lambda" cannot be a flag
     config.lambdas = ConfigDict({"da": 1.0, "ca": 0.5, "sa": 0.5})
-    config.mmd = common.mmd()
-    config.pseudo_labels = False  # MMCDA M1 on the target's own best spans too (MMCDA C9)
-    config.ramp = True  # domain alignment and the target's terms grow in the first tenth
-    config.infer = ConfigDict({"beta": 0.1, "eta": 1.0})  # inside, similarity (MMCDA M11)
-
-    config.batch_size = 32
-    config.epochs = 50  # of the domain with more pairs
-    config.optimizer.update({"learning_rate": 4e-4, "grad_clip": 1.0})
-    # Target labels never choose: the source's validation split does, or a tenth of its videos
-    config.select = "val" if config.source.select_split else "holdout"
-    common.evaluate_as(config, target)
-
-    if common.are_simulated(source, target):  # sized for two CPU cores
-        config.dim, config.joint_dim = 64, 64
-        config.map.update({"kernel": 3, "layers": 2, "dim": 64})
-        config.epochs, config.optimizer.learning_rate = 20, 1e-3
-    return config.lock()

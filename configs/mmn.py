@@ -95,16 +95,7 @@ def get_config(dataset: str = "") -> ConfigDict:
     config.target.l2norm = True  # of each frame, before the bins (VDI D14)
     config.target.max_words = 64  # tokens of a query, the two special ones included
 
-    config.text = ConfigDict(
-        {
-            "encoder": "distilbert",  # distilbert | clip
-            "size": "base",  # base | small (random weights, its own vocabulary)
-            "tokenizer": "",  # tokenizer.json, or the folder of vocab.txt (clip: and merges.txt)
-            "weights": "",  # a file of Hugging Face or OpenAI; "" = random
-            "extra_ln": False,  # a LayerNorm before CLIP's heads (VDI D13); DistilBERT has one
-            "remat": False,  # compute layers again in the backward pass: less memory, more time
-        }
-    )
+    config.text = _text_encoder()
     config.video = ConfigDict({"conv": True})  # the 1 x 1 convolution; False for CLIP features
     config.dim = 512  # channels of the map
     config.joint_dim = 256  # of the two spaces where cells meet queries
@@ -150,15 +141,33 @@ def get_config(dataset: str = "") -> ConfigDict:
     config.update_from_flattened_dict(PAPER.get(dataset, _CHARADES))
     if dataset:
         config.parameter_rules = _TEXT_RULES
-
-    if not dataset:  # sized for two CPU cores
-        config.target.max_words = 16
-        config.text.size = "small"
-        config.dim, config.joint_dim = 64, 64
-        config.map.update({"kernel": 3, "layers": 4})
-        config.batch_size, config.epochs = 16, 30
-        config.optimizer.update({"learning_rate": 1e-3, "milestones": (15, 23)})
-        config.optimizer.slow.update({"factor": 1.0, "freeze_epochs": 0})
-        config.contrastive.full_epochs = 15
+    else:
+        _size_for_two_cores(config)
     common.evaluate_as(config, dataset)
     return config.lock()
+
+
+def _text_encoder() -> ConfigDict:
+    """The encoder of sentences, and the files that it starts from."""
+    return ConfigDict(
+        {
+            "encoder": "distilbert",  # distilbert | clip
+            "size": "base",  # base | small (random weights, its own vocabulary)
+            "tokenizer": "",  # tokenizer.json, or the folder of vocab.txt (clip: and merges.txt)
+            "weights": "",  # a file of Hugging Face or OpenAI; "" = random
+            "extra_ln": False,  # a LayerNorm before CLIP's heads (VDI D13); DistilBERT has one
+            "remat": False,  # compute layers again in the backward pass: less memory, more time
+        }
+    )
+
+
+def _size_for_two_cores(config: ConfigDict) -> None:
+    """Make the network and the run small enough for the simulated data on two CPU cores."""
+    config.target.max_words = 16
+    config.text.size = "small"
+    config.dim, config.joint_dim = 64, 64
+    config.map.update({"kernel": 3, "layers": 4})
+    config.batch_size, config.epochs = 16, 30
+    config.optimizer.update({"learning_rate": 1e-3, "milestones": (15, 23)})
+    config.optimizer.slow.update({"factor": 1.0, "freeze_epochs": 0})
+    config.contrastive.full_epochs = 15

@@ -67,19 +67,7 @@ def build_index(
         if manifest["building"] is None:
             manifest["building"] = {"append": append, "shards": len(manifest["shards"])}
             write_manifest(index, manifest)
-        begun = manifest["building"]["shards"]
-        before, since = (
-            set(source.video_id) & set(video_ids(index, manifest, shards))
-            for shards in (slice(begun), slice(begun, None))
-        )
-        if before:
-            say(
-                f"{len(before)} of the videos were in {index} before and stay as they were encoded "
-                "then; to encode one again, --remove it first"
-            )
-        if since:
-            say(f"continuing: {len(since)} videos are there already")
-        todo = [i for i, video in enumerate(source.video_id) if video not in before | since]
+        todo = _find_todo(index, manifest, source.video_id, say)
         cut, fitted = _add_shards(index, manifest, source, todo, retriever, localizer, progress)
         manifest["building"] = None
         write_manifest(index, manifest)
@@ -227,6 +215,25 @@ def _check_build(index: Path, manifest: dict, ids: Sequence[str], append: bool) 
             f"{index} holds an unfinished build of other videos: finish it with the same command, "
             "or choose another --out"
         )
+
+
+def _find_todo(
+    index: Path, manifest: dict, ids: Sequence[str], say: Callable[[str], None]
+) -> list[int]:
+    """The positions in `ids` of the videos that are still to be encoded; says which are there."""
+    begun = manifest["building"]["shards"]
+    before, since = (
+        set(ids) & set(video_ids(index, manifest, shards))
+        for shards in (slice(begun), slice(begun, None))
+    )
+    if before:
+        say(
+            f"{len(before)} of the videos were in {index} before and stay as they were encoded "
+            "then; to encode one again, --remove it first"
+        )
+    if since:
+        say(f"continuing: {len(since)} videos are there already")
+    return [position for position, video in enumerate(ids) if video not in before | since]
 
 
 def _add_shards(index, manifest, source, todo, retriever, localizer, progress: Progress):
