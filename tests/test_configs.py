@@ -10,7 +10,9 @@ def test_the_argument_names_two_datasets(system, argument):
     expected = f"argument is '{argument}'; it must be SOURCE,TARGET, e.g. --config={{}}.py:tvr"
     with pytest.raises(ValueError) as error:
         system.get_config(argument)
-    assert expected.format(system.__name__.replace(".", "/")) in str(error.value)
+    assert expected.format(system.__name__.removeprefix("vmr_jax.").replace(".", "/")) in str(
+        error.value
+    )
 
 
 @pytest.mark.parametrize(
