@@ -24,13 +24,12 @@ from benchmarks.report import show
 from vmr_jax import models
 from vmr_jax.data.batches.domain import Domain, make_domain
 from vmr_jax.data.tables.dataset import Dataset, MomentTable, VideoTable
-from vmr_jax.training import loop as train
-from vmr_jax.training.input_pipeline import make_feed
+from vmr_jax.training.input_pipeline import make_input_pipeline
 from vmr_jax.training.logs import RunLog
 from vmr_jax.training.mesh import make_mesh
 from vmr_jax.training.optimizer import make_optimizer
 from vmr_jax.training.state import abstract_state, first_state, state_maker
-from vmr_jax.training.steps import train_step
+from vmr_jax.training.steps import chunks, train_step
 
 # pairs, videos, clips, width of a domain
 _PAPER = {"source": (12_408, 4_000, 51, 1024), "target": (12_408, 5_338, 75, 1024)}
@@ -70,13 +69,13 @@ def _measure(config, domains: dict[str, Domain]) -> tuple[float, float, float, i
     mesh, console = make_mesh(), Console(quiet=True)
     started = time.perf_counter()
     system = models.make(config, {role: domain.spec for role, domain in domains.items()})
-    feed = make_feed(config, "pairs", domains, mesh, console)
+    feed = make_input_pipeline(config, "pairs", domains, mesh, console)
     optimizer = make_optimizer(config.optimizer, feed.pace)
     maker = state_maker(system, optimizer, feed.example, config.seed)
     abstract = abstract_state(maker, mesh)
     advance = feed.make_advance(system, optimizer, abstract)
     steps = config.epochs * feed.pace.steps_per_epoch
-    pieces = list(train.chunks(0, steps, feed.pace.steps_per_epoch, config.log_every))
+    pieces = list(chunks(0, steps, feed.pace.steps_per_epoch, config.log_every))
     jax.block_until_ready(advance(first_state(maker, abstract), *pieces[0]))
     prepared = time.perf_counter() - started
 
@@ -86,9 +85,9 @@ def _measure(config, domains: dict[str, Domain]) -> tuple[float, float, float, i
         pending = None
         for begin, end in pieces:
             state, metrics = advance(state, begin, end)
-            train.record(log, pending)
+            log.record(pending)
             pending = (begin, metrics)
-        train.record(log, pending)
+        log.record(pending)
         wall = time.perf_counter() - started
 
     state = first_state(maker, abstract)

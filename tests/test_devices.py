@@ -24,7 +24,7 @@ def gradient_on(devices: int, system_name: str, data_dir: str):
 
     from vmr_jax import models
     from vmr_jax.datasets import training_domains
-    from vmr_jax.training.input_pipeline import make_feed
+    from vmr_jax.training.input_pipeline import make_input_pipeline
     from vmr_jax.training.mesh import make_mesh
     from vmr_jax.training.state import abstract_state, first_state, state_maker
 
@@ -38,9 +38,9 @@ def gradient_on(devices: int, system_name: str, data_dir: str):
         config.ramp = False  # else its terms have no gradient at the first step
     mesh = make_mesh()
     assert mesh.size == devices
-    domains = training_domains(config, models.domains(config))
+    domains = training_domains(config, models.of(config).domains(config))
     system = models.make(config, {role: domain.spec for role, domain in domains.items()})
-    feed = make_feed(config, models.form(config), domains, mesh, Console(quiet=True))
+    feed = make_input_pipeline(config, models.of(config).batch, domains, mesh, Console(quiet=True))
     optimizer = optax.sgd(1.0)
     maker = state_maker(system, optimizer, feed.example, config.seed)
     state = first_state(maker, abstract_state(maker, mesh, config.parameter_rules))

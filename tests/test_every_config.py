@@ -62,7 +62,7 @@ def shape_of(*shape, dtype=jnp.float32):
 
 def example(config, role, spec):
     """A batch of `PAIRS` pairs, or of so many videos with all their queries, without numbers."""
-    form, count = models.form(config), PAIRS
+    form, count = models.of(config).batch, PAIRS
     lead = (count, 1 + config.negatives) if form == "candidates" else (count,)
     videos = {
         "video": shape_of(*lead, spec.max_clips, spec.video_dim),
@@ -124,7 +124,7 @@ def content(config):
 
 def build(config):
     """A config's state and a function that traces one training step, at the config's sizes."""
-    specs = {role: spec_of(config, role) for role in models.domains(config)}
+    specs = {role: spec_of(config, role) for role in models.of(config).domains(config)}
     system = models.make(config, specs)
     batch = as_batch({role: example(config, role, spec) for role, spec in specs.items()})
     pace = Pace(10, config.epochs)

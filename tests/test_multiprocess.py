@@ -16,7 +16,7 @@ from vmr_jax.configs import prem_retriever
 
 from tests.conftest import small_settings, write_toy
 from tests.search.prem_runs import TOY, save_run
-from vmr_jax.training import loop as train
+from vmr_jax.training.stop_request import StopRequest
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT = 240  # seconds for anything that is started here
@@ -212,7 +212,7 @@ def test_no_number_is_left_out_when_processes_agree_on_stopping(monkeypatch):
         "reached_preemption_sync_point",
         lambda number: asked.append(number) or number == 3,
     )
-    with train._StopRequest() as stop:
+    with StopRequest() as stop:
         assert [stop.wanted() for _ in range(3)] == [False, False, True]
     assert asked == [1, 2, 3]
 

@@ -3,7 +3,6 @@
 import io
 import json
 import shutil
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +17,10 @@ from vmr_jax.data.text.tokens import vocabulary_size
 from vmr_jax.datasets import evaluation_dataset
 from vmr_jax.evaluation import evaluate
 from vmr_jax.evaluation.restore import restore_run
+from vmr_jax.models import Description
 from vmr_jax.simulation import grammar
 from vmr_jax.training import loop as train
-from vmr_jax.types import Losses, Moments, System
+from vmr_jax.types import Losses, Moments, MomentSystem
 
 CONSOLE = Console(quiet=True)
 
@@ -44,7 +44,7 @@ def get_config(data_dir, **changes) -> ConfigDict:
     return config.lock()
 
 
-def make(config, specs) -> System:
+def make(config, specs) -> MomentSystem:
     """Start and end of a moment as shares of the video, from the mean of its words' rows."""
     size = vocabulary_size(config.text)
 
@@ -70,14 +70,22 @@ def make(config, specs) -> System:
         start, end = seconds.min(1, keepdims=True), seconds.max(1, keepdims=True)
         return Moments(start, end, jnp.ones_like(start))
 
-    return System(("target",), init, loss, predict)
+    return MomentSystem(init, loss, predict)
 
 
 @pytest.fixture(autouse=True)
 def words(monkeypatch):
     """Makes the system known under its name."""
-    module = SimpleNamespace(make=make, domains=lambda config: ("target",), FORM="videos")
-    monkeypatch.setattr(models, "_module", lambda config: module)
+    described = Description(
+        name="words",
+        paper="none",
+        supervision="boundaries",
+        kind="moments",
+        batch="videos",
+        build=make,
+        domains=lambda config: ("target",),
+    )
+    monkeypatch.setattr(models, "describe", lambda name: described)
 
 
 def losses_of(workdir):

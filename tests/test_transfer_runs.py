@@ -15,7 +15,7 @@ from vmr_jax.datasets import training_domains
 from vmr_jax.evaluation import evaluate
 from vmr_jax.training import loop as train
 from vmr_jax.training.checkpoint import Checkpoints
-from vmr_jax.training.input_pipeline import make_feed
+from vmr_jax.training.input_pipeline import make_input_pipeline
 from vmr_jax.training.mesh import make_mesh
 
 CONSOLE = Console(quiet=True)
@@ -62,9 +62,9 @@ def test_the_larger_domain_makes_an_epoch_and_the_other_cycles(data_dir, finishe
     domains = training_domains(config, ("source", "target"))
     for roles, expected in ((("source", "target"), 9), (("target", "source"), 9)):
         some = {role: domains[role] for role in roles}
-        feed = make_feed(config, "pairs", some, make_mesh(), CONSOLE, "largest")
+        feed = make_input_pipeline(config, "pairs", some, make_mesh(), CONSOLE, "largest")
         assert feed.pace.steps_per_epoch == expected
-    feed = make_feed(config, "pairs", domains, make_mesh(), CONSOLE)
+    feed = make_input_pipeline(config, "pairs", domains, make_mesh(), CONSOLE)
     assert feed.pace.steps_per_epoch == 48 // 8
 
 
@@ -116,7 +116,7 @@ def test_the_upper_bound_is_chosen_by_the_target(data_dir, tmp_path):
     assert evaluate.evaluate_checkpoint(unlabelled, "", str(tmp_path), CONSOLE) == report
     assert not unlabelled.target.labels
     config.source.select_split = "test"
-    assert selection_split(config, models.chooser(config)) == "val"
+    assert selection_split(config, models.of(config).chooser(config)) == "val"
 
 
 def test_a_split_that_is_no_validation_split_is_refused(data_dir):

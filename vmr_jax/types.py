@@ -13,7 +13,7 @@ Shape legend, used in every docstring:
     S  width of a subtitle feature   C  candidate videos of a query
 
 Times are float32 seconds at every public border. Clip indices are half-open [start, end)
-inside the library, except `Batch.span`, which is inclusive as in EVA, section 1.
+inside the library, except `Batch.span`, which is inclusive, as i_s and i_e of EVA, Eq. 6.
 """
 
 from collections.abc import Callable, Mapping
@@ -168,7 +168,7 @@ class Progress(NamedTuple):
 class AttentionMap(NamedTuple):
     """What a system looks at in B pairs, for figures: R proposals or clips by M words.
 
-    What `words` holds is told by System.words_show.
+    What `words` holds is told by Description.words_show.
     """
 
     start: Array  # (B, R) float32 seconds
@@ -178,23 +178,44 @@ class AttentionMap(NamedTuple):
     words: Array  # (B, R, M) float32, how strongly each row and word meet
 
 
+class MomentSystem(NamedTuple):
+    """A method that finds moments in a given video, as pure functions.
+
+    With one domain `init` and `loss` take that domain's Batch; with two ("source", "target") a
+    HybridBatch. `predict` and `attention` take a Batch of the target and are deterministic. A
+    system of videos (Description.batch) takes a VideoBatch in the place of a Batch, and predicts
+    for its T queries.
+    """
+
+    init: Callable[[Array, Any], Params]  # (key, batch) -> params
+    loss: Callable[[Params, Any, Array, Progress], Losses]  # (params, batch, key, progress)
+    predict: Callable[[Params, Any], Moments]
+    # The same for a Batch of the source, of a system that the source's labels may choose
+    predict_source: Callable[[Params, Any], Moments] | None = None
+    attention: Callable[[Params, Any], AttentionMap] | None = None  # of a system with such a figure
+
+
 class Retriever(NamedTuple):
-    """How a corpus is searched for videos: by the largest cosine of a query with a clip.
+    """A method that searches a corpus for videos, by the largest cosine of a query with a clip.
 
     The score of a video is the mean over the modalities of the largest product over its valid
     clips (PREM, Eq. 6). All vectors have length 1, or are zero.
     """
 
+    init: Callable[[Array, Any], Params]
+    loss: Callable[[Params, Any, Array, Progress], Losses]
     encode_videos: Callable[[Params, Videos], Array]  # -> (B, N, J, D) float32; padding is zero
     encode_queries: Callable[[Params, Queries], Array]  # -> (B, J, D) float32
 
 
 class Localizer(NamedTuple):
-    """How the moments of a query are found in videos that are encoded once.
+    """A method that finds the moments of a query in videos that are encoded once.
 
     A code is a tree of arrays: (B, N, ...) float32 of B videos, (B, ...) of B queries.
     """
 
+    init: Callable[[Array, Any], Params]
+    loss: Callable[[Params, Any, Array, Progress], Losses]
     encode_videos: Callable[[Params, Videos], Any]
     encode_queries: Callable[[Params, Queries], Any]
     # (params, codes of B queries, codes (B, C, N, ...) of C videos a query, mask (B, C, N))
@@ -202,31 +223,7 @@ class Localizer(NamedTuple):
     locate: Callable[[Params, Any, Any, Array], tuple[Array, Array]]
 
 
-class System(NamedTuple):
-    """A method as pure functions.
-
-    `domains` names what it trains on. With one domain, `init` and `loss` take that domain's
-    Batch; with ("source", "target") they take a HybridBatch. `predict` and `attention` take a
-    Batch of the target, and are deterministic. A system of videos (models.form) takes a
-    VideoBatch in the place of a Batch, and predicts for its T queries. A system that searches a
-    corpus has `retriever` or `localizer` in the place of `predict`.
-    """
-
-    domains: tuple[str, ...]
-    init: Callable[[Array, Any], Params]  # (key, batch) -> params
-    loss: Callable[[Params, Any, Array, Progress], Losses]  # (params, batch, key, progress)
-    predict: Callable[[Params, Batch], Moments] | None
-    # (params, parameters of another run) -> params to start from; see training/state.py.
-    adopt: Callable[[Params, Params], Params] | None = None
-    attention: Callable[[Params, Batch], AttentionMap] | None = None
-    words_show: str = "attention weight"
-    # The same as `predict` for a Batch of the source, of a system that the source's labels choose
-    predict_source: Callable[[Params, Batch], Moments] | None = None
-    # Fresh params -> the same with what weight files hold. It reads them, so it runs once on the
-    # host, where a run starts from scratch, and is never traced.
-    pretrained: Callable[[Params], Params] | None = None
-    retriever: Retriever | None = None
-    localizer: Localizer | None = None
+System = MomentSystem | Retriever | Localizer  # what the house must know of it: a Description
 
 
 class Evaluation(NamedTuple):

@@ -196,7 +196,7 @@ def test_a_map_of_six_clips_ranks_the_moments_of_six_segments(tmp_path):
     dataset = load_dataset(tmp_path, "didemo_toy", "features")
     config = map_config(tmp_path)
     assert len(reported_domain(config, dataset, WIDTHS).moments) == 5
-    cells = models.moment_map(config)
+    cells = models.of(config).moment_map(config)
     assert set(zip(cells.row, cells.column, strict=True)) == set(map(tuple, MOMENTS))
     with pytest.raises(ValueError, match=r"leaves 14 of the map's 21 moments, .* use \(5,\)"):
         config.map.pooling_counts = (1, 2)
@@ -205,6 +205,6 @@ def test_a_map_of_six_clips_ranks_the_moments_of_six_segments(tmp_path):
 
 def test_systems_with_a_map_name_its_cells():
     for made in (mmn.get_config(), vdi.get_config(), map_config("")):
-        assert models.moment_map(made).clips == made.map.clips
-    assert models.moment_map(mmcda.get_config()) is None
-    assert models.moment_map(eva.get_config()) is None
+        assert models.of(made).moment_map(made).clips == made.map.clips
+    assert models.of(mmcda.get_config()).moment_map(mmcda.get_config()) is None
+    assert models.of(eva.get_config()).moment_map(eva.get_config()) is None

@@ -118,19 +118,19 @@ def test_the_search_is_that_of_the_equations(localizer):
     for row in range(5):
         shown = corpus.features(row).astype(np.float32), corpus.subtitles(row).astype(np.float32)
         videos.append(Videos(shown[0][None], np.ones((1, len(shown[0])), bool), shown[1][None]))
-    q = system.retriever.encode_queries(run.params, query)[0]
+    q = system.encode_queries(run.params, query)[0]
     score = [
-        np.mean((np.asarray(system.retriever.encode_videos(run.params, v)[0]) * q).sum(-1).max(0))
+        np.mean((np.asarray(system.encode_videos(run.params, v)[0]) * q).sum(-1).max(0))
         for v in videos
     ]
     best = np.argsort(-np.array(score), kind="stable")[:3]
     run, corpus, system = read["localizer"]
     spans = []
     for row in best:
-        code = system.localizer.encode_videos(run.params, videos[row])
+        code = system.encode_videos(run.params, videos[row])
         code, mask = jax.tree.map(lambda leaf: leaf[None], (code, videos[row].video_mask))
-        asked = system.localizer.encode_queries(run.params, query)
-        start, end = system.localizer.locate(run.params, asked, code, mask)
+        asked = system.encode_queries(run.params, query)
+        start, end = system.locate(run.params, asked, code, mask)
         clips = mask.shape[-1]
         for i in range(clips):
             for j in range(i, min(i + 6, clips)):

@@ -57,7 +57,7 @@ def example(c, size=4, specs=None):
     batches = {
         role: jax.device_put(batch(specs[role], size, seed))
         for seed, role in enumerate(("source", "target"))
-        if role in models.domains(c)
+        if role in models.of(c).domains(c)
     }
     return HybridBatch(**batches) if len(batches) == 2 else next(iter(batches.values()))
 

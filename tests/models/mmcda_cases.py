@@ -37,14 +37,14 @@ def example(c, size=4):
     batches = {
         role: jax.device_put(pairs(role, size, seed))
         for seed, role in enumerate(("source", "target"))
-        if role in models.domains(c)
+        if role in models.of(c).domains(c)
     }
     return HybridBatch(**batches) if len(batches) == 2 else batches["target"]
 
 
 def system(c, seed=0):
     """The system and random parameters, large enough for attention that is far from uniform."""
-    made = models.make(c, {role: SPECS[role] for role in models.domains(c)})
+    made = models.make(c, {role: SPECS[role] for role in models.of(c).domains(c)})
     rng = np.random.default_rng(seed)
     shapes = jax.eval_shape(made.init, jax.random.key(0), example(c))
     draw = lambda leaf: 0.5 * rng.standard_normal(leaf.shape, np.float32)  # noqa: E731

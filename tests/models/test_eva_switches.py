@@ -201,20 +201,22 @@ def test_different_widths_need_a_projection_a_branch():
 
 
 def test_domains_of_the_comparison_rows():
-    assert models.domains(cases.config()) == ("source", "target")
-    assert models.domains(cases.config(branches__full=False)) == ("target",)
-    assert models.domains(cases.config(branches__weak=False)) == ("source",)
+    domains = models.describe("eva").domains
+    assert domains(cases.config()) == ("source", "target")
+    assert domains(cases.config(branches__full=False)) == ("target",)
+    assert domains(cases.config(branches__weak=False)) == ("source",)
     both = cases.config(branches__full=False, pretrain="unlabelled_source")
-    assert models.domains(both) == ("source", "target")
+    assert domains(both) == ("source", "target")
 
 
 def test_fine_tuning_starts_from_the_full_branch_trained_alone():
     c = cases.config(branches__full=False, pretrain="source_finetune")
-    before = models.pretraining(c)
-    assert models.pretraining(before) is None and models.domains(before) == ("source",)
+    before = models.of(c).pretraining(c)
+    assert models.of(before).pretraining(before) is None
+    assert models.of(before).domains(before) == ("source",)
     _, pretrained = cases.system(before, seed=1)
-    tuned, fresh = cases.system(c)
-    adopted = tuned.adopt(fresh, pretrained)
+    _, fresh = cases.system(c)
+    adopted = models.of(c).merge(c, fresh, pretrained)
     assert jax.tree.structure(adopted) == jax.tree.structure(fresh)
     for name in ("proj", "self1", "self2", "head"):
         for one, other in zip(
@@ -232,20 +234,21 @@ def test_fine_tuning_starts_from_the_full_branch_trained_alone():
 
 def test_fine_tuning_says_what_does_not_fit():
     c = cases.config(branches__full=False, pretrain="source_finetune")
-    tuned, fresh = cases.system(c)
+    _, fresh = cases.system(c)
     with pytest.raises(ValueError, match="starts from a run with config.branches.weak=False"):
-        tuned.adopt(fresh, fresh)
-    before = models.pretraining(c)
+        models.of(c).merge(c, fresh, fresh)
+    before = models.of(c).pretraining(c)
     before.full.match = "sim_max"
     _, pretrained = cases.system(before)
     with pytest.raises(ValueError, match="weak/head/scorer: not among the restored parameters"):
-        tuned.adopt(fresh, pretrained)
+        models.of(c).merge(c, fresh, pretrained)
 
 
 def test_the_weak_branch_of_a_hybrid_run_can_be_restored_alone():
     _, hybrid = cases.system(cases.config())
-    alone, fresh = cases.system(cases.config(branches__full=False), seed=3)
-    adopted = alone.adopt(fresh, hybrid)
+    c = cases.config(branches__full=False)
+    _, fresh = cases.system(c, seed=3)
+    adopted = models.of(c).merge(c, fresh, hybrid)
     np.testing.assert_array_equal(
         adopted["weak"]["head"]["scorer"], hybrid["weak"]["head"]["scorer"]
     )

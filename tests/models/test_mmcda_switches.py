@@ -142,11 +142,12 @@ def test_bfloat16_stays_near_float32():
 
 
 def test_domains_and_what_chooses():
-    assert models.domains(cases.config()) == ("source", "target")
+    assert models.of(cases.config()).domains(cases.config()) == ("source", "target")
     bound = cases.config(supervision="target", target__labels=True)
-    assert models.domains(bound) == ("target",)
-    assert (models.chooser(cases.config()), models.chooser(bound)) == ("source", "target")
-    assert models.epoch(bound) == "largest"
+    assert models.of(bound).domains(bound) == ("target",)
+    assert models.of(bound).chooser(cases.config()) == "source"
+    assert models.of(bound).chooser(bound) == "target"
+    assert models.of(bound).epoch == "largest"
 
 
 @pytest.mark.parametrize(

@@ -133,14 +133,15 @@ def test_the_text_encoder_comes_from_a_file(tmp_path):
     file = tmp_path / "model.safetensors"
     expected = cases.write_distilbert(file, c)
     c.text.weights = str(file)
-    made, params = cases.system(c)
-    found = made.pretrained(params)
+    params = cases.system(c)[1]
+    found = models.of(c).pretrained(c, params)
     jax.tree.map(np.testing.assert_array_equal, found["text_encoder"], expected)
     jax.tree.map(
         np.testing.assert_array_equal, found | {"text_encoder": params["text_encoder"]}, params
     )
     assert jax.tree.structure(found) == jax.tree.structure(params)
-    assert cases.system(cases.config())[0].pretrained is None
+    c.text.weights = ""
+    assert models.of(c).pretrained(c, params) is params
 
 
 def test_a_file_for_another_encoder_is_refused(tmp_path):
@@ -148,12 +149,12 @@ def test_a_file_for_another_encoder_is_refused(tmp_path):
     file = tmp_path / "model.safetensors"
     cases.write_distilbert(file, c)
     c.update_from_flattened_dict({"text.weights": str(file), "text.encoder": "clip"})
-    made, params = cases.system(c)
+    params = cases.system(c)[1]
     with pytest.raises(ValueError, match="does not fit this encoder; is it the right model"):
-        made.pretrained(params)
+        models.of(c).pretrained(c, params)
     c.text.weights = str(tmp_path / "nothing")
     with pytest.raises(FileNotFoundError, match="no weights at .*nothing"):
-        cases.system(c)[0].pretrained(params)
+        models.of(c).pretrained(c, params)
 
 
 def test_a_run_starts_from_the_file_unless_it_is_restored(toy_data, tmp_path):

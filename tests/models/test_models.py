@@ -6,8 +6,8 @@ from vmr_jax import models
 
 def test_an_unknown_system_is_refused_with_the_known_ones():
     config = ConfigDict({"system": "evaa"})
-    for function in (models.domains, models.pretraining, lambda c: models.make(c, {})):
+    for function in (models.of, lambda c: models.make(c, {})):
         with pytest.raises(
-            ValueError, match="config.system='evaa' is not known. Known systems: .*eva"
+            ValueError, match="'evaa' is not known: did you mean eva.* Known systems: eva, mmcda"
         ):
             function(config)

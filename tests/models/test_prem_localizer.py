@@ -32,7 +32,7 @@ def _total(made):
 
 def _locate(made):
     """jit: (params, batch) -> logits, by way of the codes that the search keeps."""
-    localizer = made.localizer
+    localizer = made
 
     @jit
     def run(params, b):
@@ -228,7 +228,7 @@ def test_bfloat16_is_near_float32(default):
     gradient = jax.eval_shape(jax.grad(_total(made), has_aux=True), params, b)[0]
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(gradient))
     videos = Videos(b.video[:, 0], b.video_mask[:, 0], b.sub[:, 0])
-    code = jax.eval_shape(made.localizer.encode_videos, params, videos)
+    code = jax.eval_shape(made.encode_videos, params, videos)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(code))
 
 
@@ -277,12 +277,12 @@ def test_parameters_of_the_papers_sizes(dataset, clips, words, sub, parameters):
 def test_the_first_run_reads_the_same_data(tmp_path):
     c = cases.config("prem_localizer", seed=3, target__max_clips=9, data__residency="host")
     c.first.retriever.epochs = 7
-    first = models.first_run(c)
+    first = models.of(c).first_run(c)
     assert (first.system, first.epochs, first.seed) == ("prem_retriever", 7, 3)
     assert first.target == c.target and first.data.residency == "host"
-    assert models.located(c, tmp_path).first.checkpoint == str(tmp_path)
+    assert models.of(c).located(c, tmp_path).first.checkpoint == str(tmp_path)
     c.first.checkpoint = "runs/other"
-    assert models.first_run(c) is None and models.located(c, tmp_path) == c
+    assert models.of(c).first_run(c) is None and models.of(c).located(c, tmp_path) == c
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from jax.test_util import check_grads
 
 from tests.models.partial_relevance_cases import slow_losses
 from vmr_jax import models
-from vmr_jax.models.prem.retriever import word_weights
 from vmr_jax.models.prem.retriever_losses import Pairs, best_clips, clip_similarities
+from vmr_jax.models.prem.retriever_system import word_weights
 from vmr_jax.training.state import num_parameters
 from vmr_jax.training.steps import term_means
 from vmr_jax.types import DataSpec, Queries, Videos
@@ -27,7 +27,7 @@ def _sides(b):
 
 def _encoded(made):
     """jit: (params, batch) -> what the search reads."""
-    retriever = made.retriever
+    retriever = made
 
     @jit
     def run(params, b):
@@ -144,7 +144,7 @@ def test_gradients_of_the_loss():
 
 def test_with_and_without_jit(default):
     _, made, params, b, run, _ = default
-    found = made.retriever.encode_queries(params, _sides(b)[1])
+    found = made.encode_queries(params, _sides(b)[1])
     np.testing.assert_allclose(found, run(params, b)[1], **CLOSE)
 
 
@@ -193,7 +193,7 @@ def test_an_empty_query_and_a_video_without_clips_are_like_nothing(default):
 def test_what_is_longer_than_the_table_of_positions_is_refused(unit, rows, default):
     _, made, params, b, _, _ = default
     videos, queries = _sides(cases.pad(b, clips=1, words=1))
-    encode = made.retriever
+    encode = made
     call = (encode.encode_queries, queries) if unit == "words" else (encode.encode_videos, videos)
     with pytest.raises(
         ValueError, match=f"{rows} {unit} do not fit PREM's table of {rows - 1} positions"

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 from vmr_jax.configs import prem_localizer, prem_retriever
-from vmr_jax.models.prem.retriever import word_weights
 
 from tests.conftest import write_toy
 from tests.plots.figure_cases import DRAW, SENTENCE, assert_readable
@@ -17,6 +16,7 @@ from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import from_arrays
 from vmr_jax.data.tables.build import write_dataset
 from vmr_jax.data.tables.query_features import write_query_features
+from vmr_jax.models.prem.retriever_system import word_weights
 from vmr_jax.plots import corpus_figure_data as corpus_content
 from vmr_jax.plots.queries import open_split
 from vmr_jax.training.steps import as_float32
@@ -94,7 +94,7 @@ def test_words_of_token_features_and_of_one_modality(root, other_corpus):
 
 def test_boundaries_are_the_localizers(root):
     run = opened("boundaries", root / "localizer")
-    domain, localizer = run.domain, run.system.localizer
+    domain, localizer = run.domain, run.system
     qids = domain.table.query_id
     rows = np.arange(len(qids))
     videos = as_float32(video_batch(domain, domain.pairs.video))

@@ -184,7 +184,7 @@ def test_rows_are_settings_that_the_config_has(paper):
                 config = get_config(row.set_up or part.set_up)
                 for settings in (row.run.settings, row.run.simulated):
                     config.update_from_flattened_dict(settings)
-                    selection_split(config, models.chooser(config))
+                    selection_split(config, models.of(config).chooser(config))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from vmr_jax.search.sentences import WordVectors
 from vmr_jax.search.trained import Trained
 from vmr_jax.search.video_source import VideoSource
-from vmr_jax.types import DataSpec, Localizer, Retriever, System
+from vmr_jax.types import DataSpec, Localizer, Retriever
 
 SPEC = DataSpec(video_dim=6, word_dim=4, max_clips=12, max_words=5, sub_dim=3)
 WIDTH = 4
@@ -31,7 +31,13 @@ def _query(params, queries):
     return jnp.stack([words, -words], axis=1)
 
 
+def _untrained(*_):
+    raise AssertionError("nothing is trained here")
+
+
 RETRIEVER = Retriever(
+    init=_untrained,
+    loss=_untrained,
     encode_videos=lambda params, videos: unit(_clips(params, videos)),
     encode_queries=lambda params, queries: unit(_query(params, queries)),
 )
@@ -43,6 +49,8 @@ def _locate(params, query, code, mask):
 
 
 LOCALIZER = Localizer(
+    init=_untrained,
+    loss=_untrained,
     encode_videos=lambda params, videos: {"rows": _clips(params, videos)[:, :, 0]},
     encode_queries=lambda params, queries: _query(params, queries)[:, 0],
     locate=_locate,
@@ -71,9 +79,7 @@ def trained(role: str, seed: int = 0, **switches) -> Trained:
         }
     )
     config.update_from_flattened_dict({k.replace("__", "."): v for k, v in switches.items()})
-    system = System(
-        ("target",), None, None, None, **{role: RETRIEVER if role == "retriever" else LOCALIZER}
-    )
+    system = RETRIEVER if role == "retriever" else LOCALIZER
     identity = {
         "system": config.system,
         "step": seed,

@@ -9,7 +9,7 @@ from vmr_jax import models
 from vmr_jax.datasets import open_dataset
 from vmr_jax.training.checkpoint import Checkpoints
 from vmr_jax.training.state import TrainState
-from vmr_jax.types import Batch, CandidateBatch, DataSpec
+from vmr_jax.types import Batch, CandidateBatch, DataSpec, Retriever
 
 # Settings of a small system on the toy corpus of `write_toy`.
 TOY = {
@@ -32,9 +32,9 @@ def save_run(workdir: Path, get_config, data_dir: Path, **switches) -> str:
     width = dataset.query_vectors if config.target.query_features else dataset.vectors
     spec = DataSpec(dataset.videos.feature_dim, width.shape[1], 12, 6, dataset.sub_dim)
     system = models.make(config, {"target": spec})
-    of_video = (1,) if system.retriever else (1, 2)
+    of_video = (1,) if isinstance(system, Retriever) else (1, 2)
     zeros = lambda *shape: jnp.zeros((*of_video, *shape))  # noqa: E731
-    form = Batch if system.retriever else CandidateBatch
+    form = Batch if isinstance(system, Retriever) else CandidateBatch
     blank = dict.fromkeys(form._fields) | {
         "video": zeros(12, spec.video_dim),
         "video_mask": zeros(12) == 0,

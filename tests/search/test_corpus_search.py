@@ -35,7 +35,7 @@ def test_without_a_localizer_the_best_videos_are_the_moments(tmp_path):
     asked = queries(70)  # more than are encoded at a time
     found = corpus.search(asked, 3)
     retriever = trained("retriever")
-    vectors = np.asarray(retriever.system.retriever.encode_queries(retriever.params, asked))
+    vectors = np.asarray(retriever.system.encode_queries(retriever.params, asked))
     score, row = search_slowly(vectors, [shard.clips], 3)
     np.testing.assert_array_equal(found.video, row)
     np.testing.assert_allclose(found.score, score, atol=1e-5)
@@ -49,9 +49,9 @@ def test_with_a_localizer_the_spans_of_all_videos_are_ranked(tmp_path):
     asked = queries(3)
     found = corpus.search(asked, 200, videos=4)
     retriever = trained("retriever")
-    vectors = np.asarray(retriever.system.retriever.encode_queries(retriever.params, asked))
+    vectors = np.asarray(retriever.system.encode_queries(retriever.params, asked))
     score, row = search_slowly(vectors, [shard.clips], 4)
-    code = np.asarray(localizer.system.localizer.encode_queries(localizer.params, asked))
+    code = np.asarray(localizer.system.encode_queries(localizer.params, asked))
     ends = np.cumsum(shard.clips.num_clips)
     for item in range(3):
         spans = {}

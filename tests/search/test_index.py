@@ -39,7 +39,7 @@ def plain_codes(source, position, system):
     # Features go through float16 once more after they are normalised, as in training.
     rows = features.astype(np.float16).astype(np.float32)[None, : SPEC.max_clips]
     videos = Videos(rows, np.ones(rows.shape[:2], bool), sub[None, : SPEC.max_clips])
-    role = system.system.retriever or system.system.localizer
+    role = system.system
     return jax.tree.map(lambda leaf: leaf[0], role.encode_videos(system.params, videos))
 
 

@@ -8,11 +8,11 @@ import pytest
 from vmr_jax.configs import common
 
 from vmr_jax.datasets import training_domains
-from vmr_jax.training.input_pipeline import make_feed
+from vmr_jax.training.input_pipeline import make_input_pipeline
 from vmr_jax.training.logs import make_console
 from vmr_jax.training.mesh import make_mesh
 from vmr_jax.training.state import abstract_state, first_state, state_maker
-from vmr_jax.types import Losses, System
+from vmr_jax.types import Losses, MomentSystem
 
 
 def candidate_config(data_dir, residency):
@@ -35,7 +35,7 @@ def candidate_config(data_dir, residency):
     return config
 
 
-def sums_of_batches() -> System:
+def sums_of_batches() -> MomentSystem:
     """A system whose loss tells what is in a batch, and that trains on it."""
 
     def loss(params, batch, key, progress):
@@ -50,7 +50,7 @@ def sums_of_batches() -> System:
         terms = {name: (params["w"] * part.sum(), count) for name, part in parts.items()}
         return Losses(terms, {})
 
-    return System(("target",), lambda key, batch: {"w": jnp.ones(())}, loss, None)
+    return MomentSystem(lambda key, batch: {"w": jnp.ones(())}, loss, lambda *_: None)
 
 
 def test_candidates_give_the_same_run_on_both_paths(toy_data):
@@ -62,7 +62,7 @@ def test_candidates_give_the_same_run_on_both_paths(toy_data):
         ranked = np.argsort(np.random.default_rng(0).random((48, 24)), axis=1)
         ranked = np.array([r[r != v][:6] for r, v in zip(ranked, domain.pairs.video, strict=True)])
         domain = domain._replace(candidates=ranked.astype(np.int32))
-        feed = make_feed(config, "candidates", {"target": domain}, mesh, make_console())
+        feed = make_input_pipeline(config, "candidates", {"target": domain}, mesh, make_console())
         assert feed.pace == (6, 2)
         shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype.name), feed.example)
         assert shapes.video == ((8, 3, 12, 8), "float32")
@@ -83,4 +83,4 @@ def test_candidates_must_have_been_ranked(toy_data):
     config = candidate_config(toy_data, "host")
     domains = training_domains(config, ["target"])
     with pytest.raises(ValueError, match="sums trains on other videos .* the target has none"):
-        make_feed(config, "candidates", domains, make_mesh(), make_console())
+        make_input_pipeline(config, "candidates", domains, make_mesh(), make_console())

@@ -12,6 +12,7 @@ from vmr_jax.data.tables.dataset import load_dataset
 from vmr_jax.evaluation import evaluate
 from vmr_jax.evaluation.moments import reported_domain
 from vmr_jax.evaluation.predictions import read_predictions
+from vmr_jax.training import logs, run, steps
 from vmr_jax.training import loop as train
 from vmr_jax.training.checkpoint import Checkpoints
 from vmr_jax.training.mesh import make_mesh
@@ -258,7 +259,7 @@ def test_restored_parameters_start_another_run(finished, toy_data, tmp_path):
 
 def test_a_non_finite_loss_stops_and_keeps_the_last_good_checkpoint(toy_data, tmp_path):
     config = _config(toy_data, **{"optimizer.learning_rate": 1e30})
-    with pytest.raises(train.NonFiniteLossError, match=r"step \d+: .*weak.* is not finite"):
+    with pytest.raises(logs.NonFiniteLossError, match=r"step \d+: .*weak.* is not finite"):
         train.train(config, tmp_path, "", CONSOLE)
     steps = Checkpoints(tmp_path / "checkpoints").steps()
     for step in steps:
@@ -278,25 +279,25 @@ def test_pretraining_on_the_source_comes_first(toy_data, tmp_path):
 
 @pytest.mark.parametrize(("epoch", "size"), [(18, 50), (193, 50), (194, 50), (60, 7), (1, 1)])
 def test_chunks_cover_every_step_once(epoch, size):
-    pieces = list(train.chunks(0, 3 * epoch, epoch, size))
+    pieces = list(steps.chunks(0, 3 * epoch, epoch, size))
     assert [step for begin, end in pieces for step in range(begin, end)] == list(range(3 * epoch))
     assert all(end % epoch == 0 or begin // epoch == end // epoch for begin, end in pieces)
     assert max(end - begin for begin, end in pieces) <= size
     assert len({end - begin for begin, end in pieces}) <= 2
     middle = pieces[len(pieces) // 2][0]
-    assert list(train.chunks(middle, 3 * epoch, epoch, size)) == [
+    assert list(steps.chunks(middle, 3 * epoch, epoch, size)) == [
         p for p in pieces if p[0] >= middle
     ]
 
 
 def test_a_run_without_patience_ends_early_and_stays_ended(toy_data, tmp_path, monkeypatch):
     scores = iter([30.0, 20.0, 25.0, 10.0, 10.0])
-    made = train.make_evaluation
+    made = run.make_evaluation
 
     def falling(*args):
         return made(*args)._replace(select=lambda params: {"R@1,IoU=0.5": next(scores)})
 
-    monkeypatch.setattr(train, "make_evaluation", falling)
+    monkeypatch.setattr(run, "make_evaluation", falling)
     config = _config(toy_data, select="holdout", epochs=6, patience=2)
     said = io.StringIO()
     report = train.train(config, tmp_path, "", Console(file=said, width=200))

@@ -7,7 +7,7 @@ import optax
 
 from vmr_jax.training.state import state_maker
 from vmr_jax.training.steps import Pace, train_step
-from vmr_jax.types import STATISTICS, Losses, System
+from vmr_jax.types import STATISTICS, Losses, MomentSystem
 
 
 def _init(key, batch):
@@ -22,7 +22,7 @@ def _loss(params, batch, key, progress):
 
 
 def test_statistics_are_replaced_and_not_trained():
-    system = System(("target",), _init, _loss, predict=None)
+    system = MomentSystem(_init, _loss, predict=lambda *_: None)
     optimizer = optax.adamw(0.1, weight_decay=0.5)
     batch = jnp.array([1.0, 3.0])
     state = state_maker(system, optimizer, batch, seed=0)()

@@ -32,7 +32,7 @@ from vmr_jax.search.first_stage import (
 from vmr_jax.search.trained import Trained
 from vmr_jax.search.two_stage import make_finder, readout
 from vmr_jax.training.logs import track
-from vmr_jax.types import Evaluation, Moments, Params
+from vmr_jax.types import Evaluation, Moments, Params, Retriever
 
 Tasks = dict[str, Moments]  # VR, and of a localizer SVMR and VCMR
 
@@ -66,18 +66,18 @@ def make_evaluation(
 def _search_of(config: ConfigDict, reported: Domain, mesh: Mesh, console: Console):
     """search(params, split, its corpus) -> Tasks."""
     spec = reported.spec
-    system = models.make(config, {role: spec for role in models.domains(config)})
+    system = models.make(config, {role: spec for role in models.of(config).domains(config)})
 
     def retrieve(params: Params, split: str, corpus: Domain) -> Tasks:
         del split
         trained = Trained(config, system, params, spec, {})
         return {"VR": rank_videos(trained, corpus, MOST, mesh, console).as_moments()}
 
-    if system.retriever:
+    if isinstance(system, Retriever):
         return retrieve
     first, finder, rankings = (
         first_stage(config),
-        make_finder(system.localizer, readout(config)),
+        make_finder(system, readout(config)),
         {},
     )
 
@@ -113,7 +113,7 @@ def _rank(
 
 def _encode(trained: Trained, corpus: Domain, console: Console) -> CodeStore:
     """The localizer's codes of a corpus."""
-    codes = encode_corpus(trained, trained.system.localizer.encode_videos, corpus, console)
+    codes = encode_corpus(trained, trained.system.encode_videos, corpus, console)
     return make_store([codes], [corpus.pairs.num_clips], corpus.pairs.duration)
 
 
@@ -138,7 +138,7 @@ def _write_report(
         "queries": len(table.query_id),
         "videos": len(corpus.video_row),
         "checkpoint": dict(checkpoint),
-        "system": models.title(config),
+        "system": models.of(config).shown,
     }
     if labelled:
         report["model"] = _score(tasks, corpus)

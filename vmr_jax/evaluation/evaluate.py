@@ -34,7 +34,8 @@ def evaluate_checkpoint(
     restored = restore_run(config, directory, given)
     if part:
         restored.config.eval.query = part
-    located = models.located(restored.config, directory.parent / models.FIRST_RUN)
+    described = models.of(restored.config)
+    located = described.located(restored.config, directory.parent / models.FIRST_RUN)
     evaluation = make_evaluation(located, restored.trained, "", make_mesh(), console)
     folder = Path(workdir or directory.parent)
     return evaluation.report(restored.params, restored.checkpoint, folder)
@@ -43,9 +44,9 @@ def evaluate_checkpoint(
 def make_evaluation(
     config: ConfigDict, trained: Mapping[str, int], split: str, mesh: Mesh, console: Console
 ) -> Evaluation:
-    """How the system of `config` is scored, by what it retrieves (models.task).
+    """How the system of `config` is scored, by what it retrieves (Description.task).
 
     `trained` are the sizes that it was trained with, `split` chooses checkpoints ("": none).
     """
-    scored_by = {"moments": evaluate_moments, "corpus": evaluate_corpus}[models.task(config)]
+    scored_by = {"moments": evaluate_moments, "corpus": evaluate_corpus}[models.of(config).task]
     return scored_by.make_evaluation(config, trained, split, mesh, console)

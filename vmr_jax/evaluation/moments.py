@@ -35,14 +35,14 @@ def make_evaluation(
     """How moments in given videos are scored; `split` chooses checkpoints, "" where none does.
 
     `trained` are the sizes of the domain that the system is trained on. The split is one of
-    models.chooser's domain. Raises as `reported_domain` does, and ValueError where it hides
+    Description.chooser's domain. Raises as `reported_domain` does, and ValueError where it hides
     labels.
     """
     dataset = evaluation_dataset(config)
     reported = reported_domain(config, dataset, trained)
     system = _system(config, reported)
     predict = make_predict(system, mesh)
-    if split and models.chooser(config) == "source":
+    if split and models.of(config).chooser(config) == "source":
         chooser = evaluation_domain(config, evaluation_dataset(config, "source"), split, "source")
         choosing = ConfigDict(config.to_dict())
         choosing.metric.didemo = ""  # asked for by the target
@@ -70,7 +70,7 @@ def make_evaluation(
 
 def _system(config: ConfigDict, domain: Domain) -> System:
     """The system for batches of the evaluated split."""
-    return models.make(config, {role: domain.spec for role in models.domains(config)})
+    return models.make(config, {role: domain.spec for role in models.of(config).domains(config)})
 
 
 def reported_domain(config: ConfigDict, dataset: Dataset, trained: Mapping[str, int]) -> Domain:
@@ -128,7 +128,7 @@ def predict_split(
     predict, params: Params, domain: Domain, config: ConfigDict, mesh: Mesh, console: Console
 ) -> list[np.ndarray]:
     """Run `predict` over all queries of a split, in batches of the form that the system takes."""
-    form, video = models.form(config), domain.pairs.video
+    form, video = models.of(config).batch, domain.pairs.video
     batches = in_order(form, video, config.eval.batch_size, jax.device_count())
 
     def read(step: int):
@@ -191,7 +191,7 @@ def write_report(
         if metrics and settings["drop_invalid_gt"]
         else 0,
         "checkpoint": dict(checkpoint),
-        "system": models.title(config),
+        "system": models.of(config).shown,
     }
     if metrics:
         report["model"] = dict(metrics)
@@ -267,7 +267,7 @@ def _check_didemo(domain: Domain, config: ConfigDict) -> None:
         if marked:
             didemo.annotated_segments(list(marked.values()), list(marked))
     rows, seconds = domain.pairs.num_clips, domain.pairs.duration
-    cells = models.moment_map(config)
+    cells = models.of(config).moment_map(config)
     parts = rows if cells is None else cells.clips
     off = abs(seconds - didemo.SEGMENT * parts) > didemo.TOLERANCE * didemo.SEGMENT
     wrong = np.flatnonzero(off)

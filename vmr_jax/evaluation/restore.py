@@ -46,7 +46,7 @@ def restore_run(config: ConfigDict | None, directory: Path, given: Iterable[str]
                 f"{config.system}: use --config=configs/{trained.system}.py, or none at all for "
                 "the data that it was trained for"
             )
-        for name in (*_OF_THE_DATA, *models.readout(config)):
+        for name in (*_OF_THE_DATA, *models.of(config).readout):
             trained[name] = config[name]
         trained.target = ConfigDict(config.target.to_dict() | {"labels": labels})
     if config is not None and "text" in trained and "text" in config:
@@ -61,7 +61,8 @@ def restore_run(config: ConfigDict | None, directory: Path, given: Iterable[str]
     params = checkpoints.restore_params(step)
     checkpoints.close()
     checkpoint = {"step": step, "selected_by": meta["selected_by"]}
-    return Restored(trained, params, meta["specs"][models.domains(trained)[-1]], checkpoint)
+    last = models.of(trained).domains(trained)[-1]
+    return Restored(trained, params, meta["specs"][last], checkpoint)
 
 
 def _value(config: ConfigDict, key: str):

@@ -5,7 +5,7 @@ import jax
 from vmr_jax.types import Params
 
 
-def adopt_matching(params: Params, restored: Params) -> Params:
+def merge_params(params: Params, restored: Params) -> Params:
     """Fill `params` with the leaves of `restored` that have the same path.
 
     Leaves of `restored` that `params` does not have are left out: a part of a larger model can be

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from vmr_jax.data.batches.data_paths import query_batch, video_batch
-from vmr_jax.models.prem.retriever import word_weights
+from vmr_jax.models.prem.retriever_system import word_weights
 from vmr_jax.plots.queries import Run, about, rows_of, words_of
 from vmr_jax.search.two_stage import best_moments, readout
 from vmr_jax.training.steps import as_float32
@@ -84,7 +84,7 @@ def boundaries_content(run: Run, qids: Sequence[str]) -> list[dict]:
 
 def _make_locate(run: Run):
     """jit: (params, a video, a query, duration (1,)) -> logits (N,) and (N,), Moments (1, K)."""
-    localizer, settings = run.system.localizer, readout(run.config)
+    localizer, settings = run.system, readout(run.config)
 
     @jax.jit
     def locate(

@@ -28,7 +28,7 @@ _SIMILARITIES = {
 def attention_content(run: Run, qids: Sequence[str]) -> list[dict]:
     """VLANet's Fig. 5 of each query: which of its words meet which times of the video.
 
-    `rows` are the R valid rows of System.attention with the query's M real words, "clips" or
+    `rows` are the R valid rows of the attention with the query's M real words, "clips" or
     "proposals" as `rows_are` says. `cells` is the map that is drawn: the times between all starts
     and ends, each the mean of the rows that cover it, None where no row does. Raises ValueError for
     an unknown query id.
@@ -45,7 +45,7 @@ def attention_content(run: Run, qids: Sequence[str]) -> list[dict]:
             | about(run, row)
             | asked
             | {
-                "quantity": run.system.words_show,
+                "quantity": models.of(run.config).words_show,
                 "rows_are": kind_of_rows(seen.start, seen.end),
                 "rows": {name: values.tolist() for name, values in _named(seen).items()},
                 "cells": {
@@ -121,7 +121,7 @@ def similarity_content(checkpoint: str | Path) -> dict:
     checkpoints.close()
     return {
         "figure": "similarity",
-        "system": models.title(config),
+        "system": models.of(config).shown,
         "dataset": config.target.dataset,
         "pairs": "training",
         "step": [line["step"] for line in lines],

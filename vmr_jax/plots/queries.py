@@ -51,10 +51,10 @@ def open_split(
         config.data_dir = str(data_dir)
     if split:
         config.target.eval_split = split
-    read = {"moments": evaluation_domain, "corpus": evaluation_corpus}[models.task(config)]
+    read = {"moments": evaluation_domain, "corpus": evaluation_corpus}[models.of(config).task]
     domain = read(config, evaluation_dataset(config), config.target.eval_split)
     check_widths(domain, restored.trained)
-    system = models.make(config, {role: domain.spec for role in models.domains(config)})
+    system = models.make(config, {role: domain.spec for role in models.of(config).domains(config)})
     check_figure(figure, system, f"{directory}: this {config.system}")
     return Run(config, system, restored.params, domain, restored.checkpoint)
 
@@ -92,7 +92,7 @@ def about(run: Run, row: int) -> dict:
     domain, config = run.domain, run.config
     video = int(domain.pairs.video[row])
     return {
-        "system": models.title(config),
+        "system": models.of(config).shown,
         "checkpoint": run.checkpoint,
         "dataset": domain.dataset.name,
         "split": config.target.eval_split,

@@ -189,13 +189,13 @@ def _measure(asked: _Asked, out: Path, console: Console) -> dict:
 
 def _with_first_run(config: ConfigDict, seed: int, out: Path, console: Console) -> ConfigDict:
     """The config, reading a first run that the rows of a table share."""
-    first = models.first_run(config)
+    first = models.of(config).first_run(config)
     if first is None:
         return config
     workdir = out / "runs" / f"{_hash(first)}-seed{seed}"
     if not train.run_once(first, workdir, console):
         raise KeyboardInterrupt
-    return models.located(config, workdir)
+    return models.of(config).located(config, workdir)
 
 
 def _config(config_name, table, row: Row, data, seed, settings, evaluate_on="") -> ConfigDict:
@@ -237,8 +237,9 @@ def _check_data(runs: Sequence[_Asked]) -> None:
     """
     reads, missing = {}, []
     for config, evaluated, _ in runs:
-        for trained in (config, models.pretraining(config), models.first_run(config)):
-            for role in models.domains(trained) if trained is not None else ():
+        described = models.of(config)
+        for trained in (config, described.pretraining(config), described.first_run(config)):
+            for role in models.of(trained).domains(trained) if trained is not None else ():
                 key = str((trained[role], trained.get("text")))
                 reads[key] = partial(training_dataset, trained, role)
         reads[str((evaluated.target, evaluated.eval))] = partial(_check_labels, evaluated)

@@ -45,12 +45,12 @@ class Corpus:
         self._words = words
         self._table = make_table((shard.clips for shard in shards), mesh)
         self._params = retriever.params
-        self._encode = jax.jit(retriever.system.retriever.encode_queries)
+        self._encode = jax.jit(retriever.system.encode_queries)
         self.finds_moments = localizer is not None
         self._localizer = localizer
         if localizer is not None:
             self.max_words = min(self.max_words, localizer.spec.max_words)
-            encode = localizer.system.localizer.encode_videos
+            encode = localizer.system.encode_videos
             tree = jax.tree.structure(code_of_one_clip(localizer, encode))
             self._store = make_store(
                 [tree.unflatten(shard.codes) for shard in shards],
@@ -177,5 +177,5 @@ class Corpus:
     def _finder(self, top_k: int):
         if top_k not in self._finders:
             settings = readout(self._localizer.config)._replace(keep=top_k)
-            self._finders[top_k] = make_finder(self._localizer.system.localizer, settings)
+            self._finders[top_k] = make_finder(self._localizer.system, settings)
         return self._finders[top_k]

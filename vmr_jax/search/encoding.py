@@ -50,11 +50,11 @@ def encode_videos(
     native = ((source.video_id[position], *source.read(position)) for position in positions)
     # No stream that nobody reads: it would hold all videos.
     sizes, first, *second = itertools.tee(native, 2 if localizer is None else 3)
-    vectors = encode_native(retriever, retriever.system.retriever.encode_videos, first)
+    vectors = encode_native(retriever, retriever.system.encode_videos, first)
     if localizer is None:
         codes = itertools.repeat([])
     else:
-        codes = encode_native(localizer, localizer.system.localizer.encode_videos, *second)
+        codes = encode_native(localizer, localizer.system.encode_videos, *second)
     # `sizes` comes last: with `positions` at its end, nothing more is taken from the others.
     for position, vector, code, (video, features, sub) in zip(
         positions, vectors, codes, sizes, strict=False

@@ -43,7 +43,7 @@ def rank_videos(
     trained: Trained, corpus: Domain, top_k: int, mesh: Mesh, console: Console
 ) -> Ranking:
     """The best `top_k` videos of a corpus for each of its queries (PREM, Eq. 6)."""
-    retriever = trained.system.retriever
+    retriever = trained.system
 
     def apart(params: Params, videos: Videos) -> tuple[Array, ...]:
         """The vectors of each modality, (B, N, D)."""

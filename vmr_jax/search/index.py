@@ -180,7 +180,7 @@ def _locked(index: Path, *, create: bool) -> Iterator[None]:
 
 
 def _new_manifest(index, retriever: Trained, localizer: Trained | None, words, dtype: str) -> dict:
-    encode = retriever.system.retriever.encode_videos
+    encode = retriever.system.encode_videos
     entries = None
     if words is not None:
         vocabulary = "\n".join(words.vocabulary) + "\n"

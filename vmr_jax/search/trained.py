@@ -36,8 +36,8 @@ def open_trained(workdir: str | Path, role: str) -> Trained:
     restored = restore_run(None, directory)
     config = restored.config
     spec = DataSpec(**restored.trained)
-    system = models.make(config, {name: spec for name in models.domains(config)})
-    if getattr(system, role) is None:
+    system = models.make(config, {name: spec for name in models.of(config).domains(config)})
+    if models.of(config).kind != role:
         first = directory.parent / "first_run"
         hint = f"; its retriever is in {first}" if role == "retriever" and first.is_dir() else ""
         raise ValueError(f"{workdir}: {config.system} is no {role}{hint}")

@@ -30,7 +30,7 @@ Advance = Callable[[TrainState, int, int], tuple[TrainState, dict[str, jax.Array
 RESIDENCIES = ("device", "host")
 
 
-class Feed(NamedTuple):
+class InputPipeline(NamedTuple):
     """A run's batches. An epoch is one pass over one of the domains; the others cycle."""
 
     pace: Pace
@@ -38,15 +38,15 @@ class Feed(NamedTuple):
     make_advance: Callable[[System, object, TrainState], Advance]
 
 
-def make_feed(
+def make_input_pipeline(
     config: ConfigDict,
     form: str,
     domains: dict[str, Domain],
     mesh: Mesh,
     console: Console,
     epoch: str = "last",
-) -> Feed:
-    """The feed that `config.data.residency` names; both give identical batches.
+) -> InputPipeline:
+    """The pipeline that `config.data.residency` names; both give identical batches.
 
     `form` is what a batch holds, see `sampler.FORMS`. An epoch is one pass over the "last" domain,
     which is the target, or over the "largest".
@@ -63,7 +63,7 @@ def make_feed(
         make_advance = _resident_advance(config, pace, domains, samplers, mesh, console)
     else:
         make_advance = _streamed_advance(config, pace, domains, samplers, mesh)
-    return Feed(pace, as_batch(example), make_advance)
+    return InputPipeline(pace, as_batch(example), make_advance)
 
 
 def _sampler(config: ConfigDict, form: str, role: str, domain: Domain) -> Sampler:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import jax
+import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -45,6 +46,10 @@ def make_console() -> Console:
     return Console(quiet=jax.process_index() != 0, highlight=False, soft_wrap=True)
 
 
+class NonFiniteLossError(FloatingPointError):
+    """A loss term became NaN or infinite."""
+
+
 class RunLog:
     """Writes a run's numbers. Only the first process writes files."""
 
@@ -79,6 +84,30 @@ class RunLog:
         if self._file:
             self._file.close()
             self._board.close()
+
+    def record(self, pending: tuple[int, dict] | None) -> None:
+        """Fetch the metrics of the steps after `begin`, of (begin, metrics), and log their means.
+
+        Raises NonFiniteLossError where one is not finite.
+        """
+        if pending is None:
+            return
+        begin, metrics = pending
+        metrics = {name: np.asarray(values) for name, values in jax.device_get(metrics).items()}
+        finite = np.all([np.isfinite(values) for values in metrics.values()], axis=0)
+        if not finite.all():
+            at = int(np.argmin(finite))
+            names = [name for name, values in metrics.items() if not np.isfinite(values[at])]
+            raise NonFiniteLossError(
+                f"step {begin + at + 1}: {', '.join(names)} is not finite. The last good "
+                "checkpoint is kept. Look at the data with `vmr doctor`, or lower "
+                "optimizer.learning_rate."
+            )
+        step = begin + len(finite)
+        means = {name: float(values.mean()) for name, values in metrics.items()}
+        self.write(step, {f"train/{name}": value for name, value in means.items()})
+        alone = [n for n, value in means.items() if n != "loss" and value == means["loss"]]
+        self.progress(step, {n: v for n, v in means.items() if n not in (*alone, "grad_norm")})
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add one line to metrics.jsonl and the same scalars to TensorBoard."""

@@ -32,8 +32,8 @@ def print_overview(
         for remark in _remarks(config, domain):
             console.print(f"  {remark}")
     console.print(
-        f"{models.title(config)}: {parameters:,} parameters, {last_step:,} steps of "
-        f"{config.batch_size} {models.form(config)}{' a domain' * (len(domains) > 1)} on "
+        f"{models.of(config).shown}: {parameters:,} parameters, {last_step:,} steps of "
+        f"{config.batch_size} {models.of(config).batch}{' a domain' * (len(domains) > 1)} on "
         f"{jax.device_count()} {jax.default_backend()} "
         f"device{'s' * (jax.device_count() > 1)}, {config.precision}"
     )

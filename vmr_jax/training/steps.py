@@ -1,5 +1,6 @@
 """The one train step of every system, a scan over it, and the prediction step."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -42,6 +43,23 @@ class Pace(NamedTuple):
         """Where a run stands after `step` steps."""
         total = self.steps_per_epoch * self.epochs
         return Progress(step, step // self.steps_per_epoch, step / jnp.float32(total))
+
+
+def chunks(first: int, last: int, steps_per_epoch: int, size: int) -> Iterator[tuple[int, int]]:
+    """Split [first, last) into pieces that end with an epoch, of one length where that is near.
+
+    The length is the largest divisor of an epoch up to `size`; if that is under a quarter of
+    `size`, an epoch is cut into pieces that differ by one step (two compilations, not one).
+    The pieces do not depend on `first`, so that a resumed run makes the same ones.
+    """
+    size = min(size, steps_per_epoch)
+    length = max(n for n in range(1, size + 1) if steps_per_epoch % n == 0)
+    pieces = steps_per_epoch // length if 4 * length >= size else -(-steps_per_epoch // size)
+    edges = [piece * steps_per_epoch // pieces for piece in range(pieces + 1)]
+    for epoch in range(first // steps_per_epoch, -(-last // steps_per_epoch)):
+        for begin, end in zip(edges[:-1], edges[1:], strict=True):
+            if epoch * steps_per_epoch + begin >= first:
+                yield epoch * steps_per_epoch + begin, epoch * steps_per_epoch + end
 
 
 def train_step(

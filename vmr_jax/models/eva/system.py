@@ -25,9 +25,10 @@ from vmr_jax.decoding.spans import search_spans
 from vmr_jax.layers.proposals import pool_proposals, proposal_spans, spans_to_seconds
 from vmr_jax.losses.boundary import PROBABILITIES, boundary_probability
 from vmr_jax.losses.mmd import KERNELS, SAMPLES
+from vmr_jax.models.description import OPTIONAL_KEYS, Description
 from vmr_jax.models.eva import losses, network
 from vmr_jax.models.eva.network import Branch, of_branch
-from vmr_jax.models.merge_params import adopt_matching
+from vmr_jax.models.merge_params import merge_params
 from vmr_jax.models.switches import (
     PRECISIONS,
     check_choices,
@@ -35,7 +36,7 @@ from vmr_jax.models.switches import (
     check_heads,
     check_same_widths,
 )
-from vmr_jax.types import Array, AttentionMap, Batch, DataSpec, Moments, Params, System
+from vmr_jax.types import Array, AttentionMap, Batch, DataSpec, Moments, MomentSystem, Params
 
 _CHOICES = {
     "precision": PRECISIONS,
@@ -57,7 +58,7 @@ _CHOICES = {
 }
 
 
-def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
+def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> MomentSystem:
     """Build EVA for batches of the sizes in `specs`, one DataSpec a domain.
 
     Raises ValueError for a switch with an unknown value, for switches that contradict each
@@ -80,12 +81,10 @@ def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
         predict = functools.partial(_predict_weak, weak)
     else:
         predict = functools.partial(_predict_full, full)
-    return System(
-        domains=trained_on,
+    return MomentSystem(
         init=functools.partial(_init, modules, config, dict(specs)),
         loss=loss,
         predict=predict,
-        adopt=_adopt_full_branch if config.pretrain == "source_finetune" else adopt_matching,
         attention=functools.partial(_attention, weak) if config.branches.weak else None,
     )
 
@@ -142,7 +141,7 @@ def _check_switches(config: ConfigDict) -> None:
 
 
 def _check_sizes(config: ConfigDict, specs: Mapping[str, DataSpec]) -> None:
-    """Refuse domains of different feature sizes where one projection serves both (spec A20)."""
+    """Refuse domains of different feature sizes where one projection serves both (EVA A20)."""
     both = config.branches.weak and config.branches.full
     if both and "proj" not in config.share:
         return
@@ -179,11 +178,13 @@ def _init(
     }
 
 
-def _adopt_full_branch(params: Params, restored: Params) -> Params:
-    """Start the weak branch from a full branch trained alone; its boundary head is dropped.
+def merge(config: ConfigDict, params: Params, restored: Params) -> Params:
+    """Start from another run; WR + fine-tune from a full branch alone, without its boundary head.
 
     Raises ValueError that lists what does not fit.
     """
+    if config.pretrain != "source_finetune":
+        return merge_params(params, restored)
     if "full" not in restored:
         raise ValueError(
             "pretrain=source_finetune starts from a run with config.branches.weak=False, but the "
@@ -193,11 +194,11 @@ def _adopt_full_branch(params: Params, restored: Params) -> Params:
     wanted = {
         group: {name: pretrained.get(name, {}) for name in names} for group, names in params.items()
     }
-    return adopt_matching(params, wanted)
+    return merge_params(params, wanted)
 
 
 def _predict_weak(branch: Branch, params: Params, batch: Batch) -> Moments:
-    """The best proposals of the weak branch, the only one at test (spec 4)."""
+    """The best proposals of the weak branch, the only one at test (EVA, section 3.3)."""
     own = of_branch(params, "weak")
     views = network.interact(branch, own, network.encode(branch, own, batch, None), None)
     return _rank_proposals(branch, *network.match(branch, own, views), batch)
@@ -207,7 +208,7 @@ def _predict_full(branch: Branch, params: Params, batch: Batch) -> Moments:
     """A model trained on the source alone, applied to the target.
 
     With full.match=proposals the matching head ranks the target's windows; else the boundary
-    head ranks all spans by P_s * P_e (metrics specification, section 9).
+    head ranks all spans by P_s * P_e.
     """
     config, own = branch.config, of_branch(params, "full")
     views = network.interact(branch, own, network.encode(branch, own, batch, None), None)
@@ -237,7 +238,7 @@ def _rank_proposals(windows: Branch, logits: Array, mask: Array, batch: Batch) -
 def _attention(branch: Branch, params: Params, batch: Batch) -> AttentionMap:
     """P_m of each proposal of the weak branch, and cross attention's weights R(V, Q) (Eq. 5).
 
-    Where Cross works on clips (A4) a proposal has the mean of its clips' weights.
+    Where Cross works on clips (EVA A4) a proposal has the mean of its clips' weights.
     """
     own = of_branch(params, "weak")
     items = network.encode(branch, own, batch, None)
@@ -248,3 +249,16 @@ def _attention(branch: Branch, params: Params, batch: Batch) -> AttentionMap:
         words = pool_proposals(words, start, end)
     start, end = spans_to_seconds(start, end, batch.num_clips, batch.duration)
     return AttentionMap(start, end, mask, jax.nn.sigmoid(logits), words)
+
+
+SYSTEM = Description(
+    name="eva",
+    paper="Cai, Huang, Gong; BMVC 2022",
+    supervision="boundaries in the source, pairs in the target",
+    kind="moments",
+    build=build,
+    domains=domains,
+    reads=OPTIONAL_KEYS,
+    pretraining=pretraining,
+    merge=merge,
+)

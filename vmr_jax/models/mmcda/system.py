@@ -3,7 +3,7 @@
 A span localizer is learnt on a labelled source. On an unlabelled target its features are drawn
 to the source's (domain alignment), videos and queries meet in a joint space (cross-modal
 alignment), and clips are told apart by their similarity with the query (specific alignment). Not
-a reproduction: the paper's equations are not public to this project. Specification: mmcda.md.
+a reproduction: the paper's equations are not public to this project, docs/papers/mmcda.md has ours.
 """
 
 import functools
@@ -15,19 +15,25 @@ from ml_collections import ConfigDict
 from vmr_jax.decoding.ranking import rank_seconds
 from vmr_jax.layers.moment_map import Cells, map_cells
 from vmr_jax.layers.proposals import spans_to_seconds
+from vmr_jax.models.description import OPTIONAL_KEYS, Description
 from vmr_jax.models.mmcda import losses
 from vmr_jax.models.mmcda.localizers import candidates
 from vmr_jax.models.mmcda.network import MMCDA
 from vmr_jax.models.mmcda.switches import check, check_specs, has_joint_space
 from vmr_jax.models.statistics import as_params, as_variables
-from vmr_jax.types import Array, AttentionMap, Batch, DataSpec, HybridBatch, Moments, Params, System
+from vmr_jax.types import (
+    Array,
+    AttentionMap,
+    Batch,
+    DataSpec,
+    HybridBatch,
+    Moments,
+    MomentSystem,
+    Params,
+)
 
-TITLE = "MMCDA, derived from the abstract"
-READOUT = ("infer",)  # blocks of a config that no parameter depends on
-EPOCH = "largest"
 
-
-def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
+def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> MomentSystem:
     """Build MMCDA for batches of the sizes in `specs`, one DataSpec a domain.
 
     Raises ValueError for a switch with an unknown value, for switches that contradict each other,
@@ -37,14 +43,12 @@ def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
     check_specs(config, specs)
     network = MMCDA(config)
     loss = losses.cross_domain_loss if len(trained_on) == 2 else losses.supervised_loss
-    return System(
-        domains=trained_on,
+    return MomentSystem(
         init=functools.partial(_init, network),
         loss=functools.partial(loss, network),
         predict=functools.partial(_predict, network, "target"),
         predict_source=functools.partial(_predict, network, "source"),
         attention=functools.partial(_attention, network) if has_joint_space(config) else None,
-        words_show="similarity of clip and word",
     )
 
 
@@ -71,7 +75,7 @@ def _init(network: MMCDA, key: Array, batch: Batch | HybridBatch) -> Params:
 
 
 def _predict(network: MMCDA, role: str, params: Params, batch: Batch) -> Moments:
-    """The best moments by the scores of section 4, after NMS."""
+    """The best moments by their scores (MMCDA M11), after NMS."""
     views = network.apply(as_variables(params), batch, role, train=False)
     found = candidates(network.config, views, batch)
     start, end = found.seconds(batch.duration)
@@ -86,3 +90,20 @@ def _attention(network: MMCDA, params: Params, batch: Batch) -> AttentionMap:
     clip = jnp.arange(batch.video.shape[1])
     start, end = spans_to_seconds(clip, clip + 1, batch.num_clips, batch.duration)
     return AttentionMap(start, end, batch.video_mask, views.similarity, words)
+
+
+SYSTEM = Description(
+    name="mmcda",
+    title="MMCDA, derived from the abstract",
+    paper="the abstract of Fang, Liu, Zhou, Hu; IEEE TMM 2022",
+    supervision="boundaries in the source, videos and queries in the target",
+    kind="moments",
+    build=build,
+    domains=domains,
+    epoch="largest",
+    readout=("infer",),
+    reads=OPTIONAL_KEYS,
+    words_show="similarity of clip and word",
+    chooser=chooser,
+    moment_map=moment_map,
+)

@@ -2,7 +2,8 @@
 
 A map of moments is computed once a video and meets all its queries in two spaces: one is trained
 to tell a cell's IoU with the moment, the other to tell each moment's sentence from other
-sentences and each sentence's moment from other moments. Specification: mmn_vdi.md, Part A.
+sentences and each sentence's moment from other moments. Equations and choices:
+docs/papers/mmn_vdi.md.
 """
 
 import functools
@@ -29,6 +30,7 @@ from vmr_jax.losses.mutual_matching import (
     sentence_to_moment,
 )
 from vmr_jax.losses.negatives import rival_mean, similarities
+from vmr_jax.models.description import OPTIONAL_KEYS, Description
 from vmr_jax.models.mmn.network import MMN, Joint, text_sizes
 from vmr_jax.models.statistics import as_params, as_variables
 from vmr_jax.models.switches import PRECISIONS, check_choices, check_iou_labels
@@ -38,16 +40,14 @@ from vmr_jax.types import (
     Losses,
     LossTerms,
     Moments,
+    MomentSystem,
     Params,
     Progress,
-    System,
     VideoBatch,
 )
 
-FORM = "videos"
-READOUT = ("score",)  # blocks of a config that no parameter depends on
-IOU_SCALE = 10.0  # logit of the IoU score over the cosine
-LATER = 0.01  # of the contrastive weight, after its full epochs
+IOU_SCALE = 10.0  # logit of the IoU score over the cosine (MMN A6)
+LATER = 0.01  # of the contrastive weight, after its full epochs (MMN A13)
 _CHOICES = {
     "precision": PRECISIONS,
     "text.encoder": ("distilbert", "clip"),
@@ -58,19 +58,16 @@ _CHOICES = {
 }
 
 
-def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
+def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> MomentSystem:
     """Build MMN for batches of the sizes in `specs["target"]`.
 
     Raises ValueError for a switch with an unknown value and for sizes that do not fit.
     """
-    trained_on = domains(config)
     network = MMN(config, specs["target"].video_dim, vocabulary_size(config.text))
-    return System(
-        domains=trained_on,
+    return MomentSystem(
         init=functools.partial(init, network),
         loss=functools.partial(_loss, network, config),
         predict=functools.partial(predict, network, config),
-        pretrained=functools.partial(read_text_encoder, network) if config.text.weights else None,
     )
 
 
@@ -116,11 +113,13 @@ def init(network: MMN, key: Array, batch: VideoBatch) -> Params:
     return as_params(network.init(key, batch, train=True))
 
 
-def read_text_encoder(network: MMN, params: Params) -> Params:
-    """The parameters with the text encoder of the file `text.weights`."""
-    text = network.config.text
+def read_text_encoder(config: ConfigDict, params: Params) -> Params:
+    """The parameters with the text encoder of the file `text.weights`, where it is named."""
+    text = config.text
+    if not text.weights:
+        return params
     load = load_clip_text if text.encoder == "clip" else load_distilbert
-    encoder = load(text.weights, text_sizes(text, network.vocabulary))
+    encoder = load(text.weights, text_sizes(text, vocabulary_size(text)))
     return {**params, "text_encoder": encoder}
 
 
@@ -132,7 +131,7 @@ def _loss(
     key: Array,
     progress: Progress,
 ) -> Losses:
-    """L_iou + lambda(epoch) (L_v + L_s) of A3; `statistics` are the new running statistics."""
+    """L_iou + lambda(epoch) (L_v + L_s), MMN A13; `statistics` are the new running statistics."""
     (cells, queries), new = network.apply(
         as_variables(params), batch, train=True, key=key, mutable=["batch_stats"]
     )
@@ -167,7 +166,7 @@ def objective(
 
 
 def contrastive_weight(settings: ConfigDict, epoch: Array) -> Array:
-    """lambda(epoch) of A3; `epoch` counts the epochs done, so that it is 0 in the first."""
+    """lambda(epoch) of MMN A13; `epoch` counts the epochs done, so that it is 0 in the first."""
     return settings.weight * jnp.where(epoch < settings.full_epochs, 1.0, LATER)
 
 
@@ -208,7 +207,7 @@ def _of_own_video(cells: Array, queries: Array, owner: Array) -> Array:
 
 
 def fuse_scores(iou: Array, contrastive: Array, fusion: str, power: float) -> Array:
-    """What ranks the cells, from s^iou in [0, 1] and s^c in [-1, 1] (A4; VDI, Eq. 10)."""
+    """What ranks the cells, from s^iou in [0, 1] and s^c in [-1, 1] (MMN A15; VDI, Eq. 10)."""
     if fusion == "product":
         return iou * contrastive
     if fusion == "iou_only":
@@ -217,7 +216,7 @@ def fuse_scores(iou: Array, contrastive: Array, fusion: str, power: float) -> Ar
 
 
 def predict(network: MMN, config: ConfigDict, params: Params, batch: VideoBatch) -> Moments:
-    """The cells of each query's video by their fused scores, after NMS; the first is Eq. 10's."""
+    """The cells of each query's video by fused scores, after NMS; the first is VDI, Eq. 10's."""
     cells, queries = network.apply(as_variables(params), batch, train=False)
     iou, contrastive = (
         _of_own_video(of_cells, of_queries, batch.owner)
@@ -228,3 +227,18 @@ def predict(network: MMN, config: ConfigDict, params: Params, batch: VideoBatch)
     duration = batch.duration[batch.owner]
     start, end = cell_seconds(map_cells(config.map), duration)
     return rank_seconds(start, end, score, duration, config.eval)
+
+
+SYSTEM = Description(
+    name="mmn",
+    paper="Wang et al., AAAI 2022",
+    supervision="boundaries",
+    kind="moments",
+    batch="videos",
+    build=build,
+    domains=domains,
+    readout=("score",),
+    reads=OPTIONAL_KEYS,
+    moment_map=moment_map,
+    pretrained=read_text_encoder,
+)

@@ -1,10 +1,11 @@
 """VDI, visual-dynamic injection into MMN's text encoder (Luo et al., CVPR 2023).
 
 Two losses of training teach the text encoder, from the words outside of a query's noun chunks,
-what the video shows and how things move in it. Prediction is MMN's own. Specification:
-mmn_vdi.md, Part B.
+what the video shows and how things move in it. Prediction is MMN's own. Equations and choices:
+docs/papers/mmn_vdi.md.
 """
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -25,10 +26,17 @@ from vmr_jax.models.vdi.losses import (
     visual_context_loss,
 )
 from vmr_jax.models.vdi.network import HEADS, SpatialDynamics, VisualContext
-from vmr_jax.types import Array, DataSpec, Losses, LossTerms, Params, Progress, System, VideoBatch
+from vmr_jax.types import (
+    Array,
+    DataSpec,
+    Losses,
+    LossTerms,
+    MomentSystem,
+    Params,
+    Progress,
+    VideoBatch,
+)
 
-FORM, READOUT = mmn.FORM, mmn.READOUT
-moment_map = mmn.moment_map
 _CHOICES = {
     "backbone": ("clip", "vgg", "c3d"),
     "patch_proj": ("clip", "raw"),
@@ -50,12 +58,11 @@ class Networks(NamedTuple):
     dynamics: SpatialDynamics
 
 
-def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
+def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> MomentSystem:
     """Build VDI for batches of the sizes in `specs["target"]`.
 
     Raises ValueError for a switch with an unknown value and for sizes that do not fit.
     """
-    trained_on = domains(config)
     width = specs["target"].video_dim
     if config.vdi.vc and config.vc.probe == "none" and width % HEADS:
         raise ValueError(
@@ -69,13 +76,10 @@ def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
         VisualContext(config.vdi.dropout, dtype),
         SpatialDynamics(config.sd.seq, config.sd.l2norm, config.vdi.dropout, dtype),
     )
-    read_text_encoder = functools.partial(mmn.read_text_encoder, networks.mmn)
-    return System(
-        domains=trained_on,
+    return MomentSystem(
         init=functools.partial(_init, networks),
         loss=functools.partial(_loss, networks),
         predict=functools.partial(mmn.predict, networks.mmn, base),
-        pretrained=read_text_encoder if config.text.weights else None,
     )
 
 
@@ -91,7 +95,7 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
 
 
 def _mmn_config(config: ConfigDict) -> ConfigDict:
-    """The config as MMN reads it: CLIP's features go to the map as they are (spec B1)."""
+    """The config as MMN reads it: CLIP's features go straight to the map (VDI, section 4.1.3)."""
     return ConfigDict(config.to_dict() | {"video": {"conv": config.backbone != "clip"}})
 
 
@@ -171,10 +175,10 @@ def _context_inputs(config: ConfigDict, features: Mapping[str, Array], batch: Vi
 def _loss(
     networks: Networks, params: Params, batch: VideoBatch, key: Array, progress: Progress
 ) -> Losses:
-    """Eq. 11: MMN's loss + 0.5 L^vc + 0.01 L^sd; `statistics` are the new running statistics.
+    """VDI, Eq. 11: MMN's loss + 0.5 L^vc + 0.01 L^sd; `statistics` are the new running statistics.
 
     With vdi.schedule "alternate" the text encoder learns from L^vc and L^sd alone, and MMN takes
-    its features as they are (Algorithm 1).
+    its features as they are (VDI D10).
     """
     config, variables = networks.config, as_variables(params)
     text_key, *keys = jax.random.split(key, 3)
@@ -222,3 +226,8 @@ def _injection(
         )
         terms["spatial_dynamic"] = (config.sd.weight * total, count)
     return terms
+
+
+SYSTEM = dataclasses.replace(
+    mmn.SYSTEM, name="vdi", paper="Luo et al., CVPR 2023", build=build, domains=domains
+)

@@ -17,9 +17,19 @@ from vmr_jax.layers.proposals import Groups, group_spans, spans_to_seconds
 from vmr_jax.losses.contrastive import hinge_loss
 from vmr_jax.losses.negatives import other_video, similarities
 from vmr_jax.metrics.didemo import MOMENTS, SEGMENTS
+from vmr_jax.models.description import OPTIONAL_KEYS, Description
 from vmr_jax.models.switches import PRECISIONS, check_choices
 from vmr_jax.models.vlanet.network import Aligned, VLANet, make_groups
-from vmr_jax.types import Array, AttentionMap, Batch, DataSpec, Losses, Moments, Params, System
+from vmr_jax.types import (
+    Array,
+    AttentionMap,
+    Batch,
+    DataSpec,
+    Losses,
+    Moments,
+    MomentSystem,
+    Params,
+)
 
 _CHOICES = {
     "precision": PRECISIONS,
@@ -31,27 +41,23 @@ _CHOICES = {
     "infer.score": ("last_q2v", "vla", "product"),
 }
 _DIRECTIONS = ("q2v", "v2q")
-READOUT = ("proposals", "infer")  # blocks of a config that no parameter depends on
 
 
-def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
+def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> MomentSystem:
     """Build VLANet for batches of the sizes in `specs["target"]`.
 
     Raises ValueError for a switch with an unknown value, and for windows or a readout with which
     DiDeMo cannot be scored.
     """
-    trained_on = domains(config)
     groups = make_groups(config, specs["target"].max_clips)
     if config.metric.didemo:
         _check_didemo(config, groups)
     network = VLANet(config)
-    return System(
-        domains=trained_on,
+    return MomentSystem(
         init=lambda key, batch: network.init(key, batch)["params"],
         loss=functools.partial(_loss, network, config),
         predict=functools.partial(_predict, network, config),
         attention=functools.partial(_attention, network, config),
-        words_show="alignment of word and proposal (terms of Eq. 7)",
     )
 
 
@@ -123,14 +129,14 @@ def _take(tree, index: Array):
 
 
 def _pair_outputs(apply, aligned: Aligned, video: Array, query: Array) -> Array:
-    """E(v_comp, Q) of outputs of the cascade that each met their own partner (spec V4)."""
+    """E(v_comp, Q) of outputs of the cascade that each met their own partner (VLANet V4)."""
     compact = aligned.video.sum(axis=1)[video]
     words, mask = aligned.query[query], aligned.query_mask[query]
     return apply(compact, words, mask, method="similarity")
 
 
 def _predict(network: VLANet, config: ConfigDict, params: Params, batch: Batch) -> Moments:
-    """The surrogates by attention, then the other windows by cosine (spec 4, V9, V11).
+    """The surrogates by attention, then the other windows by cosine (VLANet V9, V11).
 
     On DiDeMo the moments beyond a shorter video's end follow in order, so that all 21 are ranked.
     """
@@ -177,3 +183,16 @@ def _attention(network: VLANet, config: ConfigDict, params: Params, batch: Batch
     start, end = spans_to_seconds(start, end, batch.num_clips, batch.duration)
     words = network.apply({"params": params}, aligned, method="word_terms")
     return AttentionMap(start, end, jnp.isfinite(aligned.rank), aligned.strength, words)
+
+
+SYSTEM = Description(
+    name="vlanet",
+    paper="Ma et al., ECCV 2020",
+    supervision="pairs of a video and a query",
+    kind="moments",
+    build=build,
+    domains=domains,
+    readout=("proposals", "infer"),
+    reads=OPTIONAL_KEYS,
+    words_show="alignment of word and proposal (terms of Eq. 7)",
+)

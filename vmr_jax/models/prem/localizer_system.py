@@ -1,7 +1,7 @@
 """PREM's localizer, which finds the moment in the videos that were retrieved, as a System.
 
 It learns from queries with C videos each, of which the first is the true one. Source: Hou et al.,
-ICMR 2024; specification: prem.md, section 3.
+ICMR 2024, section 3.4.
 """
 
 import functools
@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from vmr_jax.decoding.segments import Segments, best_segments, overlapping_segments
 from vmr_jax.layers.clip_spans import seconds_to_clips
 from vmr_jax.losses.relevant_content import REDUCTIONS, relevant_content_loss
+from vmr_jax.models.description import Description
 from vmr_jax.models.prem.localizer_network import (
     HEADS,
     Located,
@@ -33,12 +34,9 @@ from vmr_jax.types import (
     Params,
     Progress,
     Queries,
-    System,
     Videos,
 )
 
-FORM, TASK, SELECTED_BY = "candidates", "corpus", "VCMR/R@1,IoU=0.7"
-READOUT = ("first", "infer", "score")  # blocks of a config that no parameter depends on
 _NEGATIVES = 5  # segments of each negative video
 _CHOICES = {
     "gate": ("l2", "sigmoid", "none"),
@@ -47,24 +45,20 @@ _CHOICES = {
 }
 
 
-def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
+def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> Localizer:
     """Build the localizer for batches of the sizes in `specs["target"]`.
 
     Raises ValueError for a switch with an unknown value, and for missing subtitles.
     """
-    trained_on, spec = domains(config), specs["target"]
+    spec = specs["target"]
     check_spec(config, spec)
     network = PremLocalizer(config, spec.max_clips, spec.max_words)
-    return System(
-        domains=trained_on,
+    return Localizer(
         init=lambda key, batch: network.init(key, batch)["params"],
         loss=functools.partial(_loss, network, config),
-        predict=None,
-        localizer=Localizer(
-            encode_videos=functools.partial(_encode_videos, network),
-            encode_queries=functools.partial(_encode_queries, network),
-            locate=functools.partial(_locate, network),
-        ),
+        encode_videos=functools.partial(_encode_videos, network),
+        encode_queries=functools.partial(_encode_queries, network),
+        locate=functools.partial(_locate, network),
     )
 
 
@@ -119,7 +113,7 @@ def _loss(
     key: Array,
     progress: Progress,
 ) -> Losses:
-    """Eq. 11: L^st + L^ed, and L^c times its weight."""
+    """PREM, Eq. 11: L^st + L^ed, and L^c times its weight."""
     del progress
     located = network.apply({"params": params}, batch, key)
     clips = batch.num_clips[:, 0]
@@ -141,7 +135,7 @@ def _content(
     span: Array,
     located: Located,
 ) -> tuple[Array, Array]:
-    """L^c of section 3.6 times its weight: (weighted sum, sum of weights)."""
+    """L^c (PREM, section 3.4) times its weight: (weighted sum, sum of weights)."""
     items, videos, clips = located.start.shape
     settings, lengths = config.lc, config.infer
     positives = overlapping_segments(span, batch.num_clips[:, 0], clips, settings.max_pos)
@@ -179,3 +173,19 @@ def _locate(
 
 def _float32(code):
     return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), code)
+
+
+SYSTEM = Description(
+    name="prem_localizer",
+    paper="Hou et al., ICMR 2024",
+    supervision="boundaries",
+    kind="localizer",
+    batch="candidates",
+    build=build,
+    domains=domains,
+    selected_by="VCMR/R@1,IoU=0.7",
+    readout=("first", "infer", "score"),
+    reads=("precision",),
+    first_run=first_run,
+    located=located,
+)

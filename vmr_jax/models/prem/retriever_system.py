@@ -1,7 +1,7 @@
 """PREM's retriever, which ranks the videos of a corpus, as a System (Hou et al., ICMR 2024).
 
 It learns from pairs of a query and a video with the moment's boundaries; the other videos and
-queries of the batch are negatives. Specification: prem.md, section 2.
+queries of the batch are negatives. Source: PREM, section 3.3.
 """
 
 import functools
@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from vmr_jax.layers.clip_spans import seconds_to_clips
 from vmr_jax.layers.normalize import unit_rows
+from vmr_jax.models.description import Description
 from vmr_jax.models.prem.network import EncodedQueries, PremEncoder
 from vmr_jax.models.prem.retriever_losses import POSITIVES, SCOPES, Pairs, retrieval_losses
 from vmr_jax.models.prem.switches import check_config, check_spec
@@ -23,30 +24,23 @@ from vmr_jax.types import (
     Progress,
     Queries,
     Retriever,
-    System,
     Videos,
 )
 
-TASK, SELECTED_BY = "corpus", "VR/SumR"
 
-
-def make(config: ConfigDict, specs: Mapping[str, DataSpec]) -> System:
+def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> Retriever:
     """Build the retriever for batches of the sizes in `specs["target"]`.
 
     Raises ValueError for a switch with an unknown value, and for missing subtitles.
     """
-    trained_on, spec = domains(config), specs["target"]
+    spec = specs["target"]
     check_spec(config, spec)
     network = PremEncoder(config, spec.max_clips, spec.max_words)
-    return System(
-        domains=trained_on,
+    return Retriever(
         init=lambda key, batch: network.init(key, *_sides(batch))["params"],
         loss=functools.partial(_loss, network, config),
-        predict=None,
-        retriever=Retriever(
-            encode_videos=functools.partial(_encode_videos, network),
-            encode_queries=functools.partial(_encode_queries, network),
-        ),
+        encode_videos=functools.partial(_encode_videos, network),
+        encode_queries=functools.partial(_encode_queries, network),
     )
 
 
@@ -69,7 +63,7 @@ def _loss(
     key: Array,
     progress: Progress,
 ) -> Losses:
-    """L^v + L^q of sections 2.5, over the whole batch."""
+    """L^v + L^q (PREM, section 3.3) over the whole batch."""
     del progress
     video, queries = network.apply({"params": params}, *_sides(batch), key)
     pairs = Pairs(
@@ -93,7 +87,7 @@ def _encode_queries(network: PremEncoder, params: Params, queries: Queries) -> A
 
 
 def word_weights(config: ConfigDict, spec: DataSpec, params: Params, queries: Queries) -> Array:
-    """alpha of Eq. 5, how much each word counts for each modality: (B, J, M) float32 (Fig. 6).
+    """alpha (PREM, Eq. 5), what each word counts for each modality: (B, J, M) float32 (Fig. 6).
 
     Raises ValueError where `config.pooling` has no such weights.
     """
@@ -103,3 +97,15 @@ def word_weights(config: ConfigDict, spec: DataSpec, params: Params, queries: Qu
     weigh = functools.partial(network.apply, {"params": params})
     words = weigh(queries, method="queries").words
     return weigh(words, queries.query_mask, method="word_weights")
+
+
+SYSTEM = Description(
+    name="prem_retriever",
+    paper="Hou et al., ICMR 2024",
+    supervision="boundaries",
+    kind="retriever",
+    build=build,
+    domains=domains,
+    selected_by="VR/SumR",
+    reads=("precision",),
+)

@@ -1,0 +1,163 @@
+"""What a run is made of before its first step: data, system, evaluation, state, checkpoints."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from vmr_jax import models
+from vmr_jax.configs import common
+from vmr_jax.data.batches.domain import Domain
+from vmr_jax.data.batches.splits import selection_name, selection_split
+from vmr_jax.datasets import training_domains
+from vmr_jax.evaluation.evaluate import make_evaluation
+from vmr_jax.training.checkpoint import Checkpoints, checkpoint_directory
+from vmr_jax.training.input_pipeline import InputPipeline, make_input_pipeline
+from vmr_jax.training.mesh import check_batch_size, make_mesh
+from vmr_jax.training.mining import with_candidates
+from vmr_jax.training.optimizer import make_optimizer
+from vmr_jax.training.run_summary import print_overview
+from vmr_jax.training.state import (
+    TrainState,
+    abstract_state,
+    first_state,
+    num_parameters,
+    state_maker,
+)
+from vmr_jax.training.workdir import claim_workdir
+from vmr_jax.types import Evaluation, Params, System
+
+
+class Run(NamedTuple):
+    """All that the loop needs."""
+
+    config: ConfigDict
+    workdir: Path
+    system: System
+    evaluation: Evaluation
+    pipeline: InputPipeline
+    optimizer: Any
+    checkpoints: Checkpoints
+    meta: dict  # what is saved beside every state
+    selects: bool  # whether a split chooses the checkpoint
+    state: TrainState  # where the run stands
+    last_step: int
+
+    def out_of_patience(self) -> bool:
+        """Tell whether the best checkpoint is as old as config.patience allows."""
+        self.checkpoints.wait()
+        there, steps = self.checkpoints.steps(), self.config.patience * self.steps_per_epoch
+        return bool(steps and there) and there[-1] - self.checkpoints.best_step() >= steps
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of one pass over the data."""
+        return self.pipeline.pace.steps_per_epoch
+
+
+def prepare_run(config: ConfigDict, workdir: Path, restore: str, console: Console) -> Run:
+    """Make a run of `config`, or go on where the workdir's newest checkpoint stands.
+
+    What it reads of other runs, Description.first_run and .pretraining, is trained. Raises
+    ValueError where the workdir belongs to another config or other data, and for settings that
+    make no run.
+    """
+    described = models.of(config)
+    roles, chooser = described.domains(config), described.chooser(config)
+    split = selection_split(config, chooser)
+    mesh = make_mesh()
+    check_batch_size(config.batch_size, "batch_size")
+    located = described.located(config, workdir / models.FIRST_RUN)
+    domains = training_domains(config, roles, chooser)
+    if described.batch == "candidates":
+        domains = {
+            role: with_candidates(located, domain, workdir, mesh, console)
+            for role, domain in domains.items()
+        }
+    specs = {role: domain.spec for role, domain in domains.items()}
+    system = models.make(config, specs)
+    trained = list(specs.values())[-1]._asdict()
+    evaluation = make_evaluation(located, trained, split, mesh, console)
+    meta = claim_workdir(workdir, config, {role: d.dataset for role, d in domains.items()})
+    meta |= {
+        "selected_by": selection_name(config, chooser, split),
+        "chosen_by": f"val/{described.selected_by}" if split else "",
+        "specs": {role: spec._asdict() for role, spec in specs.items()},
+    }
+    pipeline = make_input_pipeline(config, described.batch, domains, mesh, console, described.epoch)
+    optimizer = make_optimizer(config.optimizer, pipeline.pace)
+    maker = state_maker(system, optimizer, pipeline.example, config.seed)
+    abstract = abstract_state(maker, mesh, config.parameter_rules)
+    checkpoints = Checkpoints(workdir / "checkpoints", config.keep_checkpoints, meta["chosen_by"])
+    state = checkpoints.restore_newest(abstract, console.print)
+    if state is None:
+        state = _started(config, first_state(maker, abstract), restore, console)
+    run = Run(
+        config=config,
+        workdir=workdir,
+        system=system,
+        evaluation=evaluation,
+        pipeline=pipeline,
+        optimizer=optimizer,
+        checkpoints=checkpoints,
+        meta=meta,
+        selects=bool(split),
+        state=state,
+        last_step=config.epochs * pipeline.pace.steps_per_epoch,
+    )
+    return _announced(run, domains, console)
+
+
+def check_settings(config: ConfigDict) -> None:
+    """Raise ValueError for counts that make no run, and for keys that the system does not read."""
+    for name in ("epochs", "batch_size", "log_every", "checkpoint_every", "keep_checkpoints"):
+        if config[name] < 1:
+            raise ValueError(f"{name} is {config[name]}; it must be at least 1")
+    for name in ("eval_every", "patience"):
+        if config[name] < 0:
+            raise ValueError(f"{name} is {config[name]}; it must be 0 or more")
+    if config.patience and config.select == "last":
+        raise ValueError("patience waits for a better checkpoint, but select='last' compares none")
+    models.of(config).refuse_unread(config, common.run())
+
+
+def _started(config: ConfigDict, state: TrainState, restore: str, console: Console) -> TrainState:
+    """A first state with the parameters that the run starts from."""
+    described = models.of(config)
+    if restore:
+        params = described.merge(config, state.params, _restored(restore))
+        console.print(f"starting from the parameters of {restore}")
+    elif described.pretrained:
+        params = described.pretrained(config, state.params)
+        if params is not state.params:
+            console.print("starting from the weight files that the config names")
+        elif "text" in config and config.text.size == "base":
+            console.print(
+                "the text encoder starts from random weights: --config.text.weights=FILE names "
+                "pre-trained ones"
+            )
+    else:
+        return state
+    places = jax.tree.map(lambda leaf: leaf.sharding, state.params)
+    return state._replace(params=jax.device_put(params, places))
+
+
+def _restored(restore: str) -> Params:
+    checkpoints = Checkpoints(checkpoint_directory(restore), read_only=True)
+    params = checkpoints.restore_params(checkpoints.best_step())
+    checkpoints.close()
+    return params
+
+
+def _announced(run: Run, domains: dict[str, Domain], console: Console) -> Run:
+    """The run, which has said what it is; one that is out of patience ends where it stands."""
+    first = int(run.state.step)
+    if first:
+        console.print(f"resuming {run.workdir} at step {first}")
+        if run.out_of_patience():
+            run = run._replace(last_step=first)
+    parameters = num_parameters(run.state.params)
+    print_overview(run.config, domains, parameters, run.last_step, console)
+    return run
