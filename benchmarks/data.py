@@ -53,7 +53,7 @@ def main() -> None:
 
 def _measure(args, folder: Path) -> list[dict]:
     h5 = _write(args, folder)
-    settings = common.domain("benchmark", labels=True)
+    settings = common.domain_block("benchmark", labels=True)
     settings.max_clips = args.max_clips
     domain = make_domain(load_dataset(folder, "benchmark", "random"), "train", settings)
     steps = args.videos // _BATCH

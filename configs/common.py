@@ -71,7 +71,7 @@ DATASETS = {
 }
 
 
-def domain(dataset: str, labels: bool) -> ConfigDict:
+def domain_block(dataset: str, labels: bool) -> ConfigDict:
     """One dataset in one role. `labels=False` hides its boundaries from training."""
     settings = {
         "dataset": dataset,

@@ -22,8 +22,8 @@ def get_config(domains: str = "") -> ConfigDict:
     source, target = common.source_and_target(domains, "eva")
     config = common.run()
     config.system = "eva"
-    config.source = common.domain(source, labels=True)
-    config.target = common.domain(target, labels=False)
+    config.source = common.domain_block(source, labels=True)
+    config.target = common.domain_block(target, labels=False)
     if domains:
         config.source.features = config.target.features
 

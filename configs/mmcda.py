@@ -38,8 +38,8 @@ def get_config(domains: str = "") -> ConfigDict:
     source, target = common.source_and_target(domains, "mmcda")
     config = common.run()
     config.system = "mmcda"
-    config.source = common.domain(source, labels=True)
-    config.target = common.domain(target, labels=False)
+    config.source = common.domain_block(source, labels=True)
+    config.target = common.domain_block(target, labels=False)
     for role in (config.source, config.target):
         del role.windows, role.stride  # of sliding windows
     if domains:

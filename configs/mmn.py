@@ -89,7 +89,7 @@ def get_config(dataset: str = "") -> ConfigDict:
     """MMN's settings for a dataset, locked: later only these keys can be set."""
     config = common.run()
     config.system = "mmn"
-    config.target = common.domain(dataset or "simulated_target", labels=True)
+    config.target = common.domain_block(dataset or "simulated_target", labels=True)
     del config.target.windows, config.target.stride  # of sliding windows
     config.target.clip_sampling = "rounded_bins"
     config.target.l2norm = True  # of each frame, before the bins (VDI D14)

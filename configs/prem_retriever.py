@@ -36,7 +36,7 @@ def get_config(dataset: str = "") -> ConfigDict:
 def shared(dataset: str) -> ConfigDict:
     """What both systems of PREM are set to, not locked."""
     config = common.run()
-    config.target = common.domain(dataset or "simulated_corpus", labels=True)
+    config.target = common.domain_block(dataset or "simulated_corpus", labels=True)
     del config.target.windows, config.target.stride  # of sliding windows
     config.target.clip_sampling = "cut"
     config.target.l2norm = True  # of the image features, not of the subtitles

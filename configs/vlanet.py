@@ -21,7 +21,7 @@ def get_config(dataset: str = "") -> ConfigDict:
     """VLANet's settings for a dataset, locked: later only these keys can be set."""
     config = common.run()
     config.system = "vlanet"
-    config.target = common.domain(dataset or "simulated_target", labels=False)
+    config.target = common.domain_block(dataset or "simulated_target", labels=False)
     del config.target.windows, config.target.stride  # of sliding windows; see config.proposals
 
     config.dim = 512

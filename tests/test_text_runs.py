@@ -28,7 +28,7 @@ CONSOLE = Console(quiet=True)
 def get_config(data_dir, **changes) -> ConfigDict:
     config = common.run()
     config.system = "words"
-    config.target = common.domain("toy_target", labels=True)
+    config.target = common.domain_block("toy_target", labels=True)
     config.text = ConfigDict({"encoder": "clip", "size": "small", "weights": "", "tokenizer": ""})
     settings = {
         "data_dir": str(data_dir),
@@ -120,7 +120,7 @@ def test_what_only_training_reads_is_the_same_on_both_paths(tmp_path, monkeypatc
     for residency in ("device", "host"):
         config = get_config(tmp_path, **{"data.residency": residency}).copy_and_resolve_references()
         with config.unlocked():
-            config.target = common.domain(name, labels=True)
+            config.target = common.domain_block(name, labels=True)
             config.target.update({"patches": "simulated_patches", "patch_frames": 4})
             config.text.query_mask_mode = "drop"
         report = train.train(config, tmp_path / residency, "", CONSOLE)
@@ -138,7 +138,7 @@ def test_a_part_of_the_queries_is_evaluated(tmp_path, monkeypatch):
     monkeypatch.setitem(grammar.WORLDS, name, small)
     config = get_config(tmp_path).copy_and_resolve_references()
     with config.unlocked():
-        config.target = common.domain(name, labels=True)
+        config.target = common.domain_block(name, labels=True)
         config.eval.query = "full"
     train.train(config, tmp_path / "run", "", CONSOLE)
     for part in ("static", "dynamic"):

@@ -8,7 +8,7 @@ setting in EVA's tables (Cai, Huang, Gong; BMVC 2022); none is of MMCDA.
 
 from itertools import combinations
 
-from vmr_jax.configs.common import domain
+from vmr_jax.configs.common import domain_block
 from vmr_jax.configs.tables import TRANSFER, PaperTable, Row, Run, published_row
 
 CONFIG = "mmcda"
@@ -36,7 +36,7 @@ def _rows(target: str) -> tuple[Row, ...]:
             name = " ".join(["source only", *(f"+ {_MODULES[module]}" for module in used)])
             switches = {f"modules.{module}": module in used for module in _MODULES}
             rows.append(Row(name.removeprefix("source only "), {}, Run(switches)))
-    select = "val" if domain(target, labels=True).select_split else "holdout"
+    select = "val" if domain_block(target, labels=True).select_split else "holdout"
     upper = {"supervision": "target", "target.labels": True, "select": select}
     return (*rows, Row("target-supervised (upper bound)", {}, Run(upper)))
 

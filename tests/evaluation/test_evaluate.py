@@ -57,7 +57,7 @@ def config_of(data_dir, **changes):
         "target.features": "features",
         "epochs": 1,
     }
-    kept = common.domain("didemo", labels=False)
+    kept = common.domain_block("didemo", labels=False)
     settings |= {f"target.{key}": kept[key] for key in ("max_clips", "windows", "stride")}
     config.update_from_flattened_dict(settings | changes)
     return config

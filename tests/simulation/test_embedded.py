@@ -56,7 +56,7 @@ def test_patches_are_built_where_they_are_asked_for(tmp_path, monkeypatch):
         embedded.check_features(name, "i3d")
     embedded.build_simulated(tmp_path, name)
     config = common.run()
-    config.target = common.domain(name, labels=True)
+    config.target = common.domain_block(name, labels=True)
     config.target.update({"patches": "simulated_patches", "patch_frames": 6})
     config.text = ConfigDict(
         {"encoder": "clip", "size": "small", "tokenizer": "", "query_mask_mode": "drop"}

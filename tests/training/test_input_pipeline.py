@@ -18,7 +18,7 @@ from vmr_jax.types import Losses, MomentSystem
 def candidate_config(data_dir, residency):
     """A run on candidates with subtitles and query features."""
     config = common.run()
-    config.target = common.domain("toy_target", labels=True)
+    config.target = common.domain_block("toy_target", labels=True)
     config.target.update(
         {
             "features": "features",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from vmr_jax.search.first_stage import FirstStage, Ranking
+from vmr_jax.search.first_stage import FirstStage, RankedVideos
 from vmr_jax.training import mining
 from vmr_jax.training.mining import with_candidates, without_truth
 
@@ -28,7 +28,7 @@ def ranked(monkeypatch):
     def rank(split, corpus, top_k, mesh, console):
         asked.append((split, corpus, top_k))
         row = np.array([[1, 0, 3, 2], [3, 2, 1, 0], [2, 1, 0, 3]], np.int32)[:, :top_k]
-        return Ranking(np.zeros(row.shape, np.float32), row)
+        return RankedVideos(np.zeros(row.shape, np.float32), row)
 
     monkeypatch.setattr(mining, "first_stage", lambda c: FirstStage(rank, c.first.checkpoint))
     monkeypatch.setattr(mining, "evaluation_dataset", lambda c: "dataset")

@@ -23,7 +23,7 @@ from vmr_jax.metrics.retrieval_baselines import corpus_baselines
 from vmr_jax.search.code_store import CodeStore, make_store
 from vmr_jax.search.first_stage import (
     FirstStage,
-    Ranking,
+    RankedVideos,
     encode_corpus,
     first_stage,
     query_batches,
@@ -86,9 +86,9 @@ def _search_of(config: ConfigDict, reported: Domain, mesh: Mesh, console: Consol
             rankings[split] = _rank(first, config, split, corpus, mesh, console)
         trained = Trained(config, system, params, spec, {})
         ranking, store = rankings[split], _encode(trained, corpus, console)
-        best = Ranking(*(part[:, : config.first.retrieve] for part in ranking))
+        best = RankedVideos(*(part[:, : config.first.retrieve] for part in ranking))
         truth = corpus.pairs.video[:, None]
-        given = Ranking(np.zeros(truth.shape, np.float32), truth)
+        given = RankedVideos(np.zeros(truth.shape, np.float32), truth)
         wanted = {"VCMR": best} | ({"SVMR": given} if (truth >= 0).all() else {})
         parts = {task: [] for task in wanted}
         batches = list(query_batches(corpus))
@@ -105,7 +105,7 @@ def _search_of(config: ConfigDict, reported: Domain, mesh: Mesh, console: Consol
 
 def _rank(
     first: FirstStage, config: ConfigDict, split: str, corpus: Domain, mesh: Mesh, console: Console
-) -> Ranking:
+) -> RankedVideos:
     """The videos of the first stage, at least those that the metrics count."""
     top_k = max(MOST, config.first.retrieve)
     return first.rank(split, corpus, top_k, mesh, console)

@@ -27,7 +27,7 @@ from vmr_jax.types import Array, Moments, Params, Queries, Videos
 _QUERIES = 64  # that are encoded at a time
 
 
-class Ranking(NamedTuple):
+class RankedVideos(NamedTuple):
     """The best videos of Q queries, best first."""
 
     score: np.ndarray  # (Q, C) float32, -inf on padding
@@ -41,7 +41,7 @@ class Ranking(NamedTuple):
 
 def rank_videos(
     trained: Trained, corpus: Domain, top_k: int, mesh: Mesh, console: Console
-) -> Ranking:
+) -> RankedVideos:
     """The best `top_k` videos of a corpus for each of its queries (PREM, Eq. 6)."""
     retriever = trained.system
 
@@ -57,7 +57,7 @@ def rank_videos(
         for _, queries in query_batches(corpus)
     ]
     count = len(corpus.pairs.video)
-    return Ranking(*(np.concatenate(part)[:count] for part in zip(*found, strict=True)))
+    return RankedVideos(*(np.concatenate(part)[:count] for part in zip(*found, strict=True)))
 
 
 def encode_corpus(
@@ -103,7 +103,7 @@ class FirstStage(NamedTuple):
     """What ranks the videos for a localizer."""
 
     # (split, its corpus, top_k, mesh, console) -> the ranking
-    rank: Callable[[str, Domain, int, Mesh, Console], Ranking]
+    rank: Callable[[str, Domain, int, Mesh, Console], RankedVideos]
     identity: str  # changes when the ranking may change
 
 
@@ -118,7 +118,7 @@ def first_stage(config: ConfigDict) -> FirstStage:
         return _external(Path(config.first.scores_file))
     retriever = open_trained(config.first.checkpoint, "retriever")
 
-    def rank(split: str, corpus: Domain, top_k: int, mesh: Mesh, console: Console) -> Ranking:
+    def rank(split: str, corpus: Domain, top_k: int, mesh: Mesh, console: Console) -> RankedVideos:
         reads = _on_the_data_of(config, retriever)
         own = evaluation_corpus(reads, evaluation_dataset(reads), split)
         _check_same(corpus, own, config.first.checkpoint)
@@ -156,7 +156,7 @@ def _external(path: Path) -> FirstStage:
         raise ValueError(f"{path} ranks no videos: it has no task VR")
     listed = submission.tasks["VR"]
 
-    def rank(split: str, corpus: Domain, top_k: int, mesh: Mesh, console: Console) -> Ranking:
+    def rank(split: str, corpus: Domain, top_k: int, mesh: Mesh, console: Console) -> RankedVideos:
         del mesh, console
         missing = [query for query in corpus.table.query_id if query not in listed]
         if missing:
@@ -179,6 +179,6 @@ def _external(path: Path) -> FirstStage:
             score[query, : len(best)] = [value for _, value in best]
             if not np.isfinite(score[query, : len(best)]).all():
                 raise ValueError(f"{path} gives videos scores that are not finite for query {name}")
-        return Ranking(score, row)
+        return RankedVideos(score, row)
 
     return FirstStage(rank, hashlib.sha256(path.read_bytes()).hexdigest())
