@@ -105,9 +105,9 @@ def reproduce(
     set of its modules; configs/tables/mmcda.py lists the pairs.
     """
     from vmr_jax.configs.tables import TRANSFER
-    from vmr_jax.main import keep_compilations
     from vmr_jax.overrides import parse_settings
     from vmr_jax.reproduce.tables import reproduce as run
+    from vmr_jax.training.compilation_cache import keep_compilations
     from vmr_jax.training.logs import make_console
 
     if transfer == bool(table):
@@ -160,8 +160,8 @@ def index(
     ] = None,
 ) -> None:
     """Encode a corpus of videos for `vmr search`; an interrupted run is continued."""
-    from vmr_jax.main import keep_compilations
     from vmr_jax.search.terminal import index_videos
+    from vmr_jax.training.compilation_cache import keep_compilations
     from vmr_jax.training.logs import make_console
 
     keep_compilations()
@@ -200,8 +200,8 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON a query.")] = False,
 ) -> None:
     """Find moments in the videos of an index."""
-    from vmr_jax.main import keep_compilations
     from vmr_jax.search.terminal import Query, read_queries, search_index
+    from vmr_jax.training.compilation_cache import keep_compilations
     from vmr_jax.training.logs import make_console
 
     if (queries is None) != bool(sentence.strip()):

@@ -39,6 +39,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unknown argument {argv[1]!r}; settings are flags, see --help")
     import jax
 
+    from vmr_jax.training.compilation_cache import keep_compilations
     from vmr_jax.training.logs import make_console
     from vmr_jax.training.mesh import start_processes
 
@@ -123,17 +124,6 @@ def _run(console) -> None:
 def _default_workdir() -> str:
     name = Path(flags.FLAGS["config"].config_filename.split(":")[0]).stem
     return f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-def keep_compilations() -> None:
-    """Compile once: a second start of the same program reads the first one's executables."""
-    import jax
-
-    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR")
-    if not cache:
-        cache = str(Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "vmr_jax")
-        jax.config.update("jax_compilation_cache_dir", cache)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 if __name__ == "__main__":
