@@ -62,6 +62,8 @@ def test_nan_is_read(tmp_path):
         ([LINE.replace("[[0, 1.5, 0.9]]", "[0, 1.5, 0.9]")], "1: expected .* found 0"),
         ([LINE, "\n", LINE], "predictions.jsonl:3: qid 7 was already given in line 1"),
         (["\n"], "predictions.jsonl holds no predictions"),
+        ([LINE.replace("1.5", "1" + "0" * 400)], "1: a number in qid 7 is too large"),
+        (["[" * 100_000], r"predictions.jsonl:1: not valid JSON \(maximum recursion depth"),
     ],
 )
 def test_errors_name_file_and_line(tmp_path, lines, message):

@@ -104,6 +104,11 @@ def test_unknown_fields_are_ignored(tmp_path):
         (GOOD | {"VR": [ENTRY | {"predictions": [[0, 1, 2, 3], [0, True, 2, 3]]}]}, "0, true, 2"),
         (GOOD | {"VR": [ENTRY | {"predictions": [[0, 1, 2, 3], 4]}]}, "found 4$"),
         (GOOD | {"VR": [ENTRY | {"predictions": [[5, 1, 2, 3]]}]}, "no video with the index 5"),
+        (
+            GOOD | {"VR": [ENTRY | {"predictions": [[0, 1, 10**400, 3]]}]},
+            "5: a number is too large",
+        ),
+        ("[" * 100_000, r"submission.json: not valid JSON \(maximum recursion depth"),
     ],
 )
 def test_refusals_of_reading(tmp_path, value, message):

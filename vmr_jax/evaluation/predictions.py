@@ -73,7 +73,7 @@ def _parse(text: bytes, where: str) -> tuple[str, np.ndarray]:
     """The id and the windows (K, 3) of one line."""
     try:
         line = json.loads(text)
-    except ValueError as error:  # of JSON or of UTF-8
+    except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, or of lists in lists
         raise ValueError(f"{where}: not valid JSON ({error})") from error
     if not isinstance(line, dict):
         raise ValueError(f"{where}: expected one JSON object a line")
@@ -90,7 +90,10 @@ def _parse(text: bytes, where: str) -> tuple[str, np.ndarray]:
             raise ValueError(
                 f"{where}: expected [start, end, score] in numbers, found {json.dumps(window)[:60]}"
             )
-    return str(qid), np.array(windows, np.float64).reshape(-1, 3)
+    try:
+        return str(qid), np.array(windows, np.float64).reshape(-1, 3)
+    except OverflowError as error:
+        raise ValueError(f"{where}: a number in qid {qid} is too large") from error
 
 
 def _is_window(value: Any) -> bool:

@@ -115,7 +115,7 @@ def read_submission(path: str | Path) -> Submission:
         raise FileNotFoundError(f"{path} is not a file; give a submission .json file")
     try:
         found = json.loads(path.read_bytes())
-    except ValueError as error:  # of JSON or of UTF-8
+    except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, or of lists in lists
         raise ValueError(f"{path}: not valid JSON ({error})") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path}: expected one JSON object")
@@ -184,7 +184,10 @@ def _read_rows(value: Any, where: str) -> np.ndarray:
             f"{where}: expected [video index, start, end, score] in numbers, found "
             f"{json.dumps(wrong)[:60]}"
         )
-    return np.array(value, np.float64).reshape(-1, 4)
+    try:
+        return np.array(value, np.float64).reshape(-1, 4)
+    except OverflowError as error:
+        raise ValueError(f"{where}: a number is too large") from error
 
 
 def _are_rows(value: list) -> bool:
