@@ -14,13 +14,14 @@ from vmr_jax.datasets import evaluation_dataset
 from vmr_jax.evaluation.moments import check_widths
 from vmr_jax.evaluation.restore import restore_run
 from vmr_jax.training.checkpoint import checkpoint_directory
-from vmr_jax.types import Params, System
+from vmr_jax.types import MomentSystem, Params, Retriever, System
 
-_SHOWS = {  # figure -> the field of System that it shows, and what that is
-    "attention": ("attention", "an attention map"),
-    "timeline": ("attention", "an attention map"),
-    "words": ("retriever", "a retriever"),
-    "boundaries": ("localizer", "a localizer"),
+_ATTENTION, _RETRIEVER, _LOCALIZER = "an attention map", "a retriever", "a localizer"
+_SHOWS = {  # figure -> what it shows of a system
+    "attention": _ATTENTION,
+    "timeline": _ATTENTION,
+    "words": _RETRIEVER,
+    "boundaries": _LOCALIZER,
 }
 
 
@@ -61,13 +62,20 @@ def open_split(
 
 def check_figure(figure: str, system: System, who: str) -> None:
     """Raise ValueError where `system`, which the message calls `who`, lacks what is shown."""
-    field, needed = _SHOWS[figure]
-    if getattr(system, field) is None:
-        has = [name for name, (part, _) in _SHOWS.items() if getattr(system, part) is not None]
+    shown = _shown_of(system)
+    if _SHOWS[figure] != shown:
+        has = [name for name, needed in _SHOWS.items() if needed == shown]
         raise ValueError(
-            f"{who} has no figure {figure}, which shows {needed}; of the figures of queries it "
-            f"has {', '.join(has) or 'none'}"
+            f"{who} has no figure {figure}, which shows {_SHOWS[figure]}; of the figures of "
+            f"queries it has {', '.join(has) or 'none'}"
         )
+
+
+def _shown_of(system: System) -> str:
+    """What figures can show of a system, "" if nothing."""
+    if isinstance(system, MomentSystem):
+        return _ATTENTION if system.attention else ""
+    return _RETRIEVER if isinstance(system, Retriever) else _LOCALIZER
 
 
 def rows_of(run: Run, qids: Sequence[str]) -> list[int]:
