@@ -133,6 +133,7 @@ def test_tokens_know_their_characters(clip_files):
     inside = tokens_in_spans(tokens, [[(0, 8), (12, 16)], []])
     assert inside[0].nonzero()[0].tolist() == [1, 2, 4, 5, 6, 7, 8]
     assert not inside[1].any()
+    assert not tokens_in_spans(tokens, [[(1, 1), (6, 2)], []]).any()  # no character at all
 
 
 def test_whole_words():

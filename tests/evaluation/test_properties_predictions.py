@@ -13,6 +13,8 @@ from vmr_jax.evaluation.predictions import read_predictions, write_predictions
 from vmr_jax.evaluation.submission import is_submission, read_submission, write_submission
 from vmr_jax.metrics.retrieval import MOST, TASKS
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*only NaN scores")
+
 IDS = st.text(max_size=6) | st.integers(-5, 10**20).map(str) | st.sampled_from(["007", "٣", "²"])
 NUMBERS = st.floats() | st.floats(width=32) | st.integers(-3, 3).map(float)
 WINDOWS = st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), max_size=5)

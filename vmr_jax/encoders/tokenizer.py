@@ -85,7 +85,7 @@ def tokens_in_spans(tokens: Tokens, spans: Sequence[Sequence[tuple[int, int]]]) 
     start, end = tokens.span[..., 0], tokens.span[..., 1]
     for row, ranges in enumerate(spans):
         for first, last in ranges:
-            inside[row] |= (start[row] < last) & (end[row] > first)
+            inside[row] |= np.maximum(start[row], first) < np.minimum(end[row], last)
     return inside
 
 
