@@ -116,6 +116,8 @@ def test_a_video_that_is_missing_has_no_moment(weight):
 def toy_localizer() -> Localizer:
     """Clips and queries are numbers; a moment starts and ends where they are close."""
     return Localizer(
+        init=None,
+        loss=None,
         encode_videos=lambda params, videos: {"clip": videos.video * params["scale"]},
         encode_queries=lambda params, queries: queries.query.mean(axis=1),
         locate=lambda params, query, video, mask: tuple(
