@@ -24,7 +24,7 @@ def with_candidates(
     """The domain of a training split with the config.first.top best wrong videos of each query.
 
     They are ranked once, among the videos of the split, and kept in the workdir (PREM, section
-    3.5). Raises as `ranking.first_stage`.
+    3.5). Raises as `first_stage`.
     """
     first, top = first_stage(config), config.first.top
     split = config.target.train_split, config.select, config.seed
