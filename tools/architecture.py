@@ -55,7 +55,7 @@ def read_tree(root: Path) -> dict[str, Module]:
     """Read every module of the package, to which configs/ belongs, by its dotted name."""
     files = {}
     for folder, name in ((root / PACKAGE, PACKAGE), (root / "configs", f"{PACKAGE}.configs")):
-        for path in folder.rglob("*.py"):
+        for path in sorted(folder.rglob("*.py")):
             inner = path.relative_to(folder).with_suffix("").parts
             files[".".join([name, *(part for part in inner if part != "__init__")])] = path
     modules = {}
