@@ -22,9 +22,9 @@ BEGIN, END = "<!-- tools/architecture.py writes what follows -->", "<!-- up to h
 
 # From the top: a room may import rooms of its own tier and of those below.
 TIERS = {
-    "doors": (PACKAGE, "main", "cli"),
+    "doors": (PACKAGE, "api", "main", "cli"),
     "runs": ("training", "evaluation", "search", "reproduce", "plots"),
-    "systems and data": ("models", "configs", "datasets", "data", "simulation"),
+    "systems and data": ("models", "configs", "config_files", "datasets", "data", "simulation"),
     "parts": ("layers", "losses", "encoders", "decoding", "metrics"),
     "contracts": ("types", "overrides", "progress"),
 }
