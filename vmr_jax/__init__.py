@@ -1,3 +1,49 @@
-"""Video moment retrieval in JAX."""
+"""Video moment retrieval in JAX: find the start and end of the moment that a sentence describes.
+
+    import vmr_jax as vmr
+
+    report = vmr.train("vlanet", workdir="runs/vlanet")
+    print(report.table())
+    for moment in vmr.load("runs/vlanet").predict(features, "a person opens a door", duration=30.0):
+        print(moment.start_s, moment.end_s, moment.score)
+
+Nothing is imported before it is used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vmr_jax.api import evaluate as evaluate
+    from vmr_jax.api import score as score
+    from vmr_jax.api import train as train
+    from vmr_jax.evaluation.predictor import Predictor as Predictor
+    from vmr_jax.evaluation.predictor import load as load
+    from vmr_jax.evaluation.report import Report as Report
+    from vmr_jax.models import Description as Description
+    from vmr_jax.search.corpus_search import Corpus as Corpus
+    from vmr_jax.types import Moment as Moment
 
 __version__ = "0.1.0"
+_ROOMS = {
+    "Corpus": "search.corpus_search",
+    "Description": "models",
+    "Moment": "types",
+    "Predictor": "evaluation.predictor",
+    "Report": "evaluation.report",
+    "evaluate": "api",
+    "load": "evaluation.predictor",
+    "score": "api",
+    "train": "api",
+}
+__all__ = ["__version__", *_ROOMS]
+
+
+def __getattr__(name: str):
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'vmr_jax' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

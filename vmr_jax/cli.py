@@ -1,24 +1,39 @@
-"""The `vmr` command: data, scores of predictions, tables of papers, search, figures."""
+"""The `vmr` command: runs, data, scores of predictions, tables of papers, search, figures."""
 
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
+from vmr_jax import __version__
 from vmr_jax.data.prepare.commands import doctor, prepare
 from vmr_jax.plots.commands import plot
 from vmr_jax.simulation.commands import simulate
 
+
+class _Commands(TyperGroup):
+    """A group that suggests the nearest name for a command that it does not have."""
+
+    def resolve_command(self, ctx, args):
+        if args and self.get_command(ctx, args[0]) is None:
+            near = " or ".join(get_close_matches(args[0], self.list_commands(ctx)))
+            ctx.fail(f"no command {args[0]!r}.{f' Did you mean {near}?' if near else ''}")
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
-    help="Video moment retrieval in JAX.", no_args_is_help=True, pretty_exceptions_enable=False
+    cls=_Commands,
+    help="Video moment retrieval in JAX.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
 )
-for command in (prepare, doctor, simulate):
-    app.command()(command)
 
 
 @contextmanager
@@ -38,6 +53,124 @@ def _ended_by_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"vmr_jax {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Video moment retrieval in JAX."""
+
+
+_OF_MAIN = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@app.command(context_settings=_OF_MAIN)
+def train(
+    context: typer.Context,
+    config: Annotated[
+        str, typer.Argument(help="NAME or FILE.py, and :ARGUMENT; `vmr configs` lists the names.")
+    ],
+) -> None:
+    """Train a system and evaluate it; the same --workdir=DIR goes on where the run stands.
+
+    Any key of the config is a flag, --config.epochs=3; those of `python -m vmr_jax.main --help`
+    are too: --workdir, --restore, --num_processes ...
+    """
+    from vmr_jax.main import start
+
+    start(["vmr train", f"--config={config}", *context.args])
+
+
+@app.command("eval", context_settings=_OF_MAIN)
+def evaluate(
+    context: typer.Context,
+    workdir: Annotated[Path, typer.Argument(help="Of a run; the report is written there.")],
+) -> None:
+    """Evaluate a run's best checkpoint.
+
+    --config=NAME[:ARGUMENT] names other data than those it was trained for, and with it
+    --config.target.eval_split=val the split.
+    """
+    from vmr_jax.main import start
+
+    start(["vmr eval", "--mode=eval", f"--workdir={workdir}", *context.args])
+
+
+@app.command()
+def predict(
+    workdir: Annotated[Path, typer.Argument(help="Of a run that finds moments.")],
+    sentence: Annotated[str, typer.Argument(help="What happens in the moment.")] = "",
+    features: Annotated[
+        str, typer.Option(help="HDF5 file, or directory of .npy or .npz, a dataset a video.")
+    ] = "",
+    video: Annotated[str, typer.Option(help="Whose features; not needed if there is one.")] = "",
+    duration: Annotated[
+        float, typer.Option(help="Of the video in seconds; else clips x the run's clip length.")
+    ] = 0.0,
+    queries: Annotated[
+        Path | None, typer.Option(help='Many sentences: JSONL of {"qid": ..., "query": ...}.')
+    ] = None,
+    subtitles: Annotated[str, typer.Option(help="Subtitle features, as --features.")] = "",
+    top: Annotated[int, typer.Option(min=1, help="Moments a query.")] = 5,
+    data_dir: Annotated[str, typer.Option(help="Prepared data; else where the run had them.")] = "",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A line of predictions.jsonl each.")
+    ] = False,
+) -> None:
+    """Find the moments of sentences in one video."""
+    from vmr_jax.evaluation.predict import predict_moments
+
+    predict_moments(
+        workdir,
+        sentence,
+        queries,
+        features,
+        video,
+        duration=duration,
+        subtitles=subtitles,
+        top=top,
+        data_dir=data_dir,
+        as_json=as_json,
+    )
+
+
+for command in (prepare, doctor, simulate):
+    app.command()(command)
+
+
+@app.command()
+def configs() -> None:
+    """List the configs that are installed, a line each."""
+    from vmr_jax.config_files import config_names, summary
+
+    for name in config_names():
+        print(f"{name:16} {summary(name)}")
+
+
+@app.command()
+def systems() -> None:
+    """List the systems, ours and those of installed plug-ins."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from vmr_jax import models
+
+    table = Table("system", "finds", "learns from", "paper")
+    for described in map(models.describe, models.names()):
+        cells = described.name, described.finds, described.supervision, described.paper
+        table.add_row(*map(Text, cells))
+    Console().print(table)
 
 
 @app.command()
@@ -65,16 +198,12 @@ def score(
 
     from vmr_jax.evaluation.score import score_files
 
-    report = score_files(
-        predictions,
-        labels,
-        dataset,
-        split,
-        with_map,
-        Console(markup=False, highlight=False, soft_wrap=True),
-    )
+    report = score_files(predictions, labels, dataset, split, with_map)
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    for shown in report.shown:
+        console.print(shown)
     if json_out:
-        json_out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        json_out.write_text(json.dumps(report.values, indent=2) + "\n", encoding="utf-8")
 
 
 @app.command()

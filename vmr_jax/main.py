@@ -1,4 +1,4 @@
-"""Train or evaluate: python -m vmr_jax.main --config=configs/eva.py"""
+"""Train or evaluate: python -m vmr_jax.main --config=configs/eva.py, the same as vmr train eva."""
 
 import os
 import sys
@@ -8,10 +8,14 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from vmr_jax.config_files import config_file
+
 MISTAKES = (ValueError, OSError, MemoryError, ArithmeticError)  # end in a line, see VMR_DEBUG
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "FILE.py[:ARGUMENT]; any key of it is a flag, e.g. --config.batch_size=32"
+    "config",
+    None,
+    "NAME or FILE.py[:ARGUMENT]; any key of it is a flag, e.g. --config.batch_size=32",
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir", "", "where the run writes; the same workdir resumes (runs/<config>-<time>)"
@@ -61,14 +65,15 @@ def main(argv: list[str]) -> None:
         os._exit(130)  # threads of the compiler would crash Python's own end
 
 
+def start(argv: list[str]) -> None:
+    """Run the command line `argv`, whose first entry is the program's name, and end the process."""
+    app.run(main, argv, parse_flags)
+
+
 def parse_flags(argv: list[str]) -> list[str]:
     """Set the flags and return what is none; a mistake in them ends in one line."""
-    file = next((a.partition("=")[2].split(":")[0] for a in argv if a.startswith("--config=")), "")
-    if file and not Path(file).is_file():
-        message = f"--config={file}: no such file. Run in the root of the clone: it has configs/"
-        _end_in_a_line(FileNotFoundError(file), message)
     try:
-        return flags.FLAGS(argv)
+        return flags.FLAGS([_with_file(argument) for argument in argv])
     except flags.Error as error:
         cause = error
         while "\n" in str(cause) and cause.__context__:  # a stack trace of the config file
@@ -78,6 +83,15 @@ def parse_flags(argv: list[str]) -> list[str]:
         _end_in_a_line(error, f"--config.KEY=VALUE with an unknown key: {_text(error)}")
     except MISTAKES as error:
         _end_in_a_line(error, str(error))
+
+
+def _with_file(argument: str) -> str:
+    """`--config=NAME[:ARGUMENT]` with the file that the name stands for."""
+    flag, equals, config = argument.partition("=")
+    if flag not in ("--config", "-config") or not equals:
+        return argument
+    name, colon, rest = config.partition(":")
+    return f"{flag}={config_file(name)}{colon}{rest}"
 
 
 def _text(error: Exception) -> str:
@@ -109,7 +123,7 @@ def _run(console) -> None:
     from vmr_jax.training.loop import train
 
     if _CONFIG.value is None:
-        raise ValueError("--config is missing: try --config=configs/eva.py")
+        raise ValueError("--config is missing: try --config=eva; `vmr configs` lists them")
     if jax.process_count() > 1 and not _WORKDIR.value:
         raise ValueError("--workdir is missing: a run of several processes needs one they share")
     if _PART.value:
@@ -127,4 +141,4 @@ def _default_workdir() -> str:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    start(sys.argv)

@@ -113,6 +113,14 @@ class Moments(NamedTuple):
     video: Array | None = None  # (B, K) int32
 
 
+class Moment(NamedTuple):
+    """One moment that was found in a video."""
+
+    start_s: float  # seconds
+    end_s: float  # seconds
+    score: float  # higher is better; comparable within one query
+
+
 class DataSpec(NamedTuple):
     """Static sizes of a domain's batches."""
 

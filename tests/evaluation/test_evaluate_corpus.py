@@ -8,10 +8,10 @@ import jax
 import numpy as np
 import pytest
 from rich.console import Console
-from vmr_jax.configs import prem_localizer, prem_retriever
 
 from tests.conftest import small_settings
 from vmr_jax import models
+from vmr_jax.configs import prem_localizer, prem_retriever
 from vmr_jax.data.batches.splits import evaluation_corpus
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import from_arrays
@@ -98,7 +98,7 @@ def test_submission_and_predictions_score_as_the_report(localizer, tmp_path):
             line |= {"duration": float(videos.duration[video])}
             line |= {"relevant_windows": table.moments[row].tolist()}
             file.write(json.dumps(line) + "\n")
-    again = score_files(folder / "submission.json", labels, "jsonl", "", False, CONSOLE)
+    again = score_files(folder / "submission.json", labels).values
     assert again["model"] == pytest.approx(report["model"])
     assert len(read_predictions(folder / "predictions.jsonl")) == 10
 

@@ -1,14 +1,13 @@
 """`vmr score`: numbers, tables, what is said about misses, and every refusal."""
 
-import io
 import json
 import os
 import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
+from tests.evaluation.score_cases import values_and_text
 from vmr_jax import cli
 from vmr_jax.evaluation.score import score_files
 
@@ -33,9 +32,7 @@ def score(tmp_path, predictions, labels, dataset="jsonl", split="", with_map=Fal
     predicted, labelled = tmp_path / "predictions.jsonl", tmp_path / "labels.jsonl"
     predicted.write_text("".join(predictions))
     labelled.write_text("".join(labels))
-    console = Console(file=io.StringIO(), width=100)
-    report = score_files(predicted, labelled, dataset, split, with_map, console)
-    return report, console.file.getvalue()
+    return values_and_text(score_files(predicted, labelled, dataset, split, with_map))
 
 
 def test_report(tmp_path):
@@ -88,11 +85,10 @@ def test_a_training_split_without_labels_teaches_no_prior(tmp_path):
     (tmp_path / "val.jsonl").write_text(label(3, (0, 10)))
     predicted = tmp_path / "predictions"
     predicted.write_text(prediction(3, (0, 10)))
-    console = Console(file=io.StringIO(), width=100)
-    report = score_files(predicted, tmp_path, "jsonl", "val", False, console)
+    report, text = values_and_text(score_files(predicted, tmp_path, "jsonl", "val"))
     assert "location_prior" not in report and "random" in report
     said = "no location prior: there is no other split for training that has labels"
-    assert said in console.file.getvalue()
+    assert said in text
 
 
 def changed_distribution(folder):
@@ -106,12 +102,11 @@ def test_dataset_with_a_training_split(tmp_path):
     changed_distribution(tmp_path)
     predicted = tmp_path / "predictions.jsonl"
     predicted.write_text(prediction("te#0", (10, 20)))
-    console = Console(file=io.StringIO(), width=100)
-    report = score_files(predicted, tmp_path, "charades_cd", "test_ood", False, console)
+    report, text = values_and_text(score_files(predicted, tmp_path, "charades_cd", "test_ood"))
     assert report["model"]["dR@1,IoU=0.7"] == 100
     assert report["location_prior"]["R@1,IoU=0.1"] == 0  # it learnt [0, 5]
     assert list(report["location_prior"]) == list(report["model"])
-    assert "location_prior" in console.file.getvalue()
+    assert "location_prior" in text
 
 
 def score_didemo(tmp_path, windows):
@@ -123,9 +118,7 @@ def score_didemo(tmp_path, windows):
         (tmp_path / f"{split}_data.json").write_text(json.dumps(labels))
     predicted = tmp_path / "predictions.jsonl"
     predicted.write_text(prediction(1, *windows))
-    console = Console(file=io.StringIO(), width=300)
-    report = score_files(predicted, tmp_path, "didemo", "test", False, console)
-    return report, console.file.getvalue()
+    return values_and_text(score_files(predicted, tmp_path, "didemo", "test"))
 
 
 def test_didemo_by_its_own_metric(tmp_path):
@@ -189,9 +182,7 @@ def test_several_splits_need_a_choice(tmp_path):
     changed_distribution(tmp_path)
     (tmp_path / "predictions.jsonl").write_text(prediction("te#0"))
     with pytest.raises(ValueError, match="choose one with --split: train, test_ood"):
-        score_files(
-            tmp_path / "predictions.jsonl", tmp_path, "charades_cd", "", False, Console(quiet=True)
-        )
+        score_files(tmp_path / "predictions.jsonl", tmp_path, "charades_cd")
 
 
 def run_cli(monkeypatch, *arguments):
@@ -221,13 +212,8 @@ def test_command_ends_in_one_line(tmp_path, monkeypatch):
 def test_official_report_on_qvhighlights():
     folder = Path(REAL, "golden", "moment_detr_qvhighlights")
     report = score_files(
-        folder / "sample_val_preds.jsonl",
-        folder / "highlight_val_release.jsonl",
-        "jsonl",
-        "",
-        False,
-        Console(quiet=True),
-    )
+        folder / "sample_val_preds.jsonl", folder / "highlight_val_release.jsonl"
+    ).values
     official = json.loads((folder / "sample_val_preds_metrics_raw.json").read_text())["brief"]
     found = report["lengths"]["full"]
     assert f"{found['R@1,IoU=0.5']:.2f}" == f"{official['MR-full-R1@0.5']:.2f}"

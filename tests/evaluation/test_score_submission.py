@@ -1,6 +1,5 @@
 """`vmr score` of a submission for a corpus: TVR and DiDeMo, and what is said about it."""
 
-import io
 import json
 import os
 import sys
@@ -8,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
+from tests.evaluation.score_cases import values_and_text
 from vmr_jax import cli
 from vmr_jax.data.datasets import read_annotations
 from vmr_jax.evaluation.score import score_files
@@ -46,9 +45,7 @@ def score(folder, submission, dataset="tvr", split="val", with_map=False):
     """Score a submission; the report and what was printed."""
     path = folder / "submission.json"
     path.write_text(json.dumps({"video2idx": INDEX} | submission))
-    console = Console(file=io.StringIO(), width=200)
-    report = score_files(path, folder, dataset, split, with_map, console)
-    return report, console.file.getvalue()
+    return values_and_text(score_files(path, folder, dataset, split, with_map))
 
 
 def test_report(tmp_path):
@@ -171,7 +168,7 @@ def test_real_labels_as_predictions(tmp_path, dataset, videos, queries):
     ids, sentences = [r.query_id for r in records], [r.sentence for r in records]
     tasks = dict.fromkeys(("VR", "SVMR", "VCMR"), moments)
     write_submission(path, corpus, ids, sentences, tasks)
-    report = score_files(path, Path(REAL, dataset), dataset, "val", False, Console(quiet=True))
+    report = score_files(path, Path(REAL, dataset), dataset, "val").values
     assert (report["videos"], report["queries"]) == (videos, queries)
     model = report["model"]
     assert model["VR/R@1"] == 0 and model["VR/R@5"] == 100

@@ -16,7 +16,7 @@ from vmr_jax.data.batches.splits import evaluation_corpus
 from vmr_jax.datasets import evaluation_dataset
 from vmr_jax.evaluation.moments import check_widths, report_folder
 from vmr_jax.evaluation.predictions import write_predictions
-from vmr_jax.evaluation.score import metrics_table
+from vmr_jax.evaluation.report import metrics_table
 from vmr_jax.evaluation.submission import write_submission
 from vmr_jax.metrics.retrieval import MOST, corpus_metrics
 from vmr_jax.metrics.retrieval_baselines import corpus_baselines
@@ -85,7 +85,7 @@ def _search_of(config: ConfigDict, reported: Domain, mesh: Mesh, console: Consol
         if split not in rankings:
             rankings[split] = _rank(first, config, split, corpus, mesh, console)
         trained = Trained(config, system, params, spec, {})
-        ranking, store = rankings[split], _encode(trained, corpus, console)
+        ranking, store = rankings[split], encode_localizer(trained, corpus, console)
         best = RankedVideos(*(part[:, : config.first.retrieve] for part in ranking))
         truth = corpus.pairs.video[:, None]
         given = RankedVideos(np.zeros(truth.shape, np.float32), truth)
@@ -111,7 +111,7 @@ def _rank(
     return first.rank(split, corpus, top_k, mesh, console)
 
 
-def _encode(trained: Trained, corpus: Domain, console: Console) -> CodeStore:
+def encode_localizer(trained: Trained, corpus: Domain, console: Console) -> CodeStore:
     """The localizer's codes of a corpus."""
     codes = encode_corpus(trained, trained.system.encode_videos, corpus, console)
     return make_store([codes], [corpus.pairs.num_clips], corpus.pairs.duration)

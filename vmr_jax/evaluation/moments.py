@@ -19,7 +19,7 @@ from vmr_jax.data.batches.splits import asked_part, evaluation_domain
 from vmr_jax.data.tables.dataset import Dataset
 from vmr_jax.datasets import evaluation_dataset
 from vmr_jax.evaluation.predictions import write_predictions
-from vmr_jax.evaluation.score import metrics_table
+from vmr_jax.evaluation.report import metrics_table
 from vmr_jax.layers.moment_map import Cells
 from vmr_jax.metrics import baselines, didemo
 from vmr_jax.metrics.moments import has_valid_truth

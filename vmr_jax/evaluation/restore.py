@@ -65,6 +65,14 @@ def restore_run(config: ConfigDict | None, directory: Path, given: Iterable[str]
     return Restored(trained, params, meta["specs"][last], checkpoint)
 
 
+def trained_config(directory: Path) -> ConfigDict:
+    """The config of the run whose best checkpoint a checkpoints directory holds."""
+    checkpoints = Checkpoints(directory, read_only=True)
+    meta = checkpoints.meta(checkpoints.best_step())
+    checkpoints.close()
+    return ConfigDict(_with_tuples(meta["config"]))
+
+
 def _value(config: ConfigDict, key: str):
     """What stands at a key with dots, None where there is none."""
     for part in key.split("."):

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from vmr_jax.data.datasets import read_annotations
 from vmr_jax.data.datasets.faults import summarise
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.evaluation.predictions import read_predictions
+from vmr_jax.evaluation.report import BASELINES, Report, metrics_table
 from vmr_jax.evaluation.submission import Submission, is_submission, read_submission
 from vmr_jax.metrics import baselines
 from vmr_jax.metrics.average_precision import THRESHOLDS, length_metrics
@@ -25,9 +25,9 @@ _SHOWN = 5  # ids listed in a message
 
 
 def score_files(
-    predictions: Path, labels: Path, dataset: str, split: str, with_map: bool, console: Console
-) -> dict[str, Any]:
-    """Score a prediction file against one split's labels, print the tables, return the report.
+    predictions: Path, labels: Path, dataset: str = "jsonl", split: str = "", with_map: bool = False
+) -> Report:
+    """Score a prediction file against one split's labels.
 
     `dataset` is a reader's name and `labels` what it reads: its annotation directory, or a file
     for "jsonl". `split` may be "" when there is one only. Besides R@n,IoU=m and mIoU there is
@@ -40,8 +40,8 @@ def score_files(
     the corpus of the videos that the split's queries are about: VR, SVMR and VCMR, those that it
     has. There the listed order counts, not the score, and "missing" is a number for each task.
 
-    Report: {"dataset", "split", "queries", "missing", "model", "random", "location_prior" where
-    a training split with labels is at hand, "lengths" with the mAP}; the inner values are in
+    Report.values: {"dataset", "split", "queries", "missing", "model", "random", "location_prior"
+    where a training split with labels is at hand, "lengths" with the mAP}; the inner values are in
     percent.
 
     Raises:
@@ -56,7 +56,7 @@ def score_files(
         submission = read_submission(predictions)
         annotations = read_annotations(dataset, labels)
         split = _choose_split(annotations, split)
-        return _score_submission(submission, predictions.name, annotations, split, console)
+        return _score_submission(submission, predictions.name, annotations, split)
     found = read_predictions(predictions)
     annotations = read_annotations(dataset, labels)
     split = _choose_split(annotations, split)
@@ -64,9 +64,10 @@ def score_files(
     rows = _match(found, records, split)
     missing = sum(record.query_id not in found for record in records)
     truths, durations = _truths(annotations, records)
-    settings = {"discounted": dataset in DISCOUNTED_DATASETS}
+    settings: dict[str, Any] = {"discounted": dataset in DISCOUNTED_DATASETS}
+    shown: list[str | Table] = []
     if dataset == "didemo":
-        settings["didemo"] = _didemo_rule(rows, records, console)
+        settings["didemo"] = _didemo_rule(rows, records, shown)
 
     report = {
         "dataset": dataset,
@@ -81,21 +82,21 @@ def score_files(
     if with_map or (several and dataset == "jsonl"):
         report["lengths"] = length_metrics(rows, truths)
 
-    _print_faults(annotations, split, console)
+    shown += _faults(annotations, split)
     if missing:
-        console.print(f"{missing} of {len(records)} queries have no prediction: they are misses")
-    _print_table(report, f"{predictions.name} on {dataset} / {split}", console)
+        shown.append(f"{missing} of {len(records)} queries have no prediction: they are misses")
+    shown += _table(report, f"{predictions.name} on {dataset} / {split}")
     if settings.get("didemo"):
-        console.print(legend(settings["didemo"]))
+        shown.append(legend(settings["didemo"]))
     if "lengths" in report:
-        console.print(_lengths_table(report["lengths"]))
-    return report
+        shown.append(_lengths_table(report["lengths"]))
+    return Report(report, tuple(shown))
 
 
 def _score_submission(
-    submission: Submission, name: str, annotations: Annotations, split: str, console: Console
-) -> dict[str, Any]:
-    """The report of a submission, printed too; see `score_files`."""
+    submission: Submission, name: str, annotations: Annotations, split: str
+) -> Report:
+    """The report of a submission, see `score_files`."""
     records = annotations.splits[split]
     truths, durations = _truths(annotations, records)
     listed = {task: _match(found, records, split, 4) for task, found in submission.tasks.items()}
@@ -122,7 +123,7 @@ def _score_submission(
     for method, values in corpus_baselines(truths, durations, len(corpus), learnt_from).items():
         report[method] = {metric: values[metric] for metric in report["model"]}
 
-    _print_faults(annotations, split, console)
+    shown: list[str | Table] = _faults(annotations, split)
     for task, lists in listed.items():
         long = sum(len(own) > MOST for own in lists)
         unsorted = sum(bool((np.diff(own[:, 3]) > 0).any()) for own in lists)
@@ -132,11 +133,11 @@ def _score_submission(
             (unsorted, "queries are not in the order of their scores: the listed order counts"),
         ):
             if count:
-                console.print(f"{task}: {count} of {len(records)} {what}")
-    _print_table(report, f"{name} on {annotations.name} / {split}, {len(corpus)} videos", console)
+                shown.append(f"{task}: {count} of {len(records)} {what}")
+    shown += _table(report, f"{name} on {annotations.name} / {split}, {len(corpus)} videos")
     if max(len(windows) for windows in truths) >= ANNOTATORS:
-        console.print(f"SVMR, VCMR: a moment must reach the IoU with {AGREEING} annotators")
-    return report
+        shown.append(f"SVMR, VCMR: a moment must reach the IoU with {AGREEING} annotators")
+    return Report(report, tuple(shown))
 
 
 def _rows_of_videos(video_index: Mapping[str, int], corpus: Sequence[str]) -> dict[int, int]:
@@ -186,14 +187,14 @@ def _match(
 
 
 def _didemo_rule(
-    rows: Sequence[np.ndarray], records: Sequence[MomentRecord], console: Console
+    rows: Sequence[np.ndarray], records: Sequence[MomentRecord], shown: list[str | Table]
 ) -> str:
-    """The rule "official"; "" and a line that says why where DiDeMo's own metric cannot score."""
+    """The rule "official"; where DiDeMo's own metric cannot score, "" and why in `shown`."""
     ids = [record.query_id for record in records]
     try:
         didemo_metrics(rows, [record.moments for record in records], "official", ids)
     except ValueError as error:
-        console.print(f"without DiDeMo's own metric; below the best annotator counts: {error}")
+        shown.append(f"without DiDeMo's own metric; below the best annotator counts: {error}")
         return ""
     return "official"
 
@@ -219,32 +220,25 @@ def _training(annotations: Annotations, split: str) -> tuple[list[np.ndarray], n
     return _truths(annotations, train) if train else None
 
 
-def _print_table(report: Mapping[str, Any], title: str, console: Console) -> None:
-    """Print the table of a report beside its baselines."""
+def _table(report: Mapping[str, Any], title: str) -> list[str | Table]:
+    """The table of a report beside its baselines, and what there is to say of them."""
+    lines: list[str | Table] = []
     if "location_prior" not in report:
-        console.print("no location prior: there is no other split for training that has labels")
-    methods = [name for name in ("model", "location_prior", "random") if name in report]
-    console.print(f"{title}: {report['queries']} queries")
-    console.print(metrics_table({name: report[name] for name in methods}))
+        lines.append("no location prior: there is no other split for training that has labels")
+    methods = [name for name in ("model", *BASELINES) if name in report]
+    title = f"{title}: {report['queries']} queries"
+    return [*lines, title, metrics_table({name: report[name] for name in methods})]
 
 
-def _print_faults(annotations: Annotations, split: str, console: Console) -> None:
-    """Print a line for each kind of fault in the labels, other splits' left out."""
+def _faults(annotations: Annotations, split: str) -> list[str | Table]:
+    """A line for each kind of fault in the labels, other splits' left out."""
     others = tuple(f"{name} " for name in annotations.splits if name != split)
     own = [fault for fault in annotations.faults if not fault.where.startswith(others)]
+    lines: list[str | Table] = []
     for group in summarise(own):
         repair, where = group["repair"] or "not repaired", group["where"]
-        console.print(f"labels: {len(where)} x {group['kind']} ({repair}), e.g. {where[0]}")
-
-
-def metrics_table(columns: Mapping[str, Mapping[str, float]]) -> Table:
-    """A table of percentages: a column for each method, a row for each metric of the first."""
-    table = Table("percent")
-    for name in columns:
-        table.add_column(name, justify="right")
-    for metric in next(iter(columns.values())):
-        table.add_row(metric, *(f"{values[metric]:.2f}" for values in columns.values()))
-    return table
+        lines.append(f"labels: {len(where)} x {group['kind']} ({repair}), e.g. {where[0]}")
+    return lines
 
 
 def _lengths_table(lengths: Mapping[str, Mapping[str, float]]) -> Table:

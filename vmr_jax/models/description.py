@@ -104,6 +104,15 @@ class Description:
         """What it finds: "moments" in a given video, or videos and moments in a "corpus"."""
         return "moments" if self.kind == "moments" else "corpus"
 
+    @property
+    def finds(self) -> str:
+        """What it finds, for a list of systems."""
+        return {
+            "moments": "moments in a video",
+            "retriever": "videos in a corpus",
+            "localizer": "moments in a corpus",
+        }[self.kind]
+
     def refuse_unread(self, config: ConfigDict, default: ConfigDict) -> None:
         """Raise ValueError for a common key that is not at its default and that nothing reads."""
         unread = [key for key in OPTIONAL_KEYS if key not in self.reads]

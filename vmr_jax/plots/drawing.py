@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from vmr_jax.evaluation.markdown import count_seeds, measured_cell
+from vmr_jax.evaluation.report import count_seeds, measured_cell
 
 DPI = 150
 _TRUTH, _PREDICTED = "#D55E00", "#0072B2"  # vermilion and blue of Okabe and Ito (2008)

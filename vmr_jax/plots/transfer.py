@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from vmr_jax.evaluation.markdown import count_seeds, markdown_table, measured_cell
+from vmr_jax.evaluation.report import count_seeds, markdown_table, measured_cell
 from vmr_jax.plots.drawing import draw_transfer
 
 # A selection of the reports' metrics, so that the matrix stays readable

@@ -19,7 +19,7 @@ from vmr_jax.configs.tables import TRANSFER, PaperTable, Row, find_tables
 from vmr_jax.datasets import evaluation_dataset, training_dataset
 from vmr_jax.evaluation import evaluate
 from vmr_jax.evaluation import moments as evaluate_moments
-from vmr_jax.evaluation.markdown import count_seeds, markdown_table, measured_cell
+from vmr_jax.evaluation.report import count_seeds, markdown_table, measured_cell
 from vmr_jax.overrides import set_key
 from vmr_jax.training import loop as train
 

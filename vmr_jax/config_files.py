@@ -1,0 +1,60 @@
+"""Configs by name or by path: `eva`, `eva:tvr,charades_sta`, `configs/eva.py`, `my/own.py`."""
+
+import ast
+import importlib.util
+from difflib import get_close_matches
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+_FOLDER = Path(__file__).parent / "configs"
+_NOT_CONFIGS = ("__init__", "common")
+
+
+def config_names() -> list[str]:
+    """The names of the configs that are installed with the package."""
+    return sorted(p.stem for p in _FOLDER.glob("*.py") if p.stem not in _NOT_CONFIGS)
+
+
+def config_file(name: str) -> Path:
+    """The file of a config: a name of ours, or the path of any other.
+
+    Raises FileNotFoundError, with the nearest name and all names, where there is neither.
+    """
+    if name in config_names():
+        return _FOLDER / f"{name}.py"
+    path = Path(name)
+    if path.is_file():
+        return path
+    near = " or ".join(get_close_matches(path.stem, config_names()))
+    raise FileNotFoundError(
+        f"no config {name!r}: it is neither a file nor a name"
+        f"{f'. Did you mean {near}?' if near else '.'} Names: {', '.join(config_names())}"
+    )
+
+
+def split_argument(config: str) -> tuple[str, str]:
+    """ "eva:tvr,charades_sta" -> ("eva", "tvr,charades_sta")."""
+    name, _, argument = config.partition(":")
+    return name, argument
+
+
+def load_config(config: str) -> ConfigDict:
+    """The settings of NAME[:ARGUMENT] or FILE.py[:ARGUMENT].
+
+    Raises FileNotFoundError as `config_file`, and ValueError as the config's own `get_config`.
+    """
+    name, argument = split_argument(config)
+    path = config_file(name)
+    spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path} is no Python file: a config defines get_config(argument='')")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(argument) if argument else module.get_config()
+
+
+def summary(name: str) -> str:
+    """The first line of a config's docstring, without running it."""
+    text = ast.get_docstring(ast.parse(config_file(name).read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0]

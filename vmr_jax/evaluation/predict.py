@@ -1,0 +1,97 @@
+"""What `vmr predict` does: the moments of sentences in one video, on the terminal."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from vmr_jax.data.sources.features import FeatureSource, open_features
+from vmr_jax.evaluation.predictions import file_id
+from vmr_jax.evaluation.predictor import Predictor, load
+from vmr_jax.search.terminal import Query, read_queries
+from vmr_jax.types import Moment
+
+
+def predict_moments(
+    workdir: Path,
+    sentence: str,
+    queries: Path | None,
+    features: str,
+    video: str,
+    *,
+    duration: float,
+    subtitles: str,
+    top: int,
+    data_dir: str,
+    as_json: bool,
+) -> None:
+    """Print the best `top` moments of each query in a video: tables, or lines of predictions.jsonl.
+
+    The features are read from a file or directory, of which `video` names one where there are
+    several; a `duration` of 0 is the run's clip length times the clips. Raises ValueError for
+    options that do not go together, and as `load`, `open_features` and `Predictor.predict`.
+    """
+    if (queries is None) != bool(sentence.strip()):
+        raise ValueError('give either one sentence, such as "a person opens a door", or --queries')
+    if not features:
+        raise ValueError("--features names the file or directory with the video's features")
+    asked = read_queries(queries) if queries else [Query("1", sentence)]
+    source = open_features(features)
+    video = video or _only(source, features)
+    clips = _read(source, video, features)
+    spoken = _read(open_features(subtitles), video, subtitles) if subtitles else None
+    predictor = load(workdir, data_dir)
+    found = predictor.predict(
+        clips,
+        [query.text for query in asked],
+        duration=duration or _duration(predictor, len(clips)),
+        subtitles=spoken,
+        top_k=top,
+    )
+    for query, moments in zip(asked, found, strict=True):
+        if as_json:
+            print(_line(query, video, moments))
+        else:
+            Console().print(_table(query, video, moments))
+
+
+def _only(source: FeatureSource, path: str) -> str:
+    if len(source.ids) != 1:
+        raise ValueError(f"{path} holds {len(source.ids)} videos: name one with --video")
+    return source.ids[0]
+
+
+def _read(source: FeatureSource, video: str, path: str):
+    if video not in source.ids:
+        shown = ", ".join(source.ids[:3])
+        raise ValueError(
+            f"{path} has no video {video!r}; it has {len(source.ids)}, such as {shown}"
+        )
+    return source.read(video)
+
+
+def _duration(predictor: Predictor, clips: int) -> float:
+    if "clip_seconds" not in predictor.config:
+        raise ValueError("--duration is missing: how many seconds does the video last?")
+    return clips * predictor.config.clip_seconds
+
+
+def _line(query: Query, video: str, moments: Sequence[Moment]) -> str:
+    windows = [list(moment) for moment in moments]
+    qid = file_id(query.qid) if isinstance(query.qid, str) else query.qid
+    record = {"qid": qid, "query": query.text, "vid": video, "pred_relevant_windows": windows}
+    return json.dumps(record)
+
+
+def _table(query: Query, video: str, moments: Sequence[Moment]) -> Table:
+    table = Table(title=Text(f"{query.text} — {video}"), title_justify="left")
+    for name in ("", "start s", "end s", "score"):
+        table.add_column(name, justify="right")
+    for rank, moment in enumerate(moments, 1):
+        table.add_row(
+            str(rank), f"{moment.start_s:.2f}", f"{moment.end_s:.2f}", f"{moment.score:.4f}"
+        )
+    return table

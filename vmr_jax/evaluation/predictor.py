@@ -1,0 +1,247 @@
+"""Moments in one given video: features and sentences in, seconds out."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from vmr_jax import models
+from vmr_jax.data.batches.data_paths import query_batch
+from vmr_jax.data.batches.domain import Domain, make_domain
+from vmr_jax.data.batches.splits import make_corpus
+from vmr_jax.data.sources.features import as_float16
+from vmr_jax.data.tables.dataset import Dataset, MomentTable, VideoTable
+from vmr_jax.data.text.vocabulary import tokenize
+from vmr_jax.datasets import open_dataset
+from vmr_jax.evaluation.corpus import encode_localizer
+from vmr_jax.evaluation.moments import predict_split
+from vmr_jax.evaluation.restore import Restored, restore_run
+from vmr_jax.search.trained import Trained
+from vmr_jax.search.two_stage import make_finder, readout
+from vmr_jax.training.checkpoint import checkpoint_directory
+from vmr_jax.training.compilation_cache import keep_compilations
+from vmr_jax.training.mesh import make_mesh
+from vmr_jax.training.steps import as_float32, make_predict
+from vmr_jax.types import DataSpec, Localizer, Moment, MomentSystem
+
+_SPLIT, _VIDEO = "asked", "video"
+_QUIET = Console(quiet=True)
+
+
+class Predictor:
+    """A trained run that finds moments in a video's features. Its answers are the evaluation's."""
+
+    def __init__(self, restored: Restored, vocabulary: Sequence[str], vectors: np.ndarray):
+        """`vocabulary` and `vectors` (W, E) are those of the data that the run was trained on."""
+        self.config = ConfigDict(restored.config.to_dict())
+        self.config.eval.batch_size = jax.device_count()
+        self.spec = DataSpec(**restored.trained)
+        self._vocabulary, self._vectors = tuple(vocabulary), vectors
+        specs = dict.fromkeys(models.of(self.config).domains(self.config), self.spec)
+        self._system, self._params = models.make(self.config, specs), restored.params
+        self._mesh = make_mesh()
+        if isinstance(self._system, MomentSystem):
+            self._predict = make_predict(self._system, self._mesh)
+        elif isinstance(self._system, Localizer):
+            self._predict = make_finder(self._system, readout(self.config))
+        else:
+            raise ValueError(
+                f"{self.config.system} ranks videos and finds no moments in them: index a corpus "
+                "with `vmr index` and search it, or load a localizer"
+            )
+
+    @overload
+    def predict(
+        self,
+        features: np.ndarray,
+        query: str | np.ndarray,
+        *,
+        duration: float,
+        subtitles: np.ndarray | None = None,
+        top_k: int | None = None,
+    ) -> list[Moment]: ...
+
+    @overload
+    def predict(
+        self,
+        features: np.ndarray,
+        query: Sequence[str],
+        *,
+        duration: float,
+        subtitles: np.ndarray | None = None,
+        top_k: int | None = None,
+    ) -> list[list[Moment]]: ...
+
+    def predict(self, features, query, *, duration, subtitles=None, top_k=None):
+        """The moments of a sentence in a video, best first; of several sentences a list each.
+
+        Args:
+            features: (n, F) of the video's n clips, of the kind that the run was trained on.
+            query: a sentence, a list of sentences, or (L, E) features of one query's tokens where
+                the run was trained on such (config.target.query_features).
+            duration: of the video, in seconds.
+            subtitles: (n, S) features of what is said, where the run reads them.
+            top_k: at most so many moments; None: as many as the run's config ranks.
+
+        Raises:
+            ValueError: features of another width, without clips or not finite; a duration that is
+                not above 0; no query, an empty or too long one, or one without a word that the run
+                knows; subtitles missing.
+        """
+        if not (np.isfinite(duration) and duration > 0):
+            raise ValueError(f"duration is {duration}; it is the video's length in seconds")
+        if top_k is not None and top_k < 1:
+            raise ValueError(f"top_k is {top_k}; it must be at least 1")
+        several = not isinstance(query, (str, np.ndarray))
+        queries = list(query) if several else [query]
+        if not queries:
+            raise ValueError("there are no queries")
+        dataset = self._dataset(features, queries, duration, subtitles)
+        find = self._in_video if isinstance(self._system, MomentSystem) else self._by_localizer
+        found = [
+            [Moment(*map(float, moment)) for moment in moments[:top_k]] for moments in find(dataset)
+        ]
+        return found if several else found[0]
+
+    def _in_video(self, dataset: Dataset) -> list[np.ndarray]:
+        domain = self._checked(
+            make_domain(dataset, _SPLIT, self._target(), text=self.config.get("text"))
+        )
+        return predict_split(self._predict, self._params, domain, self.config, self._mesh, _QUIET)
+
+    def _by_localizer(self, dataset: Dataset) -> list[np.ndarray]:
+        corpus = self._checked(make_corpus(dataset, _SPLIT, self._target()))
+        trained = Trained(self.config, self._system, self._params, self.spec, {})
+        codes = encode_localizer(trained, corpus, _QUIET)
+        count = len(corpus.pairs.video)
+        queries = as_float32(query_batch(corpus, np.arange(count)))
+        given = np.zeros((count, 1), np.float32), np.zeros((count, 1), np.int32)  # score and row
+        found = jax.device_get(self._predict(self._params, queries, *given, codes))
+        ranked = np.stack((found.start, found.end, found.score), axis=-1).astype(np.float64)
+        return [moments[~np.isneginf(moments[:, 2])] for moments in ranked]
+
+    def _target(self) -> ConfigDict:
+        return ConfigDict(self.config.target.to_dict() | {"labels": False})
+
+    def _checked(self, domain: Domain) -> Domain:
+        """The domain, of which nothing was cut; words that the run does not know are told."""
+        if domain.cut_queries:
+            raise ValueError(
+                f"{domain.cut_queries} of the queries are longer than the "
+                f"{self.spec.max_words} tokens that this run reads: shorten them"
+            )
+        if domain.unknown_words:
+            warnings.warn(
+                f"{domain.unknown_words} words are not in the text encoder's vocabulary",
+                stacklevel=4,
+            )
+        return domain
+
+    def _dataset(self, features, queries, duration, subtitles) -> Dataset:
+        """The video and its queries in the form of a prepared dataset."""
+        clips = as_float16(np.asarray(features), (self.spec.video_dim,), "the video")
+        parts = {}
+        if self.spec.sub_dim:
+            if subtitles is None or len(subtitles) != len(clips):
+                raise ValueError(
+                    f"this run reads subtitles: give features ({len(clips)}, "
+                    f"{self.spec.sub_dim}), one row a clip"
+                )
+            sub = as_float16(np.asarray(subtitles), (self.spec.sub_dim,), "the subtitles")
+            parts = {"subtitles": lambda row: sub, "sub_dim": self.spec.sub_dim}
+        table, vectors = self._table(queries)
+        videos = VideoTable(
+            (_VIDEO,),
+            np.array([duration], np.float32),
+            np.array([len(clips)], np.int32),
+            lambda row: clips,
+            self.spec.video_dim,
+        )
+        return Dataset(
+            name="the given video",
+            feature_name=self.config.target.features,
+            splits={_SPLIT: table},
+            videos=videos,
+            vocabulary=self._vocabulary,
+            vectors=self._vectors,
+            fingerprint="",
+            query_vectors=vectors,
+            **parts,
+        )
+
+    def _table(self, queries: Sequence[str | np.ndarray]) -> tuple[MomentTable, np.ndarray | None]:
+        """The queries as a split, and the features of their tokens where they are such."""
+        count = len(queries)
+        words, number = np.zeros((count, 1), np.int32), np.zeros(count, np.int32)
+        tokens = vectors = None
+        if self.config.target.get("query_features", ""):
+            rows = [self._token_features(query) for query in queries]
+            vectors = np.concatenate([np.zeros((1, self.spec.word_dim), np.float16), *rows])
+            lengths = np.array([len(row) for row in rows], np.int32)
+            tokens = np.stack([1 + np.cumsum(lengths) - lengths, lengths], axis=1)
+        elif any(not isinstance(query, str) for query in queries):
+            raise ValueError("this run reads sentences, not features of their tokens")
+        elif not self.config.get("text"):
+            words, number = self._word_rows(queries)
+        table = MomentTable(
+            query_id=tuple(map(str, range(count))),
+            sentence=tuple(str(query) if isinstance(query, str) else "" for query in queries),
+            video=np.zeros(count, np.int32),
+            words=words,
+            num_words=number,
+            moments=tuple(np.zeros((0, 2), np.float32) for _ in queries),
+            tokens=tokens,
+        )
+        return table, vectors
+
+    def _token_features(self, query: str | np.ndarray) -> np.ndarray:
+        if isinstance(query, str):
+            raise ValueError(
+                "this run reads features of a query's tokens, not words: give an array (L, "
+                f"{self.spec.word_dim})"
+            )
+        return as_float16(query, (self.spec.word_dim,), "a query's tokens")
+
+    def _word_rows(self, sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the word vectors (Q, longest) and numbers of words (Q,)."""
+        row_of = {word: row for row, word in enumerate(self._vocabulary) if row > 1}
+        spoken = [tokenize(sentence) for sentence in sentences]
+        unknown = [word for words in spoken for word in words if word not in row_of]
+        for sentence, words in zip(sentences, spoken, strict=True):
+            if not any(word in row_of for word in words):
+                raise ValueError(
+                    f"the run knows none of the words of {sentence!r}; it was trained with "
+                    f"{len(row_of)} words"
+                )
+        if unknown:
+            warnings.warn(
+                f"words without a vector: {', '.join(dict.fromkeys(unknown))}", stacklevel=5
+            )
+        number = np.array([len(words) for words in spoken], np.int32)
+        rows = np.zeros((len(spoken), number.max()), np.int32)
+        for item, words in enumerate(spoken):
+            rows[item, : len(words)] = [row_of.get(word, 1) for word in words]
+        return rows, number
+
+
+def load(workdir: str | Path, data_dir: str | Path = "") -> Predictor:
+    """The best checkpoint of a run, ready to find moments in a video's features.
+
+    `workdir` is a run's, or its checkpoints directory. The word vectors come from the data that
+    it was trained on, in `data_dir` if they were moved.
+
+    Raises FileNotFoundError where there is no checkpoint or no prepared data, ValueError for a
+    run that finds no moments, and DamagedCheckpointError.
+    """
+    keep_compilations()
+    restored = restore_run(None, checkpoint_directory(workdir))
+    config, vocabulary, vectors = restored.config, (), np.zeros((0, 0), np.float32)
+    if not config.get("text") and not config.target.get("query_features", ""):
+        dataset = open_dataset(config.target, str(data_dir) or config.data_dir)
+        vocabulary, vectors = dataset.vocabulary, dataset.vectors
+    return Predictor(restored, vocabulary, vectors)

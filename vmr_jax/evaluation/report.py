@@ -1,0 +1,71 @@
+"""What an evaluation says: its figures as a record, as a table for a terminal, as Markdown."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+BASELINES = ("location_prior", "random")
+
+
+class Report(NamedTuple):
+    """The figures of predictions on a split, in percent, and what there is to say of them.
+
+    `values` is what metrics.json holds: {"dataset", "split", "queries", "model": {metric: percent},
+    "random": {...}, "location_prior": {...}, ...}.
+    """
+
+    values: dict[str, Any]
+    shown: tuple[str | Table, ...] = ()  # lines and tables, in the order of the terminal
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The metrics of the predictions, {} where the labels are hidden."""
+        return self.values.get("model", {})
+
+    def table(self) -> str:
+        """The metrics beside the baselines', as text."""
+        names = [name for name in BASELINES if name in self.values]
+        columns = {self.values.get("system", "model"): self.metrics}
+        text = io.StringIO()
+        console = Console(file=text, width=1000)
+        console.print(metrics_table(columns | {name: self.values[name] for name in names}))
+        return text.getvalue()
+
+
+def metrics_table(columns: Mapping[str, Mapping[str, float]]) -> Table:
+    """A table of percentages: a column for each method, a row for each metric of the first."""
+    table = Table("percent")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for metric in next(iter(columns.values())):
+        table.add_row(metric, *(f"{values[metric]:.2f}" for values in columns.values()))
+    return table
+
+
+def markdown_table(
+    names: Sequence[str], numbers: Sequence[str], rows: Sequence[Sequence[str]]
+) -> list[str]:
+    """The lines of a Markdown table: columns of `names`, then those of `numbers`, to the right."""
+    lines = ["| " + " | ".join(cells) + " |" for cells in ([*names, *numbers], *rows)]
+    return [lines[0], "|" + " --- |" * len(names) + " ---: |" * len(numbers), *lines[1:]]
+
+
+def measured_cell(spread: Mapping | None, digits: int = 2) -> str:
+    """A measured metric in a table: "mean ± std", the mean of a single seed, "—" without one.
+
+    `digits` are those after the point. `spread` is what a report of `reproduce` says of it,
+    {"mean", "std" or None, "values"}.
+    """
+    if spread is None:
+        return "—"
+    if spread["std"] is None:
+        return f"{spread['mean']:.{digits}f}"
+    return f"{spread['mean']:.{digits}f} ± {spread['std']:.{digits}f}"
+
+
+def count_seeds(count: int) -> str:
+    """How many seeds a figure is of, in words: "1 seed", "3 seeds"."""
+    return f"{count} seed" if count == 1 else f"{count} seeds"
