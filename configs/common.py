@@ -71,8 +71,11 @@ DATASETS = {
 }
 
 
-def domain_block(dataset: str, labels: bool) -> ConfigDict:
-    """One dataset in one role. `labels=False` hides its boundaries from training."""
+def domain_block(dataset: str, labels: bool, *, windows: bool = False) -> ConfigDict:
+    """One dataset in one role. `labels=False` hides its boundaries from training.
+
+    With `windows` also the sliding windows and their stride that moments are proposed by, in clips.
+    """
     settings = {
         "dataset": dataset,
         "features": "",
@@ -94,8 +97,10 @@ def domain_block(dataset: str, labels: bool) -> ConfigDict:
         "windows": (8, 16, 32, 64),
         "stride": 8,
     }
-    preset = DATASETS.get("didemo" if is_didemo(dataset) else dataset, {"features": "features"})
-    return ConfigDict(settings | preset)
+    settings |= DATASETS.get("didemo" if is_didemo(dataset) else dataset, {"features": "features"})
+    if not windows:
+        del settings["windows"], settings["stride"]
+    return ConfigDict(settings)
 
 
 def source_and_target(argument: str, config: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ R@1,IoU=0.5 38.6 on simulated_target / test, location_prior 15.6.
 """
 
 from ml_collections import ConfigDict
+
 from vmr_jax.configs import common
 
 
@@ -22,8 +23,8 @@ def get_config(domains: str = "") -> ConfigDict:
     source, target = common.source_and_target(domains, "eva")
     config = common.run()
     config.system = "eva"
-    config.source = common.domain_block(source, labels=True)
-    config.target = common.domain_block(target, labels=False)
+    config.source = common.domain_block(source, labels=True, windows=True)
+    config.target = common.domain_block(target, labels=False, windows=True)
     if domains:
         config.source.features = config.target.features
 

@@ -27,6 +27,7 @@ MMCDA C1 to C9, below, number the questions that the abstract leaves open, on th
 """
 
 from ml_collections import ConfigDict
+
 from vmr_jax.configs import common
 
 
@@ -40,8 +41,6 @@ def get_config(domains: str = "") -> ConfigDict:
     config.system = "mmcda"
     config.source = common.domain_block(source, labels=True)
     config.target = common.domain_block(target, labels=False)
-    for role in (config.source, config.target):
-        del role.windows, role.stride  # of sliding windows
     if domains:
         config.source.features = config.target.features
     # Which domain's boundaries are learnt. target: L_loc alone on the target, which needs

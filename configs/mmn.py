@@ -13,6 +13,7 @@ R@1,IoU=0.5 66.0 on simulated_target / test, location_prior 15.6.
 """
 
 from ml_collections import ConfigDict
+
 from vmr_jax.configs import common
 
 # What differs between the paper's datasets.
@@ -90,7 +91,6 @@ def get_config(dataset: str = "") -> ConfigDict:
     config = common.run()
     config.system = "mmn"
     config.target = common.domain_block(dataset or "simulated_target", labels=True)
-    del config.target.windows, config.target.stride  # of sliding windows
     config.target.clip_sampling = "rounded_bins"
     config.target.l2norm = True  # of each frame, before the bins (VDI D14)
     config.target.max_words = 64  # tokens of a query, the two special ones included

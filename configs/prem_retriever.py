@@ -13,6 +13,7 @@ seconds on two CPU cores; expected result: VR/R@1 19.3 on simulated_corpus / tes
 """
 
 from ml_collections import ConfigDict
+
 from vmr_jax.configs import common
 
 
@@ -37,7 +38,6 @@ def shared(dataset: str) -> ConfigDict:
     """What both systems of PREM are set to, not locked."""
     config = common.run()
     config.target = common.domain_block(dataset or "simulated_corpus", labels=True)
-    del config.target.windows, config.target.stride  # of sliding windows
     config.target.clip_sampling = "cut"
     config.target.l2norm = True  # of the image features, not of the subtitles
     config.clip_seconds = 1.5

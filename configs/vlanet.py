@@ -14,6 +14,7 @@ simulated_target / test, location_prior 15.6.
 """
 
 from ml_collections import ConfigDict
+
 from vmr_jax.configs import common
 
 
@@ -22,7 +23,6 @@ def get_config(dataset: str = "") -> ConfigDict:
     config = common.run()
     config.system = "vlanet"
     config.target = common.domain_block(dataset or "simulated_target", labels=False)
-    del config.target.windows, config.target.stride  # of sliding windows; see config.proposals
 
     config.dim = 512
     config.margin = 0.5
