@@ -18,10 +18,11 @@ from vmr_jax.configs import prem_localizer, prem_retriever
 
 from benchmarks.report import show
 from vmr_jax import models
+from vmr_jax.decoding.corpus_moments import readout
 from vmr_jax.search.code_store import make_store
 from vmr_jax.search.exact import top_videos
 from vmr_jax.search.table import Clips, make_table
-from vmr_jax.search.two_stage import make_finder, readout
+from vmr_jax.search.two_stage import make_finder
 from vmr_jax.types import Batch, CandidateBatch, DataSpec, Queries, Retriever, Videos
 
 _SPEC = DataSpec(video_dim=4352, word_dim=768, max_clips=100, max_words=30, sub_dim=768)

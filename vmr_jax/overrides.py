@@ -4,6 +4,7 @@ import ast
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+import jax
 from ml_collections import ConfigDict
 
 
@@ -42,12 +43,9 @@ def set_key(config: ConfigDict, key: str, value: object, name: str) -> None:
         ) from error
 
 
-def _flattened(block: ConfigDict, before: str = "") -> dict[str, object]:
+def _flattened(config: ConfigDict) -> dict[str, object]:
     """{"epochs": 30, "optimizer.name": "adam", ...}"""
-    flat = {}
-    for name, value in block.items():
-        if isinstance(value, ConfigDict):
-            flat |= _flattened(value, f"{before}{name}.")
-        else:
-            flat[before + name] = value
-    return flat
+    values = jax.tree.leaves_with_path(
+        config.to_dict(), is_leaf=lambda value: not isinstance(value, dict)
+    )
+    return {jax.tree_util.keystr(path, simple=True, separator="."): value for path, value in values}

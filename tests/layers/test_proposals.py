@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vmr_jax.layers.proposals import (
+from vmr_jax.layers.clip_spans import (
     pool_proposals,
     proposal_grid,
     proposal_spans,

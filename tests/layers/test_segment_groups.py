@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vmr_jax.layers.proposals import group_spans, pool_proposals, segment_groups
+from vmr_jax.layers.clip_spans import group_spans, pool_proposals, segment_groups
 
 
 def _cells(groups, num_clips):

@@ -10,8 +10,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from vmr_jax import models
-from vmr_jax.layers.pooling import masked_max
-from vmr_jax.losses.domain_adversarial import domain_loss
+from vmr_jax.layers.domain_adversarial import domain_loss
+from vmr_jax.layers.sequences import masked_max
 from vmr_jax.models.eva import losses as eva_losses
 from vmr_jax.models.eva import network
 from vmr_jax.types import DataSpec

@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 from vmr_jax.configs import mmn as mmn_config
 
 from tests.losses import mutual_matching_cases as losses
-from vmr_jax.decoding.ranking import rank_seconds
-from vmr_jax.layers.moment_map import cell_seconds, map_cells
+from vmr_jax.decoding.ranking import rank_moments
+from vmr_jax.layers.moment_map import map_cells
 from vmr_jax.losses.mutual_matching import scale_iou
 from vmr_jax.models.mmn import system as mmn
 from vmr_jax.models.mmn.network import MMN
@@ -100,7 +100,7 @@ def test_golden_fusion_and_ranking():
     score = jnp.asarray(mmn.fuse_scores(iou, contrastive, "mmn_pow", 0.5)[:1])
     duration = jnp.array([16.0])
     settings = ConfigDict({"nms": 0.5, "top_k": 5, "clip_to_duration": True})
-    moments = rank_seconds(*cell_seconds(cells, duration), score, duration, settings)
+    moments = rank_moments(cells.row, cells.column + 1, score, cells.clips, duration, settings)
     found = np.stack([moments.start[0], moments.end[0]], -1)
     expected = GOLDEN["e_fused"]["nms_0.5_sentence0_duration16_first5"]
     np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -14,7 +14,7 @@ from vmr_jax.configs import vdi as vdi_config
 
 from vmr_jax import models
 from vmr_jax.data.text.tokens import vocabulary_size
-from vmr_jax.layers.positions import sinusoids
+from vmr_jax.layers.sequences import sinusoids
 from vmr_jax.models.mmn.network import MMN
 from vmr_jax.models.statistics import as_variables
 from vmr_jax.models.vdi.network import SpatialDynamics, VisualContext

@@ -1,4 +1,7 @@
-"""From scored spans to ranked moments in seconds."""
+"""From scored windows, spans and map cells to ranked moments in seconds, with NMS.
+
+To be called inside a system's `predict`, which is compiled as a whole.
+"""
 
 import functools
 
@@ -6,27 +9,59 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from vmr_jax.decoding.nms import nms
-from vmr_jax.layers.proposals import spans_to_seconds
-from vmr_jax.types import Array, Batch, Moments
+from vmr_jax.layers.clip_spans import spans_to_seconds
+from vmr_jax.types import Array, Moments
 
 
 def rank_moments(
-    start: Array, end: Array, score: Array, batch: Batch, settings: ConfigDict
+    start: Array,
+    end: Array,
+    score: Array,
+    num_clips: Array | int,
+    duration: Array,
+    settings: ConfigDict,
 ) -> Moments:
-    """The best K moments after NMS; half-open clip spans and scores are (B, P), -inf is padding.
+    """The best K moments of B videos after NMS.
 
-    `settings` is a config's `eval`: top_k (K), nms, clip_to_duration.
+    Half-open spans of clips (B, P), or (P,) where all videos have the same; scores (B, P), -inf is
+    padding. A video of `duration` (B,) seconds has `num_clips` (B,) equal clips, on a moment map
+    the map's number. `settings` is a config's `eval`: top_k (K), nms, clip_to_duration.
     """
-    start, end = spans_to_seconds(start, end, batch.num_clips, batch.duration)
-    return rank_seconds(start, end, score, batch.duration, settings)
-
-
-def rank_seconds(
-    start: Array, end: Array, score: Array, duration: Array, settings: ConfigDict
-) -> Moments:
-    """The same for spans (B, P) in seconds, of videos of `duration` (B,)."""
+    start, end = spans_to_seconds(start, end, num_clips, duration)
     if settings.clip_to_duration:
         end = jnp.minimum(end, duration[:, None])
     suppress = functools.partial(nms, threshold=settings.nms, k=settings.top_k)
     return Moments(*jax.vmap(suppress)(start, end, score))
+
+
+def nms(
+    start: Array, end: Array, score: Array, threshold: float, k: int
+) -> tuple[Array, Array, Array]:
+    """Keep the best candidate, remove those that overlap it, repeat until k are kept.
+
+    start, end, score are (P,), seconds; a candidate of score -inf is padding and is never
+    kept. A candidate is removed when its IoU with a kept one is above `threshold`, in [0, 1]:
+    an equal IoU survives, and 1.0 only ranks. Equal scores keep their order; NaN scores come
+    after all others, in their order, and stay NaN. Works under jit and vmap with a static k.
+
+    Returns start, end, score, each (k,), best first, padded with 0, 0, -inf.
+    Source: docs/metrics.md, NMS.
+    """
+    padding = score.shape[0]  # the row after the last candidate, picked when none is left
+    order = jnp.argsort(-score, stable=True)
+    start = jnp.append(start[order], 0.0)
+    end = jnp.append(end[order], 0.0)
+    score = jnp.append(score[order], -jnp.inf)
+
+    def keep_best(left: Array, _: None) -> tuple[Array, Array]:
+        """Pick the first candidate that is left, then remove it and what overlaps it."""
+        best = jnp.argmax(left)
+        inter = jnp.minimum(end, end[best]) - jnp.maximum(start, start[best])
+        union = jnp.maximum(end, end[best]) - jnp.minimum(start, start[best])
+        iou = jnp.where(inter > 0, inter / union, 0.0)
+        left = left & ~(iou > threshold)
+        return left.at[best].set(False).at[padding].set(True), best
+
+    left = (score != -jnp.inf).at[padding].set(True)
+    _, kept = jax.lax.scan(keep_best, left, length=k)
+    return start[kept], end[kept], score[kept]

@@ -1,33 +1,102 @@
-"""The best spans of clips from start and end probabilities."""
+"""Start x end search: spans of clips by what a model says of their first and their last clip.
+
+A span is first ... last, inclusive clip indices. Of equal ones that with the smaller first, then
+that with the smaller last clip comes first: the order of `list_spans`.
+"""
+
+import functools
+import operator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vmr_jax.types import Array
 
+_COMBINE = {"sum": operator.add, "product": operator.mul}
 
-def search_spans(
-    start_prob: Array, end_prob: Array, mask: Array, min_len: int, max_len: int, k: int
-) -> tuple[Array, Array, Array]:
-    """Rank all spans (first, last) of one video by start_prob[first] * end_prob[last].
 
-    start_prob, end_prob are (N,); mask is (N,) bool, true on the n real clips, which come
-    first. A span is allowed when both ends are real and min_len <= last - first <= max_len.
-    Ties go to the smaller first, then to the smaller last clip. When no span is allowed, the
-    whole video (0, n - 1) is the only one. Works under jit and vmap with a static k.
+class Spans(NamedTuple):
+    """K spans each, best first; one that is missing is 0 ... 0 with score -inf."""
 
-    Returns first, last, both inclusive, (k,) int32, and score (k,), best first, padded with
-    0, 0, -inf. Source: docs/metrics.md, Span search.
+    first: Array  # (..., K) int32
+    last: Array  # (..., K) int32
+    score: Array  # (..., K) float32
+
+    @property
+    def valid(self) -> Array:
+        """Which are not missing: (..., K) bool."""
+        return self.score > -jnp.inf
+
+
+def list_spans(
+    clips: int, shortest: int = 0, longest: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """First and last clips of the P spans of N = `clips` clips: two (P,) int32.
+
+    Those with shortest <= last - first <= longest; None is no limit.
     """
-    n = mask.shape[0]
-    clip = jnp.arange(n)
-    length = clip[None, :] - clip[:, None]  # (N, N): first clip by last clip, minus one
-    real = mask[:, None] & mask[None, :]
-    allowed = real & (length >= jnp.maximum(min_len, 0)) & (length <= max_len)
-    whole = real & (length == jnp.sum(mask) - 1)
-    allowed = jnp.where(jnp.any(allowed), allowed, whole)
-    score = jnp.where(allowed, start_prob[:, None] * end_prob[None, :], -jnp.inf)
-    # The k extra entries are the padding of a short list; top_k keeps the order of ties.
-    score, best = jax.lax.top_k(jnp.pad(score.ravel(), (0, k), constant_values=-jnp.inf), k)
-    found = score != -jnp.inf
-    return jnp.where(found, best // n, 0), jnp.where(found, best % n, 0), score
+    first, last = np.triu_indices(clips, shortest)
+    kept = last - first <= (clips if longest is None else longest)
+    return first[kept].astype(np.int32), last[kept].astype(np.int32)
+
+
+@functools.partial(jax.jit, static_argnames=("combine", "shortest", "longest"))
+def score_spans(
+    start: Array,
+    end: Array,
+    mask: Array,
+    combine: str = "sum",
+    shortest: int = 0,
+    longest: int | None = None,
+    added: Array | None = None,
+) -> Array:
+    """Score all P spans of `list_spans` by start_i + end_j, or by the "product", and `added`.
+
+    start, end and the mask of real clips, which come first, are (..., N); `added` is (..., P).
+    Returns (..., P) float32, -inf where a span has clips that are not real. Sources: EVA, section
+    3.2; PREM, Eq. 12.
+    """
+    first, last = list_spans(start.shape[-1], shortest, longest)
+    score = _COMBINE[combine](start[..., first], end[..., last])
+    if added is not None:
+        score += added
+    return jnp.where(mask[..., last], score, -jnp.inf)
+
+
+@functools.partial(
+    jax.jit, static_argnames=("most", "combine", "shortest", "longest", "whole_if_short")
+)
+def search_spans(
+    start: Array,
+    end: Array,
+    mask: Array,
+    most: int,
+    combine: str = "sum",
+    shortest: int = 0,
+    longest: int | None = None,
+    whole_if_short: bool = False,
+) -> Spans:
+    """The K = `most` best spans by `score_spans`: (..., N) three times -> (..., K).
+
+    With `whole_if_short` a video with clips, but without a span of `shortest`, has one span: the
+    whole of it. No gradient passes.
+    """
+    first, last = list_spans(start.shape[-1], shortest, longest)
+    listed = len(first)
+    score = score_spans(start, end, mask, combine, shortest, longest)
+    count = mask.sum(axis=-1, keepdims=True)
+    final = jnp.maximum(count - 1, 0)
+    if whole_if_short:  # it is listed last
+        whole = _COMBINE[combine](start[..., :1], jnp.take_along_axis(end, final, axis=-1))
+        whole = jnp.where((count > 0) & (count <= shortest), whole, -jnp.inf)
+        score = jnp.concatenate([score, whole], axis=-1)
+    missing = max(most - score.shape[-1], 0)
+    padding = [(0, 0)] * (score.ndim - 1) + [(0, missing)]
+    score = jnp.pad(jax.lax.stop_gradient(score), padding, constant_values=-jnp.inf)
+    score, place = jax.lax.top_k(score, most)
+    first, last = (jnp.append(clip, 0)[jnp.minimum(place, listed)] for clip in (first, last))
+    last = jnp.where(place < listed, last, final)
+    found = score > -jnp.inf
+    return Spans(jnp.where(found, first, 0), jnp.where(found, last, 0), score)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from vmr_jax.encoders.weights import Source, fit_tensors, linear, norm, read_tensors
-from vmr_jax.layers.dropout import dropout
+from vmr_jax.layers.sequences import dropout
 from vmr_jax.layers.transformer import layer_norm, transformer_stack
 from vmr_jax.types import Array, Params
 

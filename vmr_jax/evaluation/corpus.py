@@ -14,6 +14,7 @@ from vmr_jax import models
 from vmr_jax.data.batches.domain import Domain
 from vmr_jax.data.batches.splits import evaluation_corpus
 from vmr_jax.datasets import evaluation_dataset
+from vmr_jax.decoding.corpus_moments import readout
 from vmr_jax.evaluation.moments import check_widths, report_folder
 from vmr_jax.evaluation.predictions import write_predictions
 from vmr_jax.evaluation.report import metrics_table
@@ -30,7 +31,7 @@ from vmr_jax.search.first_stage import (
     rank_videos,
 )
 from vmr_jax.search.trained import Trained
-from vmr_jax.search.two_stage import make_finder, readout
+from vmr_jax.search.two_stage import make_finder
 from vmr_jax.training.logs import track
 from vmr_jax.types import Evaluation, Moments, Params, Retriever
 

@@ -18,11 +18,12 @@ from vmr_jax.data.sources.features import as_float16
 from vmr_jax.data.tables.dataset import Dataset, MomentTable, VideoTable
 from vmr_jax.data.text.vocabulary import tokenize
 from vmr_jax.datasets import open_dataset
+from vmr_jax.decoding.corpus_moments import readout
 from vmr_jax.evaluation.corpus import encode_localizer
 from vmr_jax.evaluation.moments import predict_split
 from vmr_jax.evaluation.restore import Restored, restore_run
 from vmr_jax.search.trained import Trained
-from vmr_jax.search.two_stage import make_finder, readout
+from vmr_jax.search.two_stage import make_finder
 from vmr_jax.training.checkpoint import checkpoint_directory
 from vmr_jax.training.compilation_cache import keep_compilations
 from vmr_jax.training.mesh import make_mesh

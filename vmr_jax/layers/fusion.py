@@ -7,9 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vmr_jax.layers.attention import multi_head_attention
-from vmr_jax.layers.dropout import dropout
-from vmr_jax.layers.transformer import TransformerLayer, layer_norm
+from vmr_jax.layers.sequences import dropout
+from vmr_jax.layers.transformer import TransformerLayer, layer_norm, multi_head_attention
 from vmr_jax.types import Array
 
 Memory = tuple[Array, Array]  # keys and values of the words, each (B, M, H, E)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from vmr_jax.layers.map_reach import KernelRows, LayerReach, map_reach, map_weights
 from vmr_jax.layers.moment_map import moment_cells, on_map
+from vmr_jax.layers.sequences import symmetric_uniform
 from vmr_jax.types import Array
 
 FORMS = ("sparse", "dense")
@@ -118,11 +119,6 @@ class MapConvolutions(nn.Module):
         else:
             mean, var = running_mean.value, running_var.value
         return (rows - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + offset
-
-
-def symmetric_uniform(key: Array, shape: tuple[int, ...], bound: float) -> Array:
-    """Initialiser: uniform on [-bound, bound], float32."""
-    return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
 
 
 def batch_statistics(

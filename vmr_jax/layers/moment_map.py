@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from vmr_jax.layers.pooling import running_maxima
-from vmr_jax.layers.proposals import spans_to_seconds
+from vmr_jax.layers.clip_spans import spans_to_seconds
+from vmr_jax.layers.sequences import running_maxima
 from vmr_jax.types import Array
 
 

@@ -1,4 +1,4 @@
-"""Transformer layers: one alone, and stacks of equal ones.
+"""Multi-head attention and Transformer layers: one alone, and stacks of equal ones.
 
 A stack of equal layers runs as one scan, and its parameters carry a leading axis of layers:
 XLA then compiles one layer, not twelve.
@@ -11,14 +11,29 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vmr_jax.layers.attention import multi_head_attention
-from vmr_jax.layers.dropout import dropout
+from vmr_jax.layers.sequences import dropout, masked_softmax
 from vmr_jax.types import Array
 
 
 def layer_norm(epsilon: float) -> nn.LayerNorm:
     """A LayerNorm that computes and returns float32, its variance in two passes."""
     return nn.LayerNorm(epsilon=epsilon, dtype=jnp.float32, use_fast_variance=False)
+
+
+def multi_head_attention(
+    query: Array, keys: Array, values: Array, mask: Array, key: Array | None, rate: float
+) -> Array:
+    """softmax(Q K^T / sqrt(E)) V of H heads: (B, L, H, E), two (B, M, H, E) -> (B, L, H E).
+
+    Row l attends row m where `mask`, which broadcasts to (B, H, L, M), is true. Scores and softmax
+    are float32. The weights have dropout of `rate`, none without a key. Source: Vaswani et al.,
+    2017, section 3.2.
+    """
+    query = query * query.shape[-1] ** -0.5
+    scores = jnp.einsum("blhe,bmhe->bhlm", query, keys, preferred_element_type=jnp.float32)
+    weight = dropout(key, masked_softmax(scores, mask), rate).astype(values.dtype)
+    mixed = jnp.einsum("bhlm,bmhe->blhe", weight, values)
+    return mixed.reshape(*mixed.shape[:2], -1)
 
 
 class TransformerLayer(nn.Module):

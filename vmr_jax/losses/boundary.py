@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from vmr_jax.layers.attention import masked_log_softmax, masked_softmax
+from vmr_jax.layers.sequences import masked_log_softmax, masked_softmax
 from vmr_jax.types import Array
 
 PROBABILITIES = ("softmax", "sigmoid_bce", "sigmoid_nll")

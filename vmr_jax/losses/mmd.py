@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from vmr_jax.layers.pooling import masked_max, masked_mean
+from vmr_jax.layers.sequences import masked_max, masked_mean
 from vmr_jax.types import Array
 
 SAMPLES = ("mean", "max", "elements")

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 
 from vmr_jax.data.batches.data_paths import query_batch, video_batch
+from vmr_jax.decoding.corpus_moments import best_moments, readout
 from vmr_jax.models.prem.retriever_system import word_weights
 from vmr_jax.plots.queries import Run, about, rows_of, words_of
-from vmr_jax.search.two_stage import best_moments, readout
 from vmr_jax.training.steps import as_float32
 from vmr_jax.types import Array, Moments, Params, Queries, Videos
 

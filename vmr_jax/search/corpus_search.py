@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from vmr_jax.decoding.corpus_moments import readout
 from vmr_jax.search.code_store import make_store
 from vmr_jax.search.encoding import code_of_one_clip
 from vmr_jax.search.exact import top_videos
@@ -17,7 +18,7 @@ from vmr_jax.search.sentences import WordVectors, queries_of_sentences
 from vmr_jax.search.shards import Shard, check_shard, open_shard
 from vmr_jax.search.table import make_table
 from vmr_jax.search.trained import Trained, open_maker
-from vmr_jax.search.two_stage import make_finder, readout
+from vmr_jax.search.two_stage import make_finder
 from vmr_jax.types import Moments, Queries
 
 _QUERIES = 64  # that are encoded at a time

@@ -1,50 +1,18 @@
-"""Moments of the best videos: boundaries of each, ranked over all of them (PREM, Eq. 12)."""
+"""The second stage of a search: moments in the videos that the first stage retrieved."""
 
-import functools
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
-from vmr_jax.decoding.segments import best_segments
+from vmr_jax.decoding.corpus_moments import Readout, best_moments
 from vmr_jax.search.code_store import CodeStore, fetch
-from vmr_jax.types import Array, Localizer, Moments, Params, Queries
+from vmr_jax.types import Localizer, Moments, Params, Queries
 
 # Clips that are looked at at a time, about. On a CPU what a Transformer layer makes of so many
 # stays in the cache: queries one by one are a third faster than eight together.
 _CPU_CLIPS, _CLIPS = 1000, 16_000
-
-
-class Readout(NamedTuple):
-    """How spans are scored and ranked."""
-
-    min_l: int  # of last clip - first clip, inclusive
-    max_l: int
-    keep: int  # moments of a query; where there are fewer the rest is padding
-    clip_seconds: float
-    video_weight: float  # of S^R / temperature beside the logits
-    temperature: float
-
-
-def readout(config: ConfigDict) -> Readout:
-    """The settings of a localizer's config. Raises ValueError where no span could be kept."""
-    infer = config.infer
-    if not 0 <= infer.min_l <= infer.max_l or infer.keep < 1:
-        raise ValueError(
-            f"infer.min_l is {infer.min_l}, infer.max_l {infer.max_l}, infer.keep {infer.keep}: "
-            "needed are 0 <= min_l <= max_l (clips), and keep of at least 1"
-        )
-    return Readout(
-        min_l=infer.min_l,
-        max_l=infer.max_l,
-        keep=infer.keep,
-        clip_seconds=config.clip_seconds,
-        video_weight=config.score.video_weight,
-        temperature=config.temperature,
-    )
 
 
 def make_finder(localizer: Localizer, settings: Readout) -> Callable[..., Moments]:
@@ -77,58 +45,3 @@ def make_finder(localizer: Localizer, settings: Readout) -> Callable[..., Moment
         return jax.tree.map(lambda *parts: jnp.concatenate(parts)[: len(row)], *found)
 
     return find
-
-
-@functools.partial(jax.jit, static_argnames="settings")
-def best_moments(
-    start_logits: Array,
-    end_logits: Array,
-    mask: Array,
-    video_score: Array,
-    row: Array,
-    durations: Array,
-    settings: Readout,
-) -> Moments:
-    """The best K = `settings.keep` spans of the C videos of each query, ranked together.
-
-    Logits and mask are (B, C, N), real clips first; video_score S^R, row and durations (seconds)
-    are (B, C), the best video first. The score of clips i ... j is video_weight S^R / temperature
-    + start_i + end_j (PREM, Eq. 12) where min_l <= j - i <= max_l, its seconds are
-    [i clip_seconds, min((j + 1) clip_seconds, duration)]. Ties: the better video, then smaller i,
-    then smaller j. A video too short for min_l has one span, the whole of it; a video without
-    clips has none. Where there are fewer than K spans the rest has score -inf and video -1.
-    """
-    limits = settings.min_l, settings.max_l, settings.keep
-    score, spans = best_segments(start_logits, end_logits, mask, *limits)
-    prior = settings.video_weight * video_score / settings.temperature
-    score = jnp.where(spans.valid, prior[..., None] + score, -jnp.inf)
-
-    count = mask.sum(axis=-1)
-    final = jnp.maximum(count - 1, 0)
-    whole = prior + start_logits[..., 0] + _take(end_logits, final[..., None])[..., 0]
-    whole = jnp.where(count > 0, whole, -jnp.inf)[..., None]
-    alone = jnp.where(jnp.arange(score.shape[-1]) == 0, whole, -jnp.inf)
-    short = (count <= settings.min_l)[..., None]
-    score = jnp.where(short, alone, score)
-    first, last = spans.first, jnp.where(short, final[..., None], spans.last)
-
-    each = score.shape[-1]
-    score, first, last = (x.reshape(len(x), -1) for x in (score, first, last))
-    # What is missing has places after the last video, whose boundaries are masked below.
-    missing = max(settings.keep - score.shape[-1], 0)
-    score = jnp.pad(score, ((0, 0), (0, missing)), constant_values=-jnp.inf)
-    score, place = jax.lax.top_k(score, settings.keep)
-    video = place // each
-    start = settings.clip_seconds * _take(first, place).astype(jnp.float32)
-    end = settings.clip_seconds * (_take(last, place) + 1).astype(jnp.float32)
-    found = ~jnp.isneginf(score)
-    return Moments(
-        start=jnp.where(found, start, 0),
-        end=jnp.where(found, jnp.minimum(end, _take(durations, video)), 0),
-        score=score,
-        video=jnp.where(found, _take(row, video), -1),
-    )
-
-
-def _take(values: Array, place: Array) -> Array:
-    return jnp.take_along_axis(values, place, axis=-1)

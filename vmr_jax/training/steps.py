@@ -85,7 +85,7 @@ def train_step(
     params = optax.apply_updates(trained, updates)
     if statistics:
         params |= {STATISTICS: replaced}
-    metrics = {"loss": loss, **means, "grad_norm": _norm(grads)}
+    metrics = {"loss": loss, **means, "grad_norm": optax.tree.norm(grads)}
     return TrainState(state.step + 1, params, opt_state), metrics
 
 
@@ -139,10 +139,6 @@ def as_float32(batch):
 def _gather(tables: ResidentTables, index, mesh: Mesh) -> Batch | VideoBatch:
     index = jax.lax.with_sharding_constraint(index, along_batch(mesh))
     return jax.lax.with_sharding_constraint(gather_batch(tables, index), along_batch(mesh))
-
-
-def _norm(tree) -> Array:
-    return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)))
 
 
 def _shardings(state: TrainState):

@@ -7,14 +7,12 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from vmr_jax.layers.pooling import masked_max
+from vmr_jax.layers.domain_adversarial import adversarial_loss, domain_loss
+from vmr_jax.layers.sequences import masked_max
 from vmr_jax.losses.boundary import boundary_loss
-from vmr_jax.losses.domain_adversarial import adversarial_loss, domain_loss
 from vmr_jax.losses.mmd import Sample, make_sample, sample_mmd
 from vmr_jax.losses.negatives import other_video, similarities
-from vmr_jax.losses.terms import scaled
 from vmr_jax.models.eva import network
-from vmr_jax.models.eva.matching_loss import matching_loss
 from vmr_jax.models.eva.network import Branch, Pair, Views, of_branch
 from vmr_jax.types import Array, Batch, HybridBatch, Losses, LossTerms, Params
 
@@ -53,12 +51,9 @@ def _full_terms(
     boundary = boundary_loss(
         scores.start, scores.end, batch.span, batch.video_mask, batch.weight, config.boundary_prob
     )
-    weight = config.lambdas
-    terms = {
-        "full_match": scaled(match.loss, weight.f),
-        "boundary": scaled(boundary, weight.f * weight.r),
-    }
-    return match, terms
+    weights = {"full_match": config.lambdas.f, "boundary": config.lambdas.f * config.lambdas.r}
+    terms = {"full_match": match.loss, "boundary": boundary}
+    return match, {name: (weights[name] * total, count) for name, (total, count) in terms.items()}
 
 
 def hybrid_loss(
@@ -106,6 +101,24 @@ def _matching(branch: Branch, params: Params, batch: Batch, key: Array) -> _Matc
     loss = matching_loss(*logits, has_query, has_video, batch.weight)
     scores = jax.nn.sigmoid(logits[0]), jax.nn.sigmoid(logits[1])
     return _Match(positive, loss, similarities(*scores, batch.weight * has_query))
+
+
+def matching_loss(
+    positive: Array,
+    negative_query: Array,
+    negative_video: Array,
+    has_negative_query: Array,
+    has_negative_video: Array,
+    weight: Array,
+) -> tuple[Array, Array]:
+    """L_w of Eq. 4 from video-level logits, all (B,): (weighted sum, sum of weights).
+
+    -2 log P(V|Q) - log(1 - P(V|Q-)) - log(1 - P(V-|Q)); a missing negative's term is left out.
+    """
+    loss = 2 * jax.nn.softplus(-positive)
+    loss += jnp.where(has_negative_query, jax.nn.softplus(negative_query), 0)
+    loss += jnp.where(has_negative_video, jax.nn.softplus(negative_video), 0)
+    return jnp.sum(jnp.where(weight > 0, loss, 0) * weight), jnp.sum(weight)
 
 
 def _video_logit(branch: Branch, params: Params, views: Views) -> Array:

@@ -1,4 +1,4 @@
-"""The network of EVA: its modules, and how the two branches run through them (EVA, section 3)."""
+"""The network of EVA: how its two branches run through the modules (EVA, section 3)."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -8,19 +8,20 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from vmr_jax.layers.attention import (
+from vmr_jax.layers.clip_spans import pool_proposals, proposal_grid, proposal_spans
+from vmr_jax.layers.domain_adversarial import DomainClassifier
+from vmr_jax.layers.sequences import masked_max
+from vmr_jax.models.eva.modules import (
     AttentionUnit,
+    Boundaries,
+    BoundaryHead,
     CrossAttention,
+    MatchingHead,
+    Projections,
     QuerySide,
     SelfAttention,
     VideoSide,
 )
-from vmr_jax.layers.domain_classifier import DomainClassifier
-from vmr_jax.layers.dropout import dropout
-from vmr_jax.layers.pooling import masked_max
-from vmr_jax.layers.proposals import pool_proposals, proposal_grid, proposal_spans
-from vmr_jax.models.eva.boundary_head import Boundaries, BoundaryHead
-from vmr_jax.models.eva.matching_head import MatchingHead
 from vmr_jax.models.switches import compute_dtype
 from vmr_jax.types import Array, Batch, DataSpec, Params
 
@@ -30,36 +31,6 @@ _ORDER = {
     "after_self1": (("self1",), ("proposals", "self2")),
     "before_self2": (("self1", "proposals"), ("self2",)),
 }
-
-
-class Projections(nn.Module):
-    """The input layers of both modalities (EVA, section 3)."""
-
-    dim: int
-    dropout: float
-    kernel_init: Any
-    dtype: Any
-
-    @nn.compact
-    def __call__(
-        self,
-        video: Array,
-        video_mask: Array,
-        query: Array,
-        query_mask: Array,
-        key: Array | None = None,
-    ) -> tuple[Array, Array]:
-        """(B, N, F) and (B, M, E) with their masks -> (B, N, D) and (B, M, D)."""
-        keys = (None, None) if key is None else jax.random.split(key)
-        rows = []
-        for name, x, mask, x_key in (
-            ("video", video, video_mask, keys[0]),
-            ("query", query, query_mask, keys[1]),
-        ):
-            dense = nn.Dense(self.dim, kernel_init=self.kernel_init, dtype=self.dtype, name=name)
-            x = dense(dropout(x_key, x.astype(self.dtype), self.dropout))
-            rows.append(jnp.where(mask[..., None], x, 0))
-        return rows[0], rows[1]
 
 
 class Pair(NamedTuple):

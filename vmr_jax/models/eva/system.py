@@ -21,8 +21,8 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from vmr_jax.decoding.ranking import rank_moments
-from vmr_jax.decoding.spans import search_spans
-from vmr_jax.layers.proposals import pool_proposals, proposal_spans, spans_to_seconds
+from vmr_jax.decoding.spans import list_spans, score_spans
+from vmr_jax.layers.clip_spans import pool_proposals, proposal_spans, spans_to_seconds
 from vmr_jax.losses.boundary import PROBABILITIES, boundary_probability
 from vmr_jax.losses.mmd import KERNELS, SAMPLES
 from vmr_jax.models.description import OPTIONAL_KEYS, Description
@@ -216,21 +216,21 @@ def _predict_full(branch: Branch, params: Params, batch: Batch) -> Moments:
         windows = branch._replace(windows=tuple(config.target.windows), stride=config.target.stride)
         return _rank_proposals(windows, *network.match(branch, own, views, windows), batch)
     scores, mask = network.boundaries(branch, own, views), batch.video_mask
-    clips = mask.shape[1]
-    search = functools.partial(search_spans, min_len=0, max_len=clips, k=clips * (clips + 1) // 2)
-    first, last, score = jax.vmap(search)(
-        boundary_probability(scores.start, mask, config.boundary_prob),
-        boundary_probability(scores.end, mask, config.boundary_prob),
-        mask,
+    start, end = (
+        boundary_probability(logits, mask, config.boundary_prob)
+        for logits in (scores.start, scores.end)
     )
-    return rank_moments(first, last + 1, score, batch, config.eval)
+    first, last = list_spans(mask.shape[1])
+    score = score_spans(start, end, mask, "product")
+    return rank_moments(first, last + 1, score, batch.num_clips, batch.duration, config.eval)
 
 
 def _rank_proposals(windows: Branch, logits: Array, mask: Array, batch: Batch) -> Moments:
     """Rank proposals by their logits, so that saturated scores do not tie; score by sigmoid."""
     start, end, _ = proposal_spans(windows.grid(batch.video.shape[1]), batch.num_clips)
     scores = jnp.where(mask, logits, -jnp.inf)
-    ranked = rank_moments(start, end, scores, batch, windows.config.eval)
+    settings = windows.config.eval
+    ranked = rank_moments(start, end, scores, batch.num_clips, batch.duration, settings)
     probability = jnp.where(jnp.isfinite(ranked.score), jax.nn.sigmoid(ranked.score), -jnp.inf)
     return ranked._replace(score=probability)
 

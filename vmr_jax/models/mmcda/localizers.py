@@ -7,15 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from vmr_jax.layers.attention import masked_log_softmax
-from vmr_jax.layers.clip_spans import split_clips
+from vmr_jax.decoding.spans import list_spans, score_spans
+from vmr_jax.layers.clip_spans import spans_to_seconds, split_clips
 from vmr_jax.layers.moment_map import cell_iou, map_cells, stretch_clips
-from vmr_jax.layers.proposals import spans_to_seconds
+from vmr_jax.layers.sequences import masked_log_softmax
 from vmr_jax.losses.boundary import boundary_loss
 from vmr_jax.losses.mutual_matching import iou_loss, scale_iou
 from vmr_jax.losses.relevant_content import relevant_content_loss
 from vmr_jax.models.mmcda.network import Views
-from vmr_jax.models.mmcda.span_scores import inside_outside_means
 from vmr_jax.types import Array, Batch, LossTerms
 
 
@@ -24,13 +23,9 @@ class Candidates(NamedTuple):
 
     first: np.ndarray  # (P,) int32 parts
     last: np.ndarray  # (P,) int32, inclusive
-    units: Array  # (B,) int32: the video's clips, or the map's
+    units: Array | int  # (B,) int32 the video's clips, or the map's
     score: Array  # (B, P) float32 (MMCDA M11); -inf where a video has no such moment
     probability: Array  # (B, P) float32, P_s P_e or the cell's sigmoid
-
-    def seconds(self, duration: Array) -> tuple[Array, Array]:
-        """Start and end of each: durations (B,) -> two (B, P)."""
-        return spans_to_seconds(self.first, self.last + 1, self.units, duration)
 
 
 def localization(config: ConfigDict, views: Views, batch: Batch) -> LossTerms:
@@ -63,11 +58,12 @@ def pseudo_labelled(config: ConfigDict, views: Views, batch: Batch) -> tuple[Bat
     """
     found = jax.lax.stop_gradient(candidates(config, views, batch))
     best = jnp.argmax(found.score, axis=1)
+    start, end = spans_to_seconds(found.first, found.last + 1, found.units, batch.duration)
     pick = lambda values: jnp.take_along_axis(values, best[:, None], axis=1)[:, 0]  # noqa: E731
     weight = batch.weight * pick(found.probability)
     labelled = batch._replace(
         span=jnp.stack([jnp.asarray(side)[best] for side in (found.first, found.last)], axis=-1),
-        moment=jnp.stack([pick(side) for side in found.seconds(batch.duration)], axis=-1),
+        moment=jnp.stack([pick(start), pick(end)], axis=-1),
         weight=weight,
     )
     return labelled, jnp.sum(weight) / jnp.maximum(jnp.sum(batch.weight), 1e-9)
@@ -76,13 +72,12 @@ def pseudo_labelled(config: ConfigDict, views: Views, batch: Batch) -> tuple[Bat
 def _spans(config: ConfigDict, views: Views, batch: Batch) -> Candidates:
     """log P_s(i) + log P_e(j) + beta mean r + eta (mean s inside - mean s outside)."""
     mask = views.video_mask
+    first, last = list_spans(mask.shape[1])
     start, end = masked_log_softmax(jnp.moveaxis(views.boundary, -1, 0), mask)
-    inside, _ = inside_outside_means(views.inside, mask)
-    similar, other = inside_outside_means(views.similarity, mask)
-    score = start[:, :, None] + end[:, None]
-    score += config.infer.beta * inside + config.infer.eta * (similar - other)
-    first, last = np.triu_indices(mask.shape[1])
-    score = jnp.where(mask[:, last], score[:, first, last], -jnp.inf)
+    inside, _ = inside_outside_means(views.inside, mask, first, last)
+    similar, other = inside_outside_means(views.similarity, mask, first, last)
+    added = config.infer.beta * inside + config.infer.eta * (similar - other)
+    score = score_spans(start, end, mask, added=added)
     probability = jnp.exp(start[:, first] + end[:, last])
     return Candidates(first, last, batch.num_clips, score, probability)
 
@@ -91,8 +86,26 @@ def _cells(config: ConfigDict, views: Views, batch: Batch) -> Candidates:
     """log sigmoid of the cell's logit + eta (mean s inside - mean s outside)."""
     cells = map_cells(config.map)
     similarity = stretch_clips(views.similarity[..., None], batch.num_clips, cells.clips)[..., 0]
-    means = inside_outside_means(similarity, jnp.ones(similarity.shape, bool))
-    similar, other = (mean[:, cells.row, cells.column] for mean in means)
+    real = jnp.ones(similarity.shape, bool)
+    similar, other = inside_outside_means(similarity, real, cells.row, cells.column)
     score = jax.nn.log_sigmoid(views.cells) + config.infer.eta * (similar - other)
-    units = jnp.full(len(score), cells.clips)
-    return Candidates(cells.row, cells.column, units, score, jax.nn.sigmoid(views.cells))
+    probability = jax.nn.sigmoid(views.cells)
+    return Candidates(cells.row, cells.column, cells.clips, score, probability)
+
+
+def inside_outside_means(
+    values: Array, mask: Array, first: np.ndarray, last: np.ndarray
+) -> tuple[Array, Array]:
+    """Mean over the clips first ... last, and over the video's other clips, 0 where none are left.
+
+    Values and valid clips, which come first, (B, N), and P spans (P,) twice -> two (B, P) float32;
+    they mean something where the last clip is valid. From prefix sums: their rounding error is
+    about N epsilon of the largest value, and no product with the memberships is needed.
+    """
+    values = jnp.where(mask, values.astype(jnp.float32), 0)
+    sums = jnp.pad(jnp.cumsum(values, axis=1), ((0, 0), (1, 0)))
+    inside = sums[:, last + 1] - sums[:, first]
+    length = last - first + 1
+    others = mask.sum(axis=1, keepdims=True) - length
+    outside = (sums[:, -1:] - inside) / jnp.maximum(others, 1)
+    return inside / length, jnp.where(others > 0, outside, 0)

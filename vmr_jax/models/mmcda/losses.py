@@ -6,17 +6,13 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from vmr_jax.layers.attention import masked_softmax
 from vmr_jax.layers.clip_spans import split_clips
-from vmr_jax.layers.normalize import l2_normalize
-from vmr_jax.layers.pooling import masked_mean, top_mean
+from vmr_jax.layers.domain_adversarial import adversarial_loss
+from vmr_jax.layers.sequences import l2_normalize, masked_mean, masked_softmax, top_mean
 from vmr_jax.losses.contrastive import batch_hinge_loss, hinge_loss, symmetric_info_nce
-from vmr_jax.losses.domain_adversarial import adversarial_loss
 from vmr_jax.losses.mmd import Sample, make_sample, sample_mmd
 from vmr_jax.losses.negatives import rival_mean, rivals, similarities
 from vmr_jax.losses.relevant_content import relevant_content_loss
-from vmr_jax.losses.terms import scaled
-from vmr_jax.models.mmcda.coral import coral
 from vmr_jax.models.mmcda.localizers import localization, pseudo_labelled
 from vmr_jax.models.mmcda.network import MMCDA, Views
 from vmr_jax.models.mmcda.switches import POINTS, has_joint_space, terms
@@ -66,11 +62,12 @@ def cross_domain_loss(
         distance = functools.partial(_distance, network, params, point)
         table[f"domain_{point}"] = (weight.da * ramp, distance, halves)
     found = localization(*of_source)
-    found |= {name: scaled(term(*of), by) for name, (by, term, of) in table.items() if name in on}
+    added = {name: (term(*of), by) for name, (by, term, of) in table.items() if name in on}
     if "pseudo" in on:
         labelled, probability = pseudo_labelled(*of_target)
         own = localization(config, target, labelled)
-        found |= {f"pseudo_{name}": scaled(own[name], ramp * probability) for name in own}
+        added |= {f"pseudo_{name}": (own[name], ramp * probability) for name in own}
+    found |= {name: (by * total, count) for name, ((total, count), by) in added.items()}
     watched = _watched(*of_target) if has_joint_space(config) else {}
     return Losses(found, watched, statistics)
 
@@ -113,6 +110,26 @@ def _distance(network: MMCDA, params: Params, point: str, source: Sample, target
             measure = functools.partial(adversarial_loss, classify)
         distance = measure(source.points, target.points, source.weight, target.weight)
     return distance, jnp.ones(())
+
+
+def coral(x: Array, y: Array, x_weight: Array, y_weight: Array) -> Array:
+    """|C_x - C_y|^2 / (4 D^2) of x (n, D) and y (m, D), C the sample covariance: a scalar.
+
+    Points of weight 0 in `x_weight` (n,), `y_weight` (m,) count nowhere. 0 where a sample is
+    empty. Source: Deep CORAL (Sun & Saenko, 2016), Eq. 1 to 3.
+    """
+    difference = _covariance(x, x_weight) - _covariance(y, y_weight)
+    distance = jnp.sum(jnp.square(difference)) / (4 * x.shape[1] ** 2)
+    return jnp.where((jnp.sum(x_weight) > 0) & (jnp.sum(y_weight) > 0), distance, 0)
+
+
+def _covariance(points: Array, weight: Array) -> Array:
+    """(n, D), (n,) -> (D, D); of a single point it is 0."""
+    total = jnp.sum(weight)
+    mean = weight @ points / jnp.maximum(total, 1e-9)
+    centred = points - mean
+    product = jnp.einsum("n,nd,ne->de", weight, centred, centred)
+    return product / jnp.maximum(total - 1, 1)
 
 
 def _source_pairs(config: ConfigDict, views: Views, batch: Batch) -> _Term:

@@ -7,15 +7,12 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from vmr_jax.layers.clip_convolution import ClipConvolution
-from vmr_jax.layers.domain_classifier import DomainClassifier
+from vmr_jax.layers.domain_adversarial import DomainClassifier
 from vmr_jax.layers.fusion import FusionLayer
 from vmr_jax.layers.map_convolution import MapConvolutions
 from vmr_jax.layers.moment_map import map_cells, span_max, stretch_clips
-from vmr_jax.layers.normalize import unit_rows
-from vmr_jax.layers.pooling import masked_mean
-from vmr_jax.layers.positions import sinusoids
 from vmr_jax.layers.recurrent import BiGRU
+from vmr_jax.layers.sequences import ClipConvolution, masked_mean, sinusoids, unit_rows
 from vmr_jax.layers.transformer import TransformerLayer
 from vmr_jax.models.mmcda.switches import has_joint_space, terms
 from vmr_jax.models.switches import compute_dtype

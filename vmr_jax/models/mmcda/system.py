@@ -12,9 +12,9 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from vmr_jax.decoding.ranking import rank_seconds
+from vmr_jax.decoding.ranking import rank_moments
+from vmr_jax.layers.clip_spans import spans_to_seconds
 from vmr_jax.layers.moment_map import Cells, map_cells
-from vmr_jax.layers.proposals import spans_to_seconds
 from vmr_jax.models.description import OPTIONAL_KEYS, Description
 from vmr_jax.models.mmcda import losses
 from vmr_jax.models.mmcda.localizers import candidates
@@ -78,8 +78,8 @@ def _predict(network: MMCDA, role: str, params: Params, batch: Batch) -> Moments
     """The best moments by their scores (MMCDA M11), after NMS."""
     views = network.apply(as_variables(params), batch, role, train=False)
     found = candidates(network.config, views, batch)
-    start, end = found.seconds(batch.duration)
-    return rank_seconds(start, end, found.score, batch.duration, network.config.eval)
+    span, settings = (found.first, found.last + 1), network.config.eval
+    return rank_moments(*span, found.score, found.units, batch.duration, settings)
 
 
 def _attention(network: MMCDA, params: Params, batch: Batch) -> AttentionMap:

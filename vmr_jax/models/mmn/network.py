@@ -7,10 +7,9 @@ from ml_collections import ConfigDict
 
 from vmr_jax.encoders.clip import ClipText, ClipTextConfig
 from vmr_jax.encoders.distilbert import DistilBert, DistilBertConfig
-from vmr_jax.layers.map_convolution import MapConvolutions, symmetric_uniform
+from vmr_jax.layers.map_convolution import MapConvolutions
 from vmr_jax.layers.moment_map import map_cells, pool_clips, span_max
-from vmr_jax.layers.normalize import unit_rows
-from vmr_jax.layers.pooling import masked_mean
+from vmr_jax.layers.sequences import masked_mean, symmetric_uniform, unit_rows
 from vmr_jax.layers.transformer import layer_norm
 from vmr_jax.models.switches import compute_dtype
 from vmr_jax.types import Array, VideoBatch

@@ -14,12 +14,12 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from vmr_jax.data.text.tokens import vocabulary_size
-from vmr_jax.decoding.ranking import rank_seconds
+from vmr_jax.decoding.ranking import rank_moments
 from vmr_jax.encoders.clip import load_clip_text
 from vmr_jax.encoders.distilbert import load_distilbert
 from vmr_jax.layers.map_convolution import FORMS
 from vmr_jax.layers.map_reach import map_weights
-from vmr_jax.layers.moment_map import Cells, cell_iou, cell_seconds, map_cells
+from vmr_jax.layers.moment_map import Cells, cell_iou, map_cells
 from vmr_jax.losses.mutual_matching import (
     NEGATIVE_MASKS,
     Matches,
@@ -224,9 +224,8 @@ def predict(network: MMN, config: ConfigDict, params: Params, batch: VideoBatch)
     )
     iou = jax.nn.sigmoid(IOU_SCALE * iou)
     score = fuse_scores(iou, contrastive, config.score.fusion, config.score.power)
-    duration = batch.duration[batch.owner]
-    start, end = cell_seconds(map_cells(config.map), duration)
-    return rank_seconds(start, end, score, duration, config.eval)
+    duration, cells = batch.duration[batch.owner], map_cells(config.map)
+    return rank_moments(cells.row, cells.column + 1, score, cells.clips, duration, config.eval)
 
 
 SYSTEM = Description(

@@ -7,11 +7,9 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from vmr_jax.decoding.segments import Segments
-from vmr_jax.layers.clip_convolution import ClipConvolution
+from vmr_jax.decoding.spans import Spans
 from vmr_jax.layers.fusion import FusionLayer, Memory
-from vmr_jax.layers.normalize import l2_normalize
-from vmr_jax.layers.pooling import range_max
+from vmr_jax.layers.sequences import ClipConvolution, l2_normalize, range_max
 from vmr_jax.models.prem.network import (
     KERNEL_INIT,
     EncodedQueries,
@@ -127,9 +125,9 @@ class PremLocalizer(nn.Module):
         rows = jnp.where(mask[..., None], rows, 0)
         return tuple(jnp.where(mask, head(rows), -1e10) for head in (self.start, self.end))
 
-    def segment_logits(self, rows: Array, segments: Segments, longest: int) -> Array:
-        """c_ij of L^c: (B, N, D), segments (B, K) of at most `longest` clips -> (B, K)."""
-        pooled = range_max(rows, segments.first, segments.last, longest)
+    def segment_logits(self, rows: Array, spans: Spans, longest: int) -> Array:
+        """c_ij of L^c: (B, N, D), spans (B, K) of at most `longest` clips -> (B, K)."""
+        pooled = range_max(rows, spans.first, spans.last, longest)
         return pooled.astype(jnp.float32) @ self.class_kernel + self.class_bias
 
     def __call__(self, batch: CandidateBatch, key: Array | None = None) -> Located:

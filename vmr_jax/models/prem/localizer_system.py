@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from vmr_jax.decoding.segments import Segments, best_segments, overlapping_segments
+from vmr_jax.decoding.spans import Spans, search_spans
 from vmr_jax.layers.clip_spans import seconds_to_clips
 from vmr_jax.losses.relevant_content import REDUCTIONS, relevant_content_loss
 from vmr_jax.models.description import Description
+from vmr_jax.models.prem.localizer_losses import overlapping_spans, shared_norm_loss
 from vmr_jax.models.prem.localizer_network import (
     HEADS,
     Located,
@@ -23,7 +24,6 @@ from vmr_jax.models.prem.localizer_network import (
     QueryCode,
     VideoCode,
 )
-from vmr_jax.models.prem.shared_norm import shared_norm_loss
 from vmr_jax.models.prem.switches import check_config, check_spec
 from vmr_jax.types import (
     Array,
@@ -37,7 +37,7 @@ from vmr_jax.types import (
     Videos,
 )
 
-_NEGATIVES = 5  # segments of each negative video
+_NEGATIVES = 5  # spans of each negative video
 _CHOICES = {
     "gate": ("l2", "sigmoid", "none"),
     "head": tuple(HEADS),
@@ -138,10 +138,12 @@ def _content(
     """L^c (PREM, section 3.4) times its weight: (weighted sum, sum of weights)."""
     items, videos, clips = located.start.shape
     settings, lengths = config.lc, config.infer
-    positives = overlapping_segments(span, batch.num_clips[:, 0], clips, settings.max_pos)
+    positives = overlapping_spans(span, batch.num_clips[:, 0], clips, settings.max_pos)
     others = [x[:, 1:] for x in (located.start, located.end, batch.video_mask)]
-    _, negatives = best_segments(*others, lengths.min_l, lengths.max_l, _NEGATIVES)
-    each = Segments(*(x.reshape(items * (videos - 1), -1) for x in negatives))
+    negatives = search_spans(
+        *others, most=_NEGATIVES, shortest=lengths.min_l, longest=lengths.max_l
+    )
+    each = Spans(*(x.reshape(items * (videos - 1), -1) for x in negatives))
     score = functools.partial(network.apply, {"params": params}, method="segment_logits")
     content = located.content
     in_others = content[:, 1:].reshape(items * (videos - 1), clips, -1)

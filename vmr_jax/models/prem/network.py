@@ -7,10 +7,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from vmr_jax.layers.attention import masked_softmax
-from vmr_jax.layers.dropout import dropout
-from vmr_jax.layers.pooling import masked_max, masked_mean
-from vmr_jax.layers.positions import sinusoids
+from vmr_jax.layers.sequences import dropout, masked_max, masked_mean, masked_softmax, sinusoids
 from vmr_jax.layers.transformer import TransformerLayer, layer_norm
 from vmr_jax.models.switches import compute_dtype
 from vmr_jax.types import Array, Queries, Videos

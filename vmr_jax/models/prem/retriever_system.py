@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from ml_collections import ConfigDict
 
 from vmr_jax.layers.clip_spans import seconds_to_clips
-from vmr_jax.layers.normalize import unit_rows
+from vmr_jax.layers.sequences import unit_rows
 from vmr_jax.models.description import Description
 from vmr_jax.models.prem.network import EncodedQueries, PremEncoder
 from vmr_jax.models.prem.retriever_losses import POSITIVES, SCOPES, Pairs, retrieval_losses

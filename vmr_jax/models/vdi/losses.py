@@ -6,7 +6,7 @@ Eq. 2 and 5.
 
 import jax.numpy as jnp
 
-from vmr_jax.layers.normalize import unit_rows
+from vmr_jax.layers.sequences import unit_rows
 from vmr_jax.types import Array
 
 REDUCTIONS = ("mean", "sum")

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax.numpy as jnp
 
-from vmr_jax.layers.normalize import l2_normalize
-from vmr_jax.layers.positions import sinusoids
 from vmr_jax.layers.recurrent import LSTM
+from vmr_jax.layers.sequences import l2_normalize, sinusoids
 from vmr_jax.layers.transformer import TransformerLayer
 from vmr_jax.models.vdi.transformer_decoder import QueryDecoder
 from vmr_jax.types import Array

@@ -6,7 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from vmr_jax.layers.attention import masked_softmax
+from vmr_jax.layers.sequences import masked_softmax
 from vmr_jax.types import Array
 
 

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from vmr_jax.layers.normalize import l2_normalize
-from vmr_jax.layers.proposals import group_spans, pool_proposals, segment_groups
+from vmr_jax.layers.clip_spans import group_spans, pool_proposals, segment_groups
 from vmr_jax.layers.recurrent import GRU
+from vmr_jax.layers.sequences import l2_normalize
 from vmr_jax.models.switches import compute_dtype
 from vmr_jax.models.vlanet.dense_attention import Alignment, dense_attention
 from vmr_jax.types import Array, Batch

@@ -13,7 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vmr_jax.decoding.ranking import rank_moments
-from vmr_jax.layers.proposals import Groups, group_spans, spans_to_seconds
+from vmr_jax.layers.clip_spans import Groups, group_spans, spans_to_seconds
 from vmr_jax.losses.contrastive import hinge_loss
 from vmr_jax.losses.negatives import other_video, similarities
 from vmr_jax.metrics.didemo import MOMENTS, SEGMENTS
@@ -150,7 +150,7 @@ def _predict(network: VLANet, config: ConfigDict, params: Params, batch: Batch) 
         beyond = full[2] & ~valid
         start, end = jnp.where(beyond, full[0], start), jnp.where(beyond, full[1], end)
         score = jnp.where(beyond, last - 1 - jnp.arange(score.shape[1]), score)
-    return rank_moments(start, end, score, batch, config.eval)
+    return rank_moments(start, end, score, batch.num_clips, batch.duration, config.eval)
 
 
 def _window_scores(aligned: Aligned, valid: Array, fill: bool) -> Array:

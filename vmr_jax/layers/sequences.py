@@ -1,0 +1,190 @@
+"""Operations on the rows of padded sequences: clips of a video, words of a query, proposals.
+
+Softmax, pooling, vectors of length 1, positions, convolution and dropout. Masks are true on valid
+rows.
+"""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vmr_jax.types import Array
+
+
+def masked_softmax(scores: Array, mask: Array) -> Array:
+    """Softmax over the last axis of (..., L) where mask is true, in float32.
+
+    Masked entries are 0; a row without a valid entry is all 0.
+    """
+    scores = jnp.where(mask, scores.astype(jnp.float32), -1e9)
+    return jax.nn.softmax(scores, axis=-1) * mask
+
+
+def masked_log_softmax(scores: Array, mask: Array) -> Array:
+    """Log-softmax over the last axis of (..., L) where mask is true; elsewhere below -1e9."""
+    return jax.nn.log_softmax(jnp.where(mask, scores, -1e10), axis=-1)
+
+
+def masked_max(x: Array, mask: Array) -> Array:
+    """Largest value of each feature over the valid rows: (B, L, D), (B, L) -> (B, D).
+
+    Zero where no row is valid. Max-pooling of EVA, Eq. 3 and 9.
+    """
+    lowest = jnp.asarray(-1e9, x.dtype)
+    highest = jnp.max(jnp.where(mask[..., None], x, lowest), axis=-2)
+    return jnp.where(mask.any(axis=-1)[..., None], highest, 0)
+
+
+def masked_mean(x: Array, mask: Array) -> Array:
+    """Mean of each feature over the valid rows: (B, L, D), (B, L) -> (B, D) float32.
+
+    Zero where no row is valid.
+    """
+    weight = mask.astype(jnp.float32)
+    total = jnp.einsum("...ld,...l->...d", x.astype(jnp.float32), weight)
+    return total / jnp.maximum(weight.sum(axis=-1), 1)[..., None]
+
+
+def top_mean(x: Array, mask: Array, count: Array | int, most: int) -> Array:
+    """Mean of the `count` largest valid values, at most `most`: (..., N), (..., N) -> (...).
+
+    `count` (...) and the mask may broadcast. All values where there are fewer, 0 where none.
+    """
+    best = jax.lax.top_k(jnp.where(mask, x, -1e9), min(most, x.shape[-1]))[0]
+    found = jnp.minimum(count, mask.sum(axis=-1))
+    kept = jnp.arange(best.shape[-1]) < found[..., None]
+    return jnp.sum(best, axis=-1, where=kept) / jnp.maximum(kept.sum(axis=-1), 1)
+
+
+def running_maxima(x: Array, longest: int) -> tuple[Array, list[int]]:
+    """Largest value of each feature over all windows of 1, 2, 4, ... rows, up to `longest` rows.
+
+    (B, L, D) -> (B, R, D), and for each length 2^l the row at which its windows begin; the window
+    that starts at row i of x is the i-th of them.
+    """
+    levels, offsets = [x], [0]
+    while 2 ** len(levels) <= longest:
+        half = 2 ** (len(levels) - 1)
+        offsets.append(offsets[-1] + levels[-1].shape[1])
+        levels.append(jnp.maximum(levels[-1][:, :-half], levels[-1][:, half:]))
+    return jnp.concatenate(levels, axis=1), offsets
+
+
+def range_max(x: Array, first: Array, last: Array, longest: int) -> Array:
+    """Largest value of each feature over rows first ... last: (B, L, D), (B, K) twice -> (B, K, D).
+
+    0 <= first <= last < L, and no range has more than `longest` rows. A range of n rows is two
+    windows of 2^floor(log2 n) rows that may overlap, so memory does not grow with n.
+    """
+    table, offsets = running_maxima(x, longest)
+    level = 31 - jax.lax.clz(last - first + 1)
+    base = jnp.asarray(offsets)[level]
+    left, right = (
+        jnp.take_along_axis(table, (base + row)[..., None], axis=1)
+        for row in (first, last + 1 - 2**level)
+    )
+    return jnp.maximum(left, right)
+
+
+def l2_normalize(x: Array, eps: float = 1e-8) -> Array:
+    """x / |x| over the last axis, computed in float32, in the dtype of `x`.
+
+    A vector shorter than `eps` becomes zero and gets no gradient.
+    """
+    y = x.astype(jnp.float32)
+    square = jnp.sum(y * y, axis=-1, keepdims=True)
+    long = square > eps**2
+    scale = jnp.where(long, jax.lax.rsqrt(jnp.where(long, square, 1)), 0)
+    return (y * scale).astype(x.dtype)
+
+
+def unit_rows(x: Array, eps: float = 1e-8) -> Array:
+    """`l2_normalize` in float32, whatever the dtype of `x`: (..., D) -> (..., D) float32."""
+    return l2_normalize(x.astype(jnp.float32), eps)
+
+
+def sinusoids(length: int, width: int) -> np.ndarray:
+    """Positions (N, D) float32 of N rows: sine in even channels, cosine in odd ones.
+
+    Each row is brought to length 1, so that it weighs as much as a frame at length 1. Source:
+    Vaswani et al., 2017, section 3.5, but for that length.
+    """
+    channel = np.arange(width)
+    angle = np.arange(length)[:, None] / 10000.0 ** (2 * (channel // 2) / width)
+    rows = np.where(channel % 2 == 0, np.sin(angle), np.cos(angle))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+class ClipConvolution(nn.Module):
+    """`convolve_clips` over `width` clips. It starts uniform in +- (width D)^-0.5, as PyTorch's."""
+
+    width: int
+    features: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """(..., N, D) -> (..., N, features) float32; there is nothing beyond either end."""
+        shape = (self.width, x.shape[-1], self.features)
+        bound = (self.width * x.shape[-1]) ** -0.5
+        kernel = self.param("kernel", symmetric_uniform, shape, bound)
+        return convolve_clips(x.astype(self.dtype), kernel.astype(self.dtype))
+
+
+def convolve_clips(x: Array, kernel: Array) -> Array:
+    """A 1-D convolution without bias: (..., N, D), (width, D, E) -> (..., N, E) float32.
+
+    There is nothing beyond either end. It is one matrix product a tap: inside a scan, where
+    training steps run, XLA's own convolution takes 20 to 40 times as long on a CPU.
+    """
+    width, clips = len(kernel), x.shape[-2]
+    padded = jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(width // 2, width // 2), (0, 0)])
+    return sum(
+        jnp.matmul(
+            padded[..., tap : tap + clips, :], kernel[tap], preferred_element_type=jnp.float32
+        )
+        for tap in range(width)
+    )
+
+
+def symmetric_uniform(key: Array, shape: tuple[int, ...], bound: float) -> Array:
+    """Initialiser: uniform on [-bound, bound], float32."""
+    return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+
+
+def dropout(key: Array | None, x: Array, rate: float) -> Array:
+    """Zero each element of x with probability `rate` and scale the others by 1 / (1 - rate).
+
+    The identity where `key` is None or `rate` is 0. The random bits are `position_hash`:
+    `jax.random.bernoulli` spends about ten times as long as the rest of a dropout on a CPU, because
+    Threefry there makes twenty passes over memory.
+    """
+    if key is None or rate == 0:
+        return x
+    kept = position_hash(key, x.shape) < jnp.uint32(round((1 - rate) * 2**32))
+    return jnp.where(kept, x * jnp.asarray(1 / (1 - rate), x.dtype), 0)
+
+
+def position_hash(key: Array, shape: tuple[int, ...]) -> Array:
+    """Uniform integers (uint32) of `shape`: a hash of each element's position and the key.
+
+    One pass over memory, which fuses with what follows and does not depend on how an array is
+    sharded.
+    """
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    words = jax.random.key_data(key) if typed else key
+    first = _mix(words[0] ^ _mix(words[1] + jnp.uint32(0x9E3779B9)))
+    second = _mix(words[1] ^ first)
+    position = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
+    return _mix(position ^ first, second)
+
+
+def _mix(bits: Array, between: Array | int = 0) -> Array:
+    """The rounds of C. Wellons' lowbias32; `between` enters after the first product."""
+    bits = ((bits ^ (bits >> 16)) * jnp.uint32(0x7FEB352D)) ^ jnp.uint32(between)
+    bits = (bits ^ (bits >> 15)) * jnp.uint32(0x846CA68B)
+    return bits ^ (bits >> 16)
