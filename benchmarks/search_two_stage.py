@@ -14,10 +14,10 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-from vmr_jax.configs import prem_localizer, prem_retriever
 
 from benchmarks.report import show
 from vmr_jax import models
+from vmr_jax.configs import prem_localizer, prem_retriever
 from vmr_jax.decoding.corpus_moments import readout
 from vmr_jax.search.code_store import make_store
 from vmr_jax.search.exact import top_videos

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 from ml_collections import ConfigDict
-from vmr_jax.configs import mmn as mmn_config
 
 from tests.losses import mutual_matching_cases as losses
+from vmr_jax.configs import mmn as mmn_config
 from vmr_jax.decoding.ranking import rank_moments
 from vmr_jax.layers.moment_map import map_cells
 from vmr_jax.losses.mutual_matching import scale_iou

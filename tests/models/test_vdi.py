@@ -10,9 +10,9 @@ import pytest
 import vdi_cases as cases
 from jax.test_util import check_grads
 from ml_collections import ConfigDict
-from vmr_jax.configs import vdi as vdi_config
 
 from vmr_jax import models
+from vmr_jax.configs import vdi as vdi_config
 from vmr_jax.data.text.tokens import vocabulary_size
 from vmr_jax.layers.sequences import sinusoids
 from vmr_jax.models.mmn.network import MMN
