@@ -76,5 +76,4 @@ def shared(dataset: str) -> ConfigDict:
         config.select = "val" if config.target.select_split else "last"  # PREM P9
     if not config.target.subtitles:
         config.modalities = ("image",)
-    common.evaluate_as(config, dataset)
     return config
