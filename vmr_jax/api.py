@@ -4,16 +4,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
 from rich.console import Console
 
 from vmr_jax.config_files import load_config, split_argument
 from vmr_jax.evaluation.report import Report
 from vmr_jax.overrides import set_key
+from vmr_jax.types import Config
 
 
 def train(
-    config: str | ConfigDict,
+    config: str | Config,
     workdir: str | Path = "",
     *,
     restore: str | Path = "",
@@ -48,7 +48,7 @@ def train(
 
 def evaluate(
     workdir: str | Path,
-    config: str | ConfigDict | None = None,
+    config: str | Config | None = None,
     *,
     quiet: bool = False,
     **overrides: Any,
@@ -95,7 +95,7 @@ def score(
     return score_files(Path(predictions), Path(labels), dataset, split, with_map)
 
 
-def _settings(config: str | ConfigDict, overrides: dict[str, Any]) -> tuple[str, ConfigDict]:
+def _settings(config: str | Config, overrides: dict[str, Any]) -> tuple[str, Config]:
     """A config's name, and its settings with the overrides."""
     if isinstance(config, str):
         name, settings = Path(split_argument(config)[0]).stem, load_config(config)

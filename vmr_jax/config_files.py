@@ -5,7 +5,7 @@ import importlib.util
 from difflib import get_close_matches
 from pathlib import Path
 
-from ml_collections import ConfigDict
+from vmr_jax.types import Config
 
 _FOLDER = Path(__file__).parent / "configs"
 _NOT_CONFIGS = ("__init__", "common")
@@ -39,7 +39,7 @@ def split_argument(config: str) -> tuple[str, str]:
     return name, argument
 
 
-def load_config(config: str) -> ConfigDict:
+def load_config(config: str) -> Config:
     """The settings of NAME[:ARGUMENT] or FILE.py[:ARGUMENT].
 
     Raises FileNotFoundError as `config_file`, and ValueError as the config's own `get_config`.

@@ -4,17 +4,17 @@ from collections.abc import Callable, Sequence
 
 import jax
 from jax.experimental import multihost_utils
-from ml_collections import ConfigDict
 
 from vmr_jax.data.batches.domain import Domain, make_domain
 from vmr_jax.data.batches.splits import TRAINED, asked_part, rows_of
 from vmr_jax.data.batches.words import masks_queries
 from vmr_jax.data.tables.dataset import Dataset, load_dataset
 from vmr_jax.simulation import embedded
+from vmr_jax.types import Config
 
 
 def open_dataset(
-    settings: ConfigDict, data_dir: str, *, with_chunks: bool = False, patch_name: str = ""
+    settings: Config, data_dir: str, *, with_chunks: bool = False, patch_name: str = ""
 ) -> Dataset:
     """Load a domain block's dataset; the embedded ones are made where they are missing.
 
@@ -40,7 +40,7 @@ def open_dataset(
     )
 
 
-def training_dataset(config: ConfigDict, role: str) -> Dataset:
+def training_dataset(config: Config, role: str) -> Dataset:
     """The dataset of a role with all that training reads. Raises as `open_dataset`."""
     settings = config[role]
     return open_dataset(
@@ -52,7 +52,7 @@ def training_dataset(config: ConfigDict, role: str) -> Dataset:
 
 
 def training_domains(
-    config: ConfigDict, roles: Sequence[str], chooser: str = "target"
+    config: Config, roles: Sequence[str], chooser: str = "target"
 ) -> dict[str, Domain]:
     """The training split of each role; of the `chooser` without what `select="holdout"` keeps."""
     domains, text = {}, config.get("text")
@@ -64,7 +64,7 @@ def training_domains(
     return domains
 
 
-def evaluation_dataset(config: ConfigDict, role: str = "target") -> Dataset:
+def evaluation_dataset(config: Config, role: str = "target") -> Dataset:
     """A role's dataset for `splits.evaluation_domain`. Raises as it and `open_dataset` do."""
     with_chunks = asked_part(config) != "full"
     return open_dataset(config[role], config.data_dir, with_chunks=with_chunks)

@@ -67,13 +67,14 @@ def main(argv: list[str]) -> None:
 
 def start(argv: list[str]) -> None:
     """Run the command line `argv`, whose first entry is the program's name, and end the process."""
+    sys.argv = argv  # where a config's keys are looked for among the flags
     app.run(main, argv, parse_flags)
 
 
 def parse_flags(argv: list[str]) -> list[str]:
     """Set the flags and return what is none; a mistake in them ends in one line."""
     try:
-        return flags.FLAGS([_with_file(argument) for argument in argv])
+        return flags.FLAGS(_with_files(argv))
     except flags.Error as error:
         cause = error
         while "\n" in str(cause) and cause.__context__:  # a stack trace of the config file
@@ -85,13 +86,22 @@ def parse_flags(argv: list[str]) -> list[str]:
         _end_in_a_line(error, str(error))
 
 
-def _with_file(argument: str) -> str:
-    """`--config=NAME[:ARGUMENT]` with the file that the name stands for."""
-    flag, equals, config = argument.partition("=")
-    if flag not in ("--config", "-config") or not equals:
-        return argument
-    name, colon, rest = config.partition(":")
-    return f"{flag}={config_file(name)}{colon}{rest}"
+def _with_files(argv: list[str]) -> list[str]:
+    """`--config=NAME[:ARGUMENT]`, or the same as two words, with the file that the name means."""
+    found = list(argv)
+    for place, argument in enumerate(argv):
+        flag, equals, config = argument.partition("=")
+        if flag in ("--config", "-config") and equals:
+            found[place] = f"{flag}={_with_file(config)}"
+        elif argument in ("--config", "-config") and place + 1 < len(argv):
+            found[place + 1] = _with_file(argv[place + 1])
+    return found
+
+
+def _with_file(config: str) -> str:
+    """NAME[:ARGUMENT] -> FILE[:ARGUMENT]."""
+    name, colon, argument = config.partition(":")
+    return f"{config_file(name)}{colon}{argument}"
 
 
 def _text(error: Exception) -> str:

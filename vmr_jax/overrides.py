@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 import jax
-from ml_collections import ConfigDict
+
+from vmr_jax.types import Config
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, object]:
@@ -22,7 +23,7 @@ def parse_settings(texts: Sequence[str]) -> dict[str, object]:
     return settings
 
 
-def set_key(config: ConfigDict, key: str, value: object, name: str) -> None:
+def set_key(config: Config, key: str, value: object, name: str) -> None:
     """Set a dotted key of a config, configs/`name`.py.
 
     Raises ValueError for an unknown key and for a value of another type than the one it replaces.
@@ -43,7 +44,7 @@ def set_key(config: ConfigDict, key: str, value: object, name: str) -> None:
         ) from error
 
 
-def _flattened(config: ConfigDict) -> dict[str, object]:
+def _flattened(config: Config) -> dict[str, object]:
     """{"epochs": 30, "optimizer.name": "adam", ...}"""
     values = jax.tree.leaves_with_path(
         config.to_dict(), is_leaf=lambda value: not isinstance(value, dict)

@@ -18,12 +18,29 @@ inside the library, except `Batch.span`, which is inclusive, as i_s and i_e of E
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
+from ml_collections import ConfigDict
 
 Array = jax.Array
 Params = Mapping[str, Any]
+
+if TYPE_CHECKING:
+
+    class Config(ConfigDict):
+        """A ConfigDict: what stands at a key has the type that the config's file gives it."""
+
+        def __getattr__(self, key: str) -> Any: ...
+
+        def __getitem__(self, key: str) -> Any: ...
+
+        def __setattr__(self, key: str, value: Any) -> None: ...
+
+        def get(self, key: str, default: Any = None) -> Any: ...
+
+else:
+    Config = ConfigDict
 
 
 class Batch(NamedTuple):

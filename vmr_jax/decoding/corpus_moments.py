@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from vmr_jax.decoding.spans import search_spans
-from vmr_jax.types import Array, Moments
+from vmr_jax.types import Array, Config, Moments
 
 
 class Readout(NamedTuple):
@@ -22,7 +21,7 @@ class Readout(NamedTuple):
     temperature: float
 
 
-def readout(config: ConfigDict) -> Readout:
+def readout(config: Config) -> Readout:
     """The settings of a localizer's config. Raises ValueError where no span could be kept."""
     infer = config.infer
     if not 0 <= infer.min_l <= infer.max_l or infer.keep < 1:

@@ -7,10 +7,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from vmr_jax.layers.clip_spans import spans_to_seconds
-from vmr_jax.types import Array, Moments
+from vmr_jax.types import Array, Config, Moments
 
 
 def rank_moments(
@@ -19,7 +18,7 @@ def rank_moments(
     score: Array,
     num_clips: Array | int,
     duration: Array,
-    settings: ConfigDict,
+    settings: Config,
 ) -> Moments:
     """The best K moments of B videos after NMS.
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 from rich.console import Console
 
 from vmr_jax import models
@@ -33,13 +32,13 @@ from vmr_jax.search.first_stage import (
 from vmr_jax.search.trained import Trained
 from vmr_jax.search.two_stage import make_finder
 from vmr_jax.training.logs import track
-from vmr_jax.types import Evaluation, Moments, Params, Retriever
+from vmr_jax.types import Config, Evaluation, Moments, Params, Retriever
 
 Tasks = dict[str, Moments]  # VR, and of a localizer SVMR and VCMR
 
 
 def make_evaluation(
-    config: ConfigDict, trained: Mapping[str, int], split: str, mesh: Mesh, console: Console
+    config: Config, trained: Mapping[str, int], split: str, mesh: Mesh, console: Console
 ) -> Evaluation:
     """How a retriever or a localizer is scored: by what it finds in the corpus of a split.
 
@@ -64,7 +63,7 @@ def make_evaluation(
     return Evaluation(select, report)
 
 
-def _search_of(config: ConfigDict, reported: Domain, mesh: Mesh, console: Console):
+def _search_of(config: Config, reported: Domain, mesh: Mesh, console: Console):
     """search(params, split, its corpus) -> Tasks."""
     spec = reported.spec
     system = models.make(config, {role: spec for role in models.of(config).domains(config)})
@@ -105,7 +104,7 @@ def _search_of(config: ConfigDict, reported: Domain, mesh: Mesh, console: Consol
 
 
 def _rank(
-    first: FirstStage, config: ConfigDict, split: str, corpus: Domain, mesh: Mesh, console: Console
+    first: FirstStage, config: Config, split: str, corpus: Domain, mesh: Mesh, console: Console
 ) -> RankedVideos:
     """The videos of the first stage, at least those that the metrics count."""
     top_k = max(MOST, config.first.retrieve)
@@ -125,7 +124,7 @@ def _score(tasks: Tasks, corpus: Domain) -> dict[str, float]:
 def _write_report(
     tasks: Tasks,
     corpus: Domain,
-    config: ConfigDict,
+    config: Config,
     checkpoint: Mapping,
     workdir: Path,
     console: Console,

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 from rich.console import Console
 
 from vmr_jax import models
@@ -13,11 +12,11 @@ from vmr_jax.evaluation import moments as evaluate_moments
 from vmr_jax.evaluation.restore import restore_run
 from vmr_jax.training.checkpoint import checkpoint_directory
 from vmr_jax.training.mesh import make_mesh
-from vmr_jax.types import Evaluation
+from vmr_jax.types import Config, Evaluation
 
 
 def evaluate_checkpoint(
-    config: ConfigDict | None,
+    config: Config | None,
     workdir: str,
     restore: str,
     console: Console,
@@ -42,7 +41,7 @@ def evaluate_checkpoint(
 
 
 def make_evaluation(
-    config: ConfigDict, trained: Mapping[str, int], split: str, mesh: Mesh, console: Console
+    config: Config, trained: Mapping[str, int], split: str, mesh: Mesh, console: Console
 ) -> Evaluation:
     """How the system of `config` is scored, by what it retrieves (Description.task).
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 from rich.console import Console
 
 from vmr_jax import models
@@ -26,11 +25,11 @@ from vmr_jax.metrics.moments import has_valid_truth
 from vmr_jax.training.logs import track
 from vmr_jax.training.mesh import along_batch, check_batch_size, local_rows
 from vmr_jax.training.steps import make_predict
-from vmr_jax.types import Evaluation, Params, System
+from vmr_jax.types import Config, Evaluation, Params, System
 
 
 def make_evaluation(
-    config: ConfigDict, trained: Mapping[str, int], split: str, mesh: Mesh, console: Console
+    config: Config, trained: Mapping[str, int], split: str, mesh: Mesh, console: Console
 ) -> Evaluation:
     """How moments in given videos are scored; `split` chooses checkpoints, "" where none does.
 
@@ -44,7 +43,7 @@ def make_evaluation(
     predict = make_predict(system, mesh)
     if split and models.of(config).chooser(config) == "source":
         chooser = evaluation_domain(config, evaluation_dataset(config, "source"), split, "source")
-        choosing = ConfigDict(config.to_dict())
+        choosing = Config(config.to_dict())
         choosing.metric.didemo = ""  # asked for by the target
         choose = make_predict(system._replace(predict=system.predict_source), mesh)
     elif split:
@@ -68,12 +67,12 @@ def make_evaluation(
     return Evaluation(select, report)
 
 
-def _system(config: ConfigDict, domain: Domain) -> System:
+def _system(config: Config, domain: Domain) -> System:
     """The system for batches of the evaluated split."""
     return models.make(config, {role: domain.spec for role in models.of(config).domains(config)})
 
 
-def reported_domain(config: ConfigDict, dataset: Dataset, trained: Mapping[str, int]) -> Domain:
+def reported_domain(config: Config, dataset: Dataset, trained: Mapping[str, int]) -> Domain:
     """The evaluation split of the target, checked: what fails here would fail after training.
 
     `trained` are the sizes of the domain that the system was trained on. Raises ValueError for
@@ -113,7 +112,7 @@ def _check_labels(domain: Domain, split: str) -> None:
 
 
 def score_split(
-    predict, params: Params, domain: Domain, config: ConfigDict, mesh: Mesh, console: Console
+    predict, params: Params, domain: Domain, config: Config, mesh: Mesh, console: Console
 ) -> tuple[list[np.ndarray], dict[str, float]]:
     """Predictions, one (K, 3) array [start s, end s, score] a query, and their metrics.
 
@@ -125,7 +124,7 @@ def score_split(
 
 
 def predict_split(
-    predict, params: Params, domain: Domain, config: ConfigDict, mesh: Mesh, console: Console
+    predict, params: Params, domain: Domain, config: Config, mesh: Mesh, console: Console
 ) -> list[np.ndarray]:
     """Run `predict` over all queries of a split, in batches of the form that the system takes."""
     form, video = models.of(config).batch, domain.pairs.video
@@ -150,9 +149,7 @@ def predict_split(
     return [moments[~np.isneginf(moments[:, 2])] for moments in predicted]
 
 
-def score(
-    predictions: Sequence[np.ndarray], domain: Domain, config: ConfigDict
-) -> dict[str, float]:
+def score(predictions: Sequence[np.ndarray], domain: Domain, config: Config) -> dict[str, float]:
     """Metrics of predictions on a split, in percent.
 
     With `metric.didemo` they hold DiDeMo's rank@1 and rank@5 too, and its mIoU in place of the
@@ -171,7 +168,7 @@ def write_report(
     scored: tuple[list[np.ndarray], Mapping[str, float]],
     dataset: Dataset,
     domain: Domain,
-    config: ConfigDict,
+    config: Config,
     checkpoint: Mapping,
     workdir: Path,
     console: Console,
@@ -223,7 +220,7 @@ def write_report(
     return report
 
 
-def _print_metrics(report: Mapping, config: ConfigDict, console: Console) -> None:
+def _print_metrics(report: Mapping, config: Config, console: Console) -> None:
     """Print the metrics beside the baselines'."""
     if "location_prior" not in report:
         console.print("location_prior cannot be learnt: no training split with labels")
@@ -235,7 +232,7 @@ def _print_metrics(report: Mapping, config: ConfigDict, console: Console) -> Non
         console.print(didemo.legend(config.metric.didemo))
 
 
-def report_folder(workdir: Path, config: ConfigDict) -> Path:
+def report_folder(workdir: Path, config: Config) -> Path:
     """Where the report of a run is written."""
     part = asked_part(config)
     name = f"{config.target.dataset}_{config.target.eval_split}"
@@ -254,7 +251,7 @@ def check_widths(domain: Domain, trained: Mapping) -> None:
             )
 
 
-def _check_didemo(domain: Domain, config: ConfigDict) -> None:
+def _check_didemo(domain: Domain, config: Config) -> None:
     """Refuse settings and data that DiDeMo's metric cannot be computed with."""
     if config.eval.top_k < len(didemo.MOMENTS) or config.eval.nms < 1:
         raise ValueError(
@@ -308,7 +305,7 @@ def _durations(domain: Domain) -> np.ndarray:
     return domain.pairs.duration[domain.pairs.video].astype(np.float64)
 
 
-def _metric_settings(config: ConfigDict) -> dict:
+def _metric_settings(config: Config) -> dict:
     return {
         "discounted": config.metric.discounted,
         "iou_cmp": config.metric.iou_cmp,

@@ -7,7 +7,6 @@ from typing import overload
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 from rich.console import Console
 
 from vmr_jax import models
@@ -28,7 +27,7 @@ from vmr_jax.training.checkpoint import checkpoint_directory
 from vmr_jax.training.compilation_cache import keep_compilations
 from vmr_jax.training.mesh import make_mesh
 from vmr_jax.training.steps import as_float32, make_predict
-from vmr_jax.types import DataSpec, Localizer, Moment, MomentSystem
+from vmr_jax.types import Config, DataSpec, Localizer, Moment, MomentSystem
 
 _SPLIT, _VIDEO = "asked", "video"
 _QUIET = Console(quiet=True)
@@ -39,7 +38,7 @@ class Predictor:
 
     def __init__(self, restored: Restored, vocabulary: Sequence[str], vectors: np.ndarray):
         """`vocabulary` and `vectors` (W, E) are those of the data that the run was trained on."""
-        self.config = ConfigDict(restored.config.to_dict())
+        self.config = Config(restored.config.to_dict())
         self.config.eval.batch_size = jax.device_count()
         self.spec = DataSpec(**restored.trained)
         self._vocabulary, self._vectors = tuple(vocabulary), vectors
@@ -126,8 +125,8 @@ class Predictor:
         ranked = np.stack((found.start, found.end, found.score), axis=-1).astype(np.float64)
         return [moments[~np.isneginf(moments[:, 2])] for moments in ranked]
 
-    def _target(self) -> ConfigDict:
-        return ConfigDict(self.config.target.to_dict() | {"labels": False})
+    def _target(self) -> Config:
+        return Config(self.config.target.to_dict() | {"labels": False})
 
     def _checked(self, domain: Domain) -> Domain:
         """The domain, of which nothing was cut; words that the run does not know are told."""

@@ -4,11 +4,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ml_collections import ConfigDict
-
 from vmr_jax import models
 from vmr_jax.training.checkpoint import Checkpoints
-from vmr_jax.types import Params
+from vmr_jax.types import Config, Params
 
 _OF_THE_DATA = ("target", "data_dir", "eval", "metric", "data")
 
@@ -16,13 +14,13 @@ _OF_THE_DATA = ("target", "data_dir", "eval", "metric", "data")
 class Restored(NamedTuple):
     """A run's best checkpoint."""
 
-    config: ConfigDict
+    config: Config
     params: Params
     trained: Mapping[str, int]  # the DataSpec of the domain that was trained last
     checkpoint: dict  # {"step", "selected_by"}
 
 
-def restore_run(config: ConfigDict | None, directory: Path, given: Iterable[str] = ()) -> Restored:
+def restore_run(config: Config | None, directory: Path, given: Iterable[str] = ()) -> Restored:
     """Restore the best checkpoint of a checkpoints directory on this machine's devices.
 
     The system comes from the checkpoint. The data are the target of `config`, so that a
@@ -37,7 +35,7 @@ def restore_run(config: ConfigDict | None, directory: Path, given: Iterable[str]
     checkpoints = Checkpoints(directory, read_only=True)
     step = checkpoints.best_step()
     meta = checkpoints.meta(step)
-    trained = ConfigDict(_with_tuples(meta["config"]))
+    trained = Config(_with_tuples(meta["config"]))
     labels = trained.target.labels
     if config is not None:
         if config.system != trained.system:
@@ -48,7 +46,7 @@ def restore_run(config: ConfigDict | None, directory: Path, given: Iterable[str]
             )
         for name in (*_OF_THE_DATA, *models.of(config).readout):
             trained[name] = config[name]
-        trained.target = ConfigDict(config.target.to_dict() | {"labels": labels})
+        trained.target = Config(config.target.to_dict() | {"labels": labels})
     if config is not None and "text" in trained and "text" in config:
         trained.text.tokenizer = config.text.tokenizer or trained.text.tokenizer
     for key in given:
@@ -65,18 +63,18 @@ def restore_run(config: ConfigDict | None, directory: Path, given: Iterable[str]
     return Restored(trained, params, meta["specs"][last], checkpoint)
 
 
-def trained_config(directory: Path) -> ConfigDict:
+def trained_config(directory: Path) -> Config:
     """The config of the run whose best checkpoint a checkpoints directory holds."""
     checkpoints = Checkpoints(directory, read_only=True)
     meta = checkpoints.meta(checkpoints.best_step())
     checkpoints.close()
-    return ConfigDict(_with_tuples(meta["config"]))
+    return Config(_with_tuples(meta["config"]))
 
 
-def _value(config: ConfigDict, key: str):
+def _value(config: Config, key: str):
     """What stands at a key with dots, None where there is none."""
     for part in key.split("."):
-        config = config.get(part) if isinstance(config, ConfigDict) else None
+        config = config.get(part) if isinstance(config, Config) else None
     return config
 
 

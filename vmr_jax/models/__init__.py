@@ -6,10 +6,8 @@ from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from ml_collections import ConfigDict
-
 from vmr_jax.models.description import Description, Specs
-from vmr_jax.types import System
+from vmr_jax.types import Config, System
 
 ENTRY_POINTS = "vmr_jax.systems"
 FIRST_RUN = "first_run"  # its folder in the workdir of the run that reads it
@@ -46,12 +44,12 @@ def describe(name: str) -> Description:
     return described
 
 
-def of(config: ConfigDict) -> Description:
+def of(config: Config) -> Description:
     """The description of the system that `config.system` names. Raises as `describe`."""
     return describe(config.system)
 
 
-def make(config: ConfigDict, specs: Specs) -> System:
+def make(config: Config, specs: Specs) -> System:
     """Build the system that `config.system` names. Raises as `describe` and Description.build."""
     described = of(config)
     described.domains(config)

@@ -6,11 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ml_collections import ConfigDict
-
 from vmr_jax.layers.moment_map import Cells
 from vmr_jax.models.merge_params import merge_params
-from vmr_jax.types import DataSpec, Params, System
+from vmr_jax.types import Config, DataSpec, Params, System
 
 Kind = Literal["moments", "retriever", "localizer"]
 BatchForm = Literal["pairs", "videos", "candidates"]
@@ -21,22 +19,22 @@ Specs = Mapping[str, DataSpec]  # a domain's name -> the sizes of its batches
 OPTIONAL_KEYS = ("precision", "eval.top_k", "eval.nms", "eval.clip_to_duration")
 # ... and those that the house reads for some systems alone.
 _OF_PAIRS = ("data.queries_per_video",)
-_OF_MOMENTS = ("metric.iou_cmp", "metric.drop_invalid_gt", "metric.didemo")
+_OF_MOMENTS = ("metric.iou_cmp", "metric.drop_invalid_gt", "metric.discounted", "metric.didemo")
 
 
-def _only_target(_: ConfigDict) -> str:
+def _only_target(_: Config) -> str:
     return "target"
 
 
-def _none(_: ConfigDict) -> None:
+def _none(_: Config) -> None:
     return None
 
 
-def _same(config: ConfigDict, _: Path) -> ConfigDict:
+def _same(config: Config, _: Path) -> Config:
     return config
 
 
-def _merge(_: ConfigDict, params: Params, restored: Params) -> Params:
+def _merge(_: Config, params: Params, restored: Params) -> Params:
     return merge_params(params, restored)
 
 
@@ -52,10 +50,10 @@ class Description:
     supervision: str  # what training sees of the videos, in a few words
     kind: Kind
     # Raises ValueError for sizes that do not fit.
-    build: Callable[[ConfigDict, Specs], System]
+    build: Callable[[Config, Specs], System]
     # The domains that a run trains on; the last one is evaluated. Raises ValueError for a bad
     # switch, so that it is refused before data are read.
-    domains: Callable[[ConfigDict], tuple[str, ...]]
+    domains: Callable[[Config], tuple[str, ...]]
     title: str = ""  # in the place of the name wherever a result is shown
     batch: BatchForm = "pairs"  # videos: with all their queries; candidates: several a query
     epoch: Epoch = "last"  # which domain's pairs make an epoch: the last one's, or the largest's
@@ -64,20 +62,20 @@ class Description:
     reads: tuple[str, ...] = ()  # those of OPTIONAL_KEYS that the functions read
     words_show: str = "attention weight"  # what AttentionMap.words holds
     # The domain whose labels may choose a checkpoint
-    chooser: Callable[[ConfigDict], str] = _only_target
+    chooser: Callable[[Config], str] = _only_target
     # The cells of the 2D map that `predict` ranks, if it ranks such
-    moment_map: Callable[[ConfigDict], Cells | None] = _none
+    moment_map: Callable[[Config], Cells | None] = _none
     # The run whose parameters this one starts from
-    pretraining: Callable[[ConfigDict], ConfigDict | None] = _none
+    pretraining: Callable[[Config], Config | None] = _none
     # The run that has to be trained before this one, which reads it
-    first_run: Callable[[ConfigDict], ConfigDict | None] = _none
+    first_run: Callable[[Config], Config | None] = _none
     # The config that reads its first run in a workdir
-    located: Callable[[ConfigDict, Path], ConfigDict] = _same
+    located: Callable[[Config, Path], Config] = _same
     # Fresh parameters, those of another run -> what to start from
-    merge: Callable[[ConfigDict, Params, Params], Params] = _merge
+    merge: Callable[[Config, Params, Params], Params] = _merge
     # Fresh parameters -> the same with what weight files hold. It reads them, so it runs on the
     # host where a run starts from scratch, and is never traced.
-    pretrained: Callable[[ConfigDict, Params], Params] | None = None
+    pretrained: Callable[[Config, Params], Params] | None = None
 
     def __post_init__(self):
         for field, allowed in (("kind", Kind), ("batch", BatchForm), ("epoch", Epoch)):
@@ -87,6 +85,9 @@ class Description:
                     f"system {self.name!r}: {field}={value!r}; it must be one of "
                     f"{', '.join(get_args(allowed))}"
                 )
+        for field in ("readout", "reads"):
+            if isinstance(getattr(self, field), str):
+                raise ValueError(f"system {self.name!r}: {field} must be a tuple of names")
         unknown = [key for key in self.reads if key not in OPTIONAL_KEYS]
         if unknown:
             raise ValueError(
@@ -113,12 +114,17 @@ class Description:
             "localizer": "moments in a corpus",
         }[self.kind]
 
-    def refuse_unread(self, config: ConfigDict, default: ConfigDict) -> None:
-        """Raise ValueError for a common key that is not at its default and that nothing reads."""
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """The common keys of a config that nothing reads for this system."""
         unread = [key for key in OPTIONAL_KEYS if key not in self.reads]
         unread += _OF_PAIRS if self.batch != "pairs" else ()
         unread += _OF_MOMENTS if self.kind != "moments" else ()
-        for key in unread:
+        return tuple(unread)
+
+    def refuse_unread(self, config: Config, default: Config) -> None:
+        """Raise ValueError for a common key that is not at its default and that nothing reads."""
+        for key in self.unread:
             value, usual = _value(config, key), _value(default, key)
             if value not in (usual, None):
                 raise ValueError(
@@ -127,6 +133,6 @@ class Description:
                 )
 
 
-def _value(config: ConfigDict, key: str) -> Any:
+def _value(config: Config, key: str) -> Any:
     """What stands at a dotted key, None where there is none."""
     return functools.reduce(lambda block, name: (block or {}).get(name), key.split("."), config)

@@ -5,14 +5,13 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
-from vmr_jax.types import DataSpec
+from vmr_jax.types import Config, DataSpec
 
 PRECISIONS = ("float32", "bfloat16")
 
 
-def check_choices(config: ConfigDict, choices: Mapping[str, Collection]) -> None:
+def check_choices(config: Config, choices: Mapping[str, Collection]) -> None:
     """Raise ValueError for a key, dotted, whose value is not one of its choices."""
     for path, allowed in choices.items():
         value = _value(config, path)
@@ -20,20 +19,20 @@ def check_choices(config: ConfigDict, choices: Mapping[str, Collection]) -> None
             raise ValueError(f"config.{path}={value!r}: use one of {', '.join(map(str, allowed))}.")
 
 
-def check_heads(config: ConfigDict, path: str = "heads") -> None:
+def check_heads(config: Config, path: str = "heads") -> None:
     """Raise ValueError for a number of heads, at a dotted key, that does not divide the width."""
     heads = _value(config, path)
     if heads < 1 or config.dim % heads:
         raise ValueError(f"config.{path}={heads} does not divide config.dim={config.dim}.")
 
 
-def check_dropout(config: ConfigDict) -> None:
+def check_dropout(config: Config) -> None:
     """Raise ValueError for a dropout that is no rate."""
     if not 0 <= config.dropout < 1:
         raise ValueError(f"config.dropout={config.dropout}: use a rate of at least 0, below 1.")
 
 
-def check_iou_labels(config: ConfigDict) -> None:
+def check_iou_labels(config: Config) -> None:
     """Raise ValueError for IoUs between which no labels can be scaled."""
     if not 0 <= config.iou.min < config.iou.max:
         raise ValueError(
@@ -55,11 +54,11 @@ def check_same_widths(specs: Mapping[str, DataSpec], names: Collection[str], adv
             )
 
 
-def compute_dtype(config: ConfigDict) -> Any:
+def compute_dtype(config: Config) -> Any:
     """What matrix products are computed in; parameters, softmax and losses are float32."""
     return jnp.dtype(config.precision)
 
 
-def _value(config: ConfigDict, path: str) -> Any:
+def _value(config: Config, path: str) -> Any:
     """What stands at a dotted key."""
     return functools.reduce(lambda part, name: part[name], path.split("."), config)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from vmr_jax import models
 from vmr_jax.data.batches.data_paths import read_batch
@@ -16,7 +15,7 @@ from vmr_jax.plots.queries import Run, about, rows_of, words_of
 from vmr_jax.training.checkpoint import Checkpoints, checkpoint_directory
 from vmr_jax.training.mesh import make_mesh
 from vmr_jax.training.steps import as_float32, make_predict
-from vmr_jax.types import AttentionMap, Batch
+from vmr_jax.types import AttentionMap, Batch, Config
 
 SHOWN = 16  # proposals in a time line
 _SIMILARITIES = {
@@ -117,7 +116,7 @@ def similarity_content(checkpoint: str | Path) -> dict:
             "similarity of its pairs"
         )
     checkpoints = Checkpoints(directory, read_only=True)
-    config = ConfigDict(checkpoints.meta(checkpoints.steps()[-1])["config"])
+    config = Config(checkpoints.meta(checkpoints.steps()[-1])["config"])
     checkpoints.close()
     return {
         "figure": "similarity",

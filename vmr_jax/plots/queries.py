@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ml_collections import ConfigDict
-
 from vmr_jax import models
 from vmr_jax.data.batches.domain import Domain
 from vmr_jax.data.batches.splits import evaluation_corpus, evaluation_domain
@@ -14,7 +12,7 @@ from vmr_jax.datasets import evaluation_dataset
 from vmr_jax.evaluation.moments import check_widths
 from vmr_jax.evaluation.restore import restore_run
 from vmr_jax.training.checkpoint import checkpoint_directory
-from vmr_jax.types import MomentSystem, Params, Retriever, System
+from vmr_jax.types import Config, MomentSystem, Params, Retriever, System
 
 _ATTENTION, _RETRIEVER, _LOCALIZER = "an attention map", "a retriever", "a localizer"
 _SHOWS = {  # figure -> what it shows of a system
@@ -28,7 +26,7 @@ _SHOWS = {  # figure -> what it shows of a system
 class Run(NamedTuple):
     """A trained system, and the split that is drawn."""
 
-    config: ConfigDict
+    config: Config
     system: System
     params: Params
     domain: Domain  # of a system that searches a corpus, the corpus of the split

@@ -11,7 +11,6 @@ from string import ascii_lowercase
 from typing import NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 from rich.console import Console
 
 from vmr_jax import models
@@ -22,6 +21,7 @@ from vmr_jax.evaluation import moments as evaluate_moments
 from vmr_jax.evaluation.report import count_seeds, markdown_table, measured_cell
 from vmr_jax.overrides import set_key
 from vmr_jax.training import loop as train
+from vmr_jax.types import Config
 
 SIMULATED = "simulated"
 
@@ -29,8 +29,8 @@ SIMULATED = "simulated"
 class _Asked(NamedTuple):
     """One run of a row, as it is trained and as it is evaluated."""
 
-    config: ConfigDict
-    evaluated: ConfigDict
+    config: Config
+    evaluated: Config
     seed: int
 
 
@@ -165,7 +165,7 @@ def _asked(
     return rows
 
 
-def _transfer(config: ConfigDict) -> str:
+def _transfer(config: Config) -> str:
     """The datasets of a run, source → target."""
     return " → ".join(config[role].dataset for role in ("source", "target") if role in config)
 
@@ -187,7 +187,7 @@ def _measure(asked: _Asked, out: Path, console: Console) -> dict:
     return json.loads(path.read_text()) | {"features": evaluated.target.features}
 
 
-def _with_first_run(config: ConfigDict, seed: int, out: Path, console: Console) -> ConfigDict:
+def _with_first_run(config: Config, seed: int, out: Path, console: Console) -> Config:
     """The config, reading a first run that the rows of a table share."""
     first = models.of(config).first_run(config)
     if first is None:
@@ -198,7 +198,7 @@ def _with_first_run(config: ConfigDict, seed: int, out: Path, console: Console) 
     return models.of(config).located(config, workdir)
 
 
-def _config(config_name, table, row: Row, data, seed, settings, evaluate_on="") -> ConfigDict:
+def _config(config_name, table, row: Row, data, seed, settings, evaluate_on="") -> Config:
     get_config = importlib.import_module(f"vmr_jax.configs.{config_name}").get_config
     default = data == SIMULATED and table.data != SIMULATED
     argument = "" if default else row.set_up or table.set_up
@@ -218,7 +218,7 @@ def _config(config_name, table, row: Row, data, seed, settings, evaluate_on="") 
     return config
 
 
-def _check_same_data(config: ConfigDict, workdir: Path) -> None:
+def _check_same_data(config: Config, workdir: Path) -> None:
     """Raise ValueError if the finished run in `workdir` read other data than is prepared now."""
     for role, read in json.loads((workdir / "config.json").read_text())["data"].items():
         dataset = training_dataset(config, role)
@@ -252,7 +252,7 @@ def _check_data(runs: Sequence[_Asked]) -> None:
         raise FileNotFoundError("\n".join(dict.fromkeys(missing)))
 
 
-def _check_labels(config: ConfigDict) -> None:
+def _check_labels(config: Config) -> None:
     """Raise ValueError where the reported split hides its labels."""
     dataset, split = evaluation_dataset(config), config.target.eval_split
     if split in dataset.splits and not any(map(len, dataset.splits[split].moments)):
@@ -262,7 +262,7 @@ def _check_labels(config: ConfigDict) -> None:
         )
 
 
-def _hash(config: ConfigDict) -> str:
+def _hash(config: Config) -> str:
     """Rows and tables with the same settings share their runs."""
     content = json.loads(config.to_json_best_effort())
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from vmr_jax.data.batches import clips
 from vmr_jax.data.sources.subtitles import fit_rows
 from vmr_jax.search.trained import Trained
 from vmr_jax.search.video_source import VideoSource
-from vmr_jax.types import Videos
+from vmr_jax.types import Config, Videos
 
 _BATCH = 16  # videos that are encoded at a time
 _LENGTH_STEP = 20  # they are padded to multiples of so many clips
@@ -128,7 +127,7 @@ def _check(video: str, what: str, rows: np.ndarray, width: int) -> None:
         )
 
 
-def _sample(rows: np.ndarray, target: ConfigDict) -> np.ndarray:
+def _sample(rows: np.ndarray, target: Config) -> np.ndarray:
     sampled = clips.sample_clips(rows, target.max_clips, target.clip_sampling)
     return sampled.astype(np.float16)
 

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 from rich.console import Console
 
 from vmr_jax.data.batches.data_paths import query_batch
@@ -22,7 +21,7 @@ from vmr_jax.search.exact import top_videos
 from vmr_jax.search.table import Clips, make_table
 from vmr_jax.search.trained import Trained, open_trained
 from vmr_jax.training.logs import track
-from vmr_jax.types import Array, Moments, Params, Queries, Videos
+from vmr_jax.types import Array, Config, Moments, Params, Queries, Videos
 
 _QUERIES = 64  # that are encoded at a time
 
@@ -107,7 +106,7 @@ class FirstStage(NamedTuple):
     identity: str  # changes when the ranking may change
 
 
-def first_stage(config: ConfigDict) -> FirstStage:
+def first_stage(config: Config) -> FirstStage:
     """The run config.first.checkpoint, or the file config.first.scores_file in its place.
 
     The file is a submission whose task VR lists the videos of each query with their scores, as
@@ -127,9 +126,9 @@ def first_stage(config: ConfigDict) -> FirstStage:
     return FirstStage(rank, retriever.identity["fingerprint"])
 
 
-def _on_the_data_of(config: ConfigDict, retriever: Trained) -> ConfigDict:
+def _on_the_data_of(config: Config, retriever: Trained) -> Config:
     """The retriever's config, which says what it reads, on the splits of the localizer."""
-    own = ConfigDict(retriever.config.to_dict())
+    own = Config(retriever.config.to_dict())
     own.update({name: config[name] for name in ("data_dir", "seed", "select")})
     for name in ("dataset", "train_split", "select_split", "eval_split"):
         own.target[name] = config.target[name]

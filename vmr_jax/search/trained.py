@@ -8,18 +8,17 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from vmr_jax import models
 from vmr_jax.evaluation.restore import restore_run
 from vmr_jax.training.checkpoint import checkpoint_directory
-from vmr_jax.types import DataSpec, Params, System
+from vmr_jax.types import Config, DataSpec, Params, System
 
 
 class Trained(NamedTuple):
     """A run's best checkpoint as a system."""
 
-    config: ConfigDict
+    config: Config
     system: System
     params: Params
     spec: DataSpec  # of its target
@@ -70,7 +69,7 @@ def open_maker(
         ) from error
 
 
-def fingerprint(config: ConfigDict, params: Params) -> str:
+def fingerprint(config: Config, params: Params) -> str:
     """A hash of the parameters and the config: equal ones encode alike."""
     digest = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True, default=list).encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):

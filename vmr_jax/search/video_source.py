@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from vmr_jax.data.batches.splits import corpus_of
 from vmr_jax.data.sources.features import as_float16, open_features
 from vmr_jax.datasets import open_dataset
+from vmr_jax.types import Config
 
 
 class VideoSource(NamedTuple):
@@ -48,7 +48,7 @@ def open_files(videos: str, subtitles: str) -> VideoSource:
     return VideoSource(features.ids, np.full(len(features.ids), np.nan, np.float32), read)
 
 
-def open_prepared(name: str, target: ConfigDict, data_dir: str) -> VideoSource:
+def open_prepared(name: str, target: Config, data_dir: str) -> VideoSource:
     """The videos of DATASET, or of the corpus of DATASET:SPLIT, with the features `target` names.
 
     Raises FileNotFoundError where they are not prepared in `data_dir`, ValueError for a split that
@@ -56,7 +56,7 @@ def open_prepared(name: str, target: ConfigDict, data_dir: str) -> VideoSource:
     """
     dataset_name, _, split = name.partition(":")
     named = {"dataset": dataset_name, "query_features": ""}
-    dataset = open_dataset(ConfigDict(target.to_dict() | named), data_dir)
+    dataset = open_dataset(Config(target.to_dict() | named), data_dir)
     videos = dataset.videos
     rows = corpus_of(dataset, split) if split else np.arange(len(videos.video_id))
 
@@ -67,7 +67,7 @@ def open_prepared(name: str, target: ConfigDict, data_dir: str) -> VideoSource:
     return VideoSource(tuple(videos.video_id[row] for row in rows), videos.duration[rows], read)
 
 
-def open_source(videos: str, subtitles: str, target: ConfigDict, data_dir: str) -> VideoSource:
+def open_source(videos: str, subtitles: str, target: Config, data_dir: str) -> VideoSource:
     """What `vmr index --videos` names: files, where there are such, or a prepared dataset.
 
     Raises as `open_files` and `open_prepared`.

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from ml_collections import ConfigDict
 from rich.console import Console
 
 from vmr_jax.data.batches import data_paths
@@ -23,7 +22,7 @@ from vmr_jax.training.logs import track
 from vmr_jax.training.mesh import along_batch, local_rows
 from vmr_jax.training.state import TrainState
 from vmr_jax.training.steps import Pace, as_batch, make_batch_step, make_scan
-from vmr_jax.types import Batch, System
+from vmr_jax.types import Batch, Config, System
 
 # (state, first step, last step) -> (state, {metric: (last - first,) array on the device})
 Advance = Callable[[TrainState, int, int], tuple[TrainState, dict[str, jax.Array]]]
@@ -39,7 +38,7 @@ class InputPipeline(NamedTuple):
 
 
 def make_input_pipeline(
-    config: ConfigDict,
+    config: Config,
     form: str,
     domains: dict[str, Domain],
     mesh: Mesh,
@@ -66,7 +65,7 @@ def make_input_pipeline(
     return InputPipeline(pace, as_batch(example), make_advance)
 
 
-def _sampler(config: ConfigDict, form: str, role: str, domain: Domain) -> Sampler:
+def _sampler(config: Config, form: str, role: str, domain: Domain) -> Sampler:
     video, of_run = domain.pairs.video, (config.batch_size, config.seed, role)
     if form == "pairs":
         return make_sampler(video, *of_run, config.data.queries_per_video)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from ml_collections import ConfigDict
 from rich.console import Console
 
 from vmr_jax import models
@@ -12,9 +11,10 @@ from vmr_jax.training.run import Run, check_settings, prepare_run
 from vmr_jax.training.state import TrainState
 from vmr_jax.training.steps import chunks
 from vmr_jax.training.stop_request import StopRequest
+from vmr_jax.types import Config
 
 
-def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> dict | None:
+def train(config: Config, workdir: Path, restore: str, console: Console) -> dict | None:
     """Train to the end and evaluate; go on where the workdir's newest checkpoint stands.
 
     Returns the report of the evaluation, or None where the run was asked to stop early. Raises as
@@ -36,7 +36,7 @@ def train(config: ConfigDict, workdir: Path, restore: str, console: Console) -> 
     return ended and _report(run, *ended, console)
 
 
-def run_once(config: ConfigDict, workdir: Path, console: Console) -> bool:
+def run_once(config: Config, workdir: Path, console: Console) -> bool:
     """Train a run that another one reads, unless it is finished; false: it was asked to stop."""
     if (report_folder(workdir, config) / "metrics.json").exists():
         console.print(f"{config.system} is trained: {workdir}")

@@ -7,19 +7,19 @@ from pathlib import Path
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 from rich.console import Console
 
 from vmr_jax.data.batches.domain import Domain
 from vmr_jax.data.batches.splits import TRAINED, evaluation_corpus
 from vmr_jax.datasets import evaluation_dataset
 from vmr_jax.search.first_stage import first_stage
+from vmr_jax.types import Config
 
 _FILE = "candidates.npz"
 
 
 def with_candidates(
-    config: ConfigDict, domain: Domain, workdir: Path, mesh: Mesh, console: Console
+    config: Config, domain: Domain, workdir: Path, mesh: Mesh, console: Console
 ) -> Domain:
     """The domain of a training split with the config.first.top best wrong videos of each query.
 

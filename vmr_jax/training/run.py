@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-from ml_collections import ConfigDict
 from rich.console import Console
 
 from vmr_jax import models
@@ -27,13 +26,13 @@ from vmr_jax.training.state import (
     state_maker,
 )
 from vmr_jax.training.workdir import claim_workdir
-from vmr_jax.types import Evaluation, Params, System
+from vmr_jax.types import Config, Evaluation, Params, System
 
 
 class Run(NamedTuple):
     """All that the loop needs."""
 
-    config: ConfigDict
+    config: Config
     workdir: Path
     system: System
     evaluation: Evaluation
@@ -57,7 +56,7 @@ class Run(NamedTuple):
         return self.pipeline.pace.steps_per_epoch
 
 
-def prepare_run(config: ConfigDict, workdir: Path, restore: str, console: Console) -> Run:
+def prepare_run(config: Config, workdir: Path, restore: str, console: Console) -> Run:
     """Make a run of `config`, or go on where the workdir's newest checkpoint stands.
 
     What it reads of other runs, Description.first_run and .pretraining, is trained. Raises
@@ -110,7 +109,7 @@ def prepare_run(config: ConfigDict, workdir: Path, restore: str, console: Consol
     return _announced(run, domains, console)
 
 
-def check_settings(config: ConfigDict) -> None:
+def check_settings(config: Config) -> None:
     """Raise ValueError for counts that make no run, and for keys that the system does not read."""
     for name in ("epochs", "batch_size", "log_every", "checkpoint_every", "keep_checkpoints"):
         if config[name] < 1:
@@ -123,7 +122,7 @@ def check_settings(config: ConfigDict) -> None:
     models.of(config).refuse_unread(config, common.run())
 
 
-def _started(config: ConfigDict, state: TrainState, restore: str, console: Console) -> TrainState:
+def _started(config: Config, state: TrainState, restore: str, console: Console) -> TrainState:
     """A first state with the parameters that the run starts from."""
     described = models.of(config)
     if restore:

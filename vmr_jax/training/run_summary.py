@@ -4,17 +4,17 @@ from collections.abc import Mapping
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 from rich.console import Console
 
 from vmr_jax import models
 from vmr_jax.data.batches.domain import Domain
+from vmr_jax.types import Config
 
 _CLIP_SLACK = 0.1  # share by which a dataset's clips may differ from config.clip_seconds in silence
 
 
 def print_overview(
-    config: ConfigDict,
+    config: Config,
     domains: Mapping[str, Domain],
     parameters: int,
     last_step: int,
@@ -39,7 +39,7 @@ def print_overview(
     )
 
 
-def _remarks(config: ConfigDict, domain: Domain) -> list[str]:
+def _remarks(config: Config, domain: Domain) -> list[str]:
     """What a user would not expect of a domain, a sentence each."""
     remarks, spec = [], domain.spec
     if domain.dataset.fitted_subtitles:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jax
-from ml_collections import ConfigDict
 
 from vmr_jax.data.tables.dataset import Dataset
+from vmr_jax.types import Config
 
 # Settings that may change between a run and its resumption: they do not reach a batch or a step.
 _FREE = (
@@ -22,7 +22,7 @@ _FREE = (
 )
 
 
-def claim_workdir(workdir: Path, config: ConfigDict, datasets: Mapping[str, Dataset]) -> dict:
+def claim_workdir(workdir: Path, config: Config, datasets: Mapping[str, Dataset]) -> dict:
     """Write config.json in a new workdir; in one that exists, check that it is the same run.
 
     Returns what config.json holds. Raises ValueError that lists every difference.

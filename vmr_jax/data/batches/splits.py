@@ -3,11 +3,11 @@
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from vmr_jax.data.batches.domain import Domain, find_split, make_domain
 from vmr_jax.data.tables.dataset import Dataset
 from vmr_jax.data.text.masking import dynamic_text, static_text
+from vmr_jax.types import Config
 
 TRAINED = "trained"  # the name of the part of a training split that is trained on
 HOLDOUT = "holdout"  # the name of the part of a training split that chooses checkpoints
@@ -15,7 +15,7 @@ _HOLDOUT_SHARE = 0.1
 _PARTS = {"static": static_text, "dynamic": dynamic_text}
 
 
-def asked_part(config: ConfigDict) -> str:
+def asked_part(config: Config) -> str:
     """The part of each query that evaluation asks: full, or static or dynamic (VDI, Fig. 3).
 
     Raises ValueError for another eval.query, and for a part where the system reads no tokens.
@@ -28,15 +28,13 @@ def asked_part(config: ConfigDict) -> str:
     return part
 
 
-def evaluation_domain(
-    config: ConfigDict, dataset: Dataset, split: str, role: str = "target"
-) -> Domain:
+def evaluation_domain(config: Config, dataset: Dataset, split: str, role: str = "target") -> Domain:
     """A split of a role's dataset for prediction: boundaries hidden from the batch.
 
     `holdout` is a part of the training split. With eval.query static or dynamic the sentences are
     those parts of the queries alone, the dataset being loaded with its noun chunks.
     """
-    settings = ConfigDict(config[role].to_dict() | {"labels": False})
+    settings = Config(config[role].to_dict() | {"labels": False})
     split, rows = rows_of(config, dataset, split, role)
     part = asked_part(config)
     if part != "full" and split in dataset.splits:
@@ -48,7 +46,7 @@ def evaluation_domain(
     return make_domain(dataset, split, settings, rows, config.get("text"))
 
 
-def evaluation_corpus(config: ConfigDict, dataset: Dataset, split: str) -> Domain:
+def evaluation_corpus(config: Config, dataset: Dataset, split: str) -> Domain:
     """A split of the target for a search in its corpus, see `make_corpus`.
 
     HOLDOUT and TRAINED are parts of the training split, searched in the videos of that part.
@@ -94,12 +92,12 @@ def make_corpus(
 
     Boundaries are hidden from batches. Raises as `corpus_of` and `make_domain`.
     """
-    hidden = ConfigDict(settings.to_dict() | {"labels": False})
+    hidden = Config(settings.to_dict() | {"labels": False})
     return make_domain(dataset, split, hidden, rows, text, corpus=corpus_of(dataset, split, rows))
 
 
 def rows_of(
-    config: ConfigDict, dataset: Dataset, split: str, role: str
+    config: Config, dataset: Dataset, split: str, role: str
 ) -> tuple[str, np.ndarray | None]:
     """What `split` of a role's dataset stands for, and which of its queries; None: all."""
     if split not in (HOLDOUT, TRAINED):
@@ -111,7 +109,7 @@ def rows_of(
     return name, np.flatnonzero(held_out if split == HOLDOUT else ~held_out)
 
 
-def selection_split(config: ConfigDict, role: str = "target") -> str:
+def selection_split(config: Config, role: str = "target") -> str:
     """A role's split that chooses the checkpoint, "" for the last one. Test splits are refused."""
     if config.select in ("last", HOLDOUT):
         return "" if config.select == "last" else HOLDOUT
@@ -137,7 +135,7 @@ def selection_split(config: ConfigDict, role: str = "target") -> str:
     return split
 
 
-def selection_name(config: ConfigDict, role: str, split: str) -> str:
+def selection_name(config: Config, role: str, split: str) -> str:
     """What a report says chose the checkpoint; a split of another domain has its dataset before."""
     if not split:
         return "last epoch"

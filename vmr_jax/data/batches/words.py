@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from vmr_jax.data.tables.dataset import Dataset, MomentTable
 from vmr_jax.data.text.masking import MaskedQueries, mask_queries
 from vmr_jax.data.text.tokens import encode_sentences
+from vmr_jax.types import Config
 
 
 class Words(NamedTuple):
@@ -22,14 +22,12 @@ class Words(NamedTuple):
     dynamic: MaskedQueries | None = None
 
 
-def masks_queries(text: ConfigDict | None) -> bool:
+def masks_queries(text: Config | None) -> bool:
     """Tell whether a config's `text` block asks for static and dynamic queries."""
     return text is not None and bool(text.get("query_mask_mode", ""))
 
 
-def read_words(
-    dataset: Dataset, table: MomentTable, max_words: int, text: ConfigDict | None
-) -> Words:
+def read_words(dataset: Dataset, table: MomentTable, max_words: int, text: Config | None) -> Words:
     """The words of a split of the dataset, as token ids where a config has a `text` block.
 
     Without it they are the tokens whose features the dataset was loaded with, else the words that

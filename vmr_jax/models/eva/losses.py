@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from vmr_jax.layers.domain_adversarial import adversarial_loss, domain_loss
 from vmr_jax.layers.sequences import masked_max
@@ -14,7 +13,7 @@ from vmr_jax.losses.mmd import Sample, make_sample, sample_mmd
 from vmr_jax.losses.negatives import other_video, similarities
 from vmr_jax.models.eva import network
 from vmr_jax.models.eva.network import Branch, Pair, Views, of_branch
-from vmr_jax.types import Array, Batch, HybridBatch, Losses, LossTerms, Params
+from vmr_jax.types import Array, Batch, Config, HybridBatch, Losses, LossTerms, Params
 
 
 def weak_loss(branch: Branch, params: Params, batch: Batch, key: Array, progress) -> Losses:
@@ -143,7 +142,7 @@ def _pooled(pair: Pair) -> tuple[Array, Array]:
 
 
 def _alignment(
-    config: ConfigDict,
+    config: Config,
     source: Views,
     target: Views,
     weights: tuple[Array, Array],
@@ -168,7 +167,7 @@ def _alignment(
     return total
 
 
-def _extra_mmd(config: ConfigDict, joint, weights: tuple[Array, Array]) -> Array:
+def _extra_mmd(config: Config, joint, weights: tuple[Array, Array]) -> Array:
     """The further MMD on the pooled V and Q (EVA A15); `joint` holds both for both domains."""
     (source_video, source_query), (target_video, target_query) = (
         [Sample(points, weight) for points in pair]

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from vmr_jax.layers.clip_spans import pool_proposals, proposal_grid, proposal_spans
 from vmr_jax.layers.domain_adversarial import DomainClassifier
@@ -23,7 +22,7 @@ from vmr_jax.models.eva.modules import (
     VideoSide,
 )
 from vmr_jax.models.switches import compute_dtype
-from vmr_jax.types import Array, Batch, DataSpec, Params
+from vmr_jax.types import Array, Batch, Config, DataSpec, Params
 
 SHAREABLE = ("self1", "self2", "cross", "head", "proj")
 _ORDER = {
@@ -63,7 +62,7 @@ class Branch(NamedTuple):
     """How one branch runs. Without `windows` it works on clips instead of proposals."""
 
     modules: Mapping[str, nn.Module]
-    config: ConfigDict
+    config: Config
     windows: tuple[int, ...]
     stride: int
 
@@ -72,7 +71,7 @@ class Branch(NamedTuple):
         return proposal_grid(max_clips, self.windows, self.stride, **self.config.proposals)
 
 
-def modules(config: ConfigDict) -> dict[str, nn.Module]:
+def modules(config: Config) -> dict[str, nn.Module]:
     """The Linen modules by name; a branch applies them to its own or to shared parameters."""
     common = {
         "dim": config.dim,

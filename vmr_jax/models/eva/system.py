@@ -18,7 +18,6 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from vmr_jax.decoding.ranking import rank_moments
 from vmr_jax.decoding.spans import list_spans, score_spans
@@ -36,7 +35,16 @@ from vmr_jax.models.switches import (
     check_heads,
     check_same_widths,
 )
-from vmr_jax.types import Array, AttentionMap, Batch, DataSpec, Moments, MomentSystem, Params
+from vmr_jax.types import (
+    Array,
+    AttentionMap,
+    Batch,
+    Config,
+    DataSpec,
+    Moments,
+    MomentSystem,
+    Params,
+)
 
 _CHOICES = {
     "precision": PRECISIONS,
@@ -58,7 +66,7 @@ _CHOICES = {
 }
 
 
-def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> MomentSystem:
+def build(config: Config, specs: Mapping[str, DataSpec]) -> MomentSystem:
     """Build EVA for batches of the sizes in `specs`, one DataSpec a domain.
 
     Raises ValueError for a switch with an unknown value, for switches that contradict each
@@ -89,7 +97,7 @@ def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> MomentSystem:
     )
 
 
-def domains(config: ConfigDict) -> tuple[str, ...]:
+def domains(config: Config) -> tuple[str, ...]:
     """The domains that a run of `config` trains on. Raises ValueError for a bad switch."""
     _check_switches(config)
     if config.branches.weak and (config.branches.full or config.pretrain == "unlabelled_source"):
@@ -97,18 +105,18 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
     return ("target",) if config.branches.weak else ("source",)
 
 
-def pretraining(config: ConfigDict) -> ConfigDict | None:
+def pretraining(config: Config) -> Config | None:
     """The run whose parameters this one starts from, or None (Table 5, WR + fine-tune)."""
     if config.pretrain != "source_finetune":
         return None
     _check_switches(config)  # before hours of pre-training, not after them
-    before = ConfigDict(config)
+    before = Config(config)
     before.pretrain = "none"
-    before.branches = ConfigDict({"weak": False, "full": True})
+    before.branches = Config({"weak": False, "full": True})
     return before
 
 
-def _check_switches(config: ConfigDict) -> None:
+def _check_switches(config: Config) -> None:
     """Refuse values that no switch has, and switches that contradict each other."""
     check_choices(config, _CHOICES)
     if not isinstance(config.share, (tuple, list)):
@@ -140,7 +148,7 @@ def _check_switches(config: ConfigDict) -> None:
         )
 
 
-def _check_sizes(config: ConfigDict, specs: Mapping[str, DataSpec]) -> None:
+def _check_sizes(config: Config, specs: Mapping[str, DataSpec]) -> None:
     """Refuse domains of different feature sizes where one projection serves both (EVA A20)."""
     both = config.branches.weak and config.branches.full
     if both and "proj" not in config.share:
@@ -149,9 +157,7 @@ def _check_sizes(config: ConfigDict, specs: Mapping[str, DataSpec]) -> None:
     check_same_widths(specs, ("video_dim", "word_dim"), advice)
 
 
-def _init(
-    modules, config: ConfigDict, specs: dict[str, DataSpec], key: Array, batch=None
-) -> Params:
+def _init(modules, config: Config, specs: dict[str, DataSpec], key: Array, batch=None) -> Params:
     """Fresh parameters. They depend on the sizes alone, not on `batch`."""
     del batch
     own = {"weak": ["proj", "self1", "self2", "cross", "head"]}
@@ -178,7 +184,7 @@ def _init(
     }
 
 
-def merge(config: ConfigDict, params: Params, restored: Params) -> Params:
+def merge(config: Config, params: Params, restored: Params) -> Params:
     """Start from another run; WR + fine-tune from a full branch alone, without its boundary head.
 
     Raises ValueError that lists what does not fit.

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from vmr_jax.decoding.spans import list_spans, score_spans
 from vmr_jax.layers.clip_spans import spans_to_seconds, split_clips
@@ -15,7 +14,7 @@ from vmr_jax.losses.boundary import boundary_loss
 from vmr_jax.losses.mutual_matching import iou_loss, scale_iou
 from vmr_jax.losses.relevant_content import relevant_content_loss
 from vmr_jax.models.mmcda.network import Views
-from vmr_jax.types import Array, Batch, LossTerms
+from vmr_jax.types import Array, Batch, Config, LossTerms
 
 
 class Candidates(NamedTuple):
@@ -28,7 +27,7 @@ class Candidates(NamedTuple):
     probability: Array  # (B, P) float32, P_s P_e or the cell's sigmoid
 
 
-def localization(config: ConfigDict, views: Views, batch: Batch) -> LossTerms:
+def localization(config: Config, views: Views, batch: Batch) -> LossTerms:
     """MMCDA M1 on the `span` of a batch, or with base=map2d on its `moment` (VDI, Eq. 7)."""
     if config.base == "map2d":
         moment = jnp.where(batch.weight[:, None] > 0, batch.moment, 0)
@@ -45,13 +44,13 @@ def localization(config: ConfigDict, views: Views, batch: Batch) -> LossTerms:
     }
 
 
-def candidates(config: ConfigDict, views: Views, batch: Batch) -> Candidates:
+def candidates(config: Config, views: Views, batch: Batch) -> Candidates:
     """All spans of a video, or all cells of its map, with their scores (MMCDA M11)."""
     rank = _cells if config.base == "map2d" else _spans
     return rank(config, views, batch)
 
 
-def pseudo_labelled(config: ConfigDict, views: Views, batch: Batch) -> tuple[Batch, Array]:
+def pseudo_labelled(config: Config, views: Views, batch: Batch) -> tuple[Batch, Array]:
     """The batch with the model's own best moments and their probabilities as weights (MMCDA C9).
 
     Also returns the weighted mean of those probabilities. No gradient passes.
@@ -69,7 +68,7 @@ def pseudo_labelled(config: ConfigDict, views: Views, batch: Batch) -> tuple[Bat
     return labelled, jnp.sum(weight) / jnp.maximum(jnp.sum(batch.weight), 1e-9)
 
 
-def _spans(config: ConfigDict, views: Views, batch: Batch) -> Candidates:
+def _spans(config: Config, views: Views, batch: Batch) -> Candidates:
     """log P_s(i) + log P_e(j) + beta mean r + eta (mean s inside - mean s outside)."""
     mask = views.video_mask
     first, last = list_spans(mask.shape[1])
@@ -82,7 +81,7 @@ def _spans(config: ConfigDict, views: Views, batch: Batch) -> Candidates:
     return Candidates(first, last, batch.num_clips, score, probability)
 
 
-def _cells(config: ConfigDict, views: Views, batch: Batch) -> Candidates:
+def _cells(config: Config, views: Views, batch: Batch) -> Candidates:
     """log sigmoid of the cell's logit + eta (mean s inside - mean s outside)."""
     cells = map_cells(config.map)
     similarity = stretch_clips(views.similarity[..., None], batch.num_clips, cells.clips)[..., 0]

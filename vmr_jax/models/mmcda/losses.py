@@ -4,7 +4,6 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from vmr_jax.layers.clip_spans import split_clips
 from vmr_jax.layers.domain_adversarial import adversarial_loss
@@ -17,7 +16,7 @@ from vmr_jax.models.mmcda.localizers import localization, pseudo_labelled
 from vmr_jax.models.mmcda.network import MMCDA, Views
 from vmr_jax.models.mmcda.switches import POINTS, has_joint_space, terms
 from vmr_jax.models.statistics import as_variables
-from vmr_jax.types import Array, Batch, HybridBatch, Losses, LossTerms, Params, Progress
+from vmr_jax.types import Array, Batch, Config, HybridBatch, Losses, LossTerms, Params, Progress
 
 SIMILARITY_SCALE = 10.0  # logit of g over the cosine s
 RAMP = 0.1  # the share of a run in which terms grow
@@ -85,7 +84,7 @@ def _look(network: MMCDA, params: Params, batch: Batch, role: str, train: bool, 
 
 
 def _point_samples(
-    config: ConfigDict, point: str, source: Views, target: Views, batch: HybridBatch, key: Array
+    config: Config, point: str, source: Views, target: Views, batch: HybridBatch, key: Array
 ) -> tuple[Sample, Sample]:
     """What MMCDA M3 compares at one point: the rows of both halves there."""
     mask = "query_mask" if point == "query" else "video_mask"
@@ -132,7 +131,7 @@ def _covariance(points: Array, weight: Array) -> Array:
     return product / jnp.maximum(total - 1, 1)
 
 
-def _source_pairs(config: ConfigDict, views: Views, batch: Batch) -> _Term:
+def _source_pairs(config: Config, views: Views, batch: Batch) -> _Term:
     """MMCDA M4: the mean clip inside each moment, and its sentence, among those of the batch."""
     inside, _ = split_clips(batch.span, views.video_mask)
     moments = l2_normalize(masked_mean(views.clips, inside))
@@ -141,7 +140,7 @@ def _source_pairs(config: ConfigDict, views: Views, batch: Batch) -> _Term:
     return symmetric_info_nce(score, rival, batch.weight, config.ca.temperature)
 
 
-def _target_pairs(config: ConfigDict, views: Views, batch: Batch) -> _Term:
+def _target_pairs(config: Config, views: Views, batch: Batch) -> _Term:
     """MMCDA M5: each video as each query attends it, e_V|q, and that query's sentence."""
     weight = masked_softmax(
         _all_similarities(views) / config.ca.attention, views.video_mask[:, None]
@@ -152,14 +151,14 @@ def _target_pairs(config: ConfigDict, views: Views, batch: Batch) -> _Term:
     return symmetric_info_nce(score, rival, batch.weight, config.ca.temperature)
 
 
-def _modalities(config: ConfigDict, views: Views, batch: Batch) -> _Term:
+def _modalities(config: Config, views: Views, batch: Batch) -> _Term:
     """MMCDA M6: MMD of the target's videos e_V and its sentences e_q."""
     videos = l2_normalize(masked_mean(views.clips, views.video_mask))
     samples = (Sample(points, batch.weight) for points in (videos, views.sentence))
     return sample_mmd(config.mmd, *samples), jnp.ones(())
 
 
-def _frames(config: ConfigDict, views: Views, batch: Batch) -> _Term:
+def _frames(config: Config, views: Views, batch: Batch) -> _Term:
     """MMCDA M7: which clips are inside the moment, from the logit of g."""
     del config
     inside, outside = split_clips(batch.span, views.video_mask)
@@ -167,7 +166,7 @@ def _frames(config: ConfigDict, views: Views, batch: Batch) -> _Term:
     return relevant_content_loss(logit, inside, logit, outside, batch.weight, "balanced")
 
 
-def _frame_ranking(config: ConfigDict, views: Views, batch: Batch) -> _Term:
+def _frame_ranking(config: Config, views: Views, batch: Batch) -> _Term:
     """MMCDA M8: clips inside above the most similar ones outside; off where none is outside."""
     inside, outside = split_clips(batch.span, views.video_mask)
     mean = masked_mean(views.similarity[..., None], inside)[:, 0]
@@ -175,14 +174,14 @@ def _frame_ranking(config: ConfigDict, views: Views, batch: Batch) -> _Term:
     return hinge_loss(mean, hard, config.sa.margin, batch.weight * outside.any(axis=1))
 
 
-def _instances(config: ConfigDict, views: Views, batch: Batch) -> _Term:
+def _instances(config: Config, views: Views, batch: Batch) -> _Term:
     """MMCDA M9: a video's best clips for its own query above those for others, and of others."""
     rival = rivals(batch.video_id, batch.weight)
     hardest = config.sa.neg == "hardest"
     return batch_hinge_loss(_bag_scores(views), rival, config.sa.margin, hardest)
 
 
-def _watched(config: ConfigDict, views: Views, batch: Batch) -> LossTerms:
+def _watched(config: Config, views: Views, batch: Batch) -> LossTerms:
     """v(V, Q) of MMCDA M9, of the target's pairs and of their videos with other queries."""
     del config
     score, rival = _bag_scores(views), rivals(batch.video_id, batch.weight)

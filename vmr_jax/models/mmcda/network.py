@@ -5,7 +5,6 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from vmr_jax.layers.domain_adversarial import DomainClassifier
 from vmr_jax.layers.fusion import FusionLayer
@@ -16,7 +15,7 @@ from vmr_jax.layers.sequences import ClipConvolution, masked_mean, sinusoids, un
 from vmr_jax.layers.transformer import TransformerLayer
 from vmr_jax.models.mmcda.switches import has_joint_space, terms
 from vmr_jax.models.switches import compute_dtype
-from vmr_jax.types import Array, Batch
+from vmr_jax.types import Array, Batch, Config
 
 _EPSILON = 1e-5  # of every LayerNorm
 _KERNEL_INIT = nn.initializers.xavier_uniform()
@@ -49,7 +48,7 @@ class Views(NamedTuple):
 class MMCDA(nn.Module):
     """Encoders, interaction, localizer and joint space; the switches are configs/mmcda.py's."""
 
-    config: ConfigDict
+    config: Config
 
     def setup(self):
         config = self.config

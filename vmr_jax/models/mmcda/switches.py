@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-from ml_collections import ConfigDict
-
 from vmr_jax.layers.moment_map import map_cells
 from vmr_jax.losses.mmd import KERNELS, SAMPLES
 from vmr_jax.models.switches import (
@@ -14,7 +12,7 @@ from vmr_jax.models.switches import (
     check_iou_labels,
     check_same_widths,
 )
-from vmr_jax.types import DataSpec
+from vmr_jax.types import Config, DataSpec
 
 POINTS = ("video", "query", "fused")
 CHOICES = {
@@ -48,7 +46,7 @@ _TARGET = {
 }
 
 
-def terms(config: ConfigDict) -> frozenset[str]:
+def terms(config: Config) -> frozenset[str]:
     """The terms that a run adds to L_loc, by what its switches leave on; a factor of 0 is off."""
     if config.supervision == "target":
         return frozenset()
@@ -66,12 +64,12 @@ def terms(config: ConfigDict) -> frozenset[str]:
     return frozenset(name for name, wanted in table.items() if wanted)
 
 
-def has_joint_space(config: ConfigDict) -> bool:
+def has_joint_space(config: Config) -> bool:
     """Whether a term trains the joint space; else there is none, and no similarity at test."""
     return bool(terms(config) & _JOINT)
 
 
-def check(config: ConfigDict) -> None:
+def check(config: Config) -> None:
     """Raise ValueError for a value that no switch has, and for switches that contradict."""
     check_choices(config, CHOICES)
     check_heads(config)
@@ -108,7 +106,7 @@ def check(config: ConfigDict) -> None:
         check_iou_labels(config)
 
 
-def check_specs(config: ConfigDict, specs: Mapping[str, DataSpec]) -> None:
+def check_specs(config: Config, specs: Mapping[str, DataSpec]) -> None:
     """Raise ValueError for features and videos that the network of `config` cannot take."""
     check_same_widths(specs, ("word_dim",), "Use the same word vectors.")
     if config.share_encoders:
@@ -123,7 +121,7 @@ def check_specs(config: ConfigDict, specs: Mapping[str, DataSpec]) -> None:
             )
 
 
-def _check_numbers(config: ConfigDict) -> None:
+def _check_numbers(config: Config) -> None:
     """Refuse sizes, temperatures and factors that make no loss."""
     if config.dim % 2:
         raise ValueError(f"config.dim={config.dim}: a GRU of two directions needs an even one.")

@@ -10,7 +10,6 @@ import functools
 from collections.abc import Mapping
 
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from vmr_jax.decoding.ranking import rank_moments
 from vmr_jax.layers.clip_spans import spans_to_seconds
@@ -25,6 +24,7 @@ from vmr_jax.types import (
     Array,
     AttentionMap,
     Batch,
+    Config,
     DataSpec,
     HybridBatch,
     Moments,
@@ -33,7 +33,7 @@ from vmr_jax.types import (
 )
 
 
-def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> MomentSystem:
+def build(config: Config, specs: Mapping[str, DataSpec]) -> MomentSystem:
     """Build MMCDA for batches of the sizes in `specs`, one DataSpec a domain.
 
     Raises ValueError for a switch with an unknown value, for switches that contradict each other,
@@ -52,18 +52,18 @@ def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> MomentSystem:
     )
 
 
-def domains(config: ConfigDict) -> tuple[str, ...]:
+def domains(config: Config) -> tuple[str, ...]:
     """The domains that a run of `config` trains on. Raises ValueError for a bad switch."""
     check(config)
     return ("target",) if config.supervision == "target" else ("source", "target")
 
 
-def chooser(config: ConfigDict) -> str:
+def chooser(config: Config) -> str:
     """The domain whose labels may choose a checkpoint: the one whose labels are learnt."""
     return config.supervision
 
 
-def moment_map(config: ConfigDict) -> Cells | None:
+def moment_map(config: Config) -> Cells | None:
     """The cells that are ranked with base=map2d; else None."""
     return map_cells(config.map) if config.base == "map2d" else None
 

@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-from ml_collections import ConfigDict
 
 from vmr_jax.encoders.clip import ClipText, ClipTextConfig
 from vmr_jax.encoders.distilbert import DistilBert, DistilBertConfig
@@ -12,7 +11,7 @@ from vmr_jax.layers.moment_map import map_cells, pool_clips, span_max
 from vmr_jax.layers.sequences import masked_mean, symmetric_uniform, unit_rows
 from vmr_jax.layers.transformer import layer_norm
 from vmr_jax.models.switches import compute_dtype
-from vmr_jax.types import Array, VideoBatch
+from vmr_jax.types import Array, Config, VideoBatch
 
 _SMALL = {"width": 64, "layers": 2, "heads": 4}
 
@@ -27,7 +26,7 @@ class Joint(NamedTuple):
 class MMN(nn.Module):
     """Two Joints, of the cells and of the queries; the switches are those of configs/mmn.py."""
 
-    config: ConfigDict
+    config: Config
     video_dim: int  # F
     vocabulary: int  # token ids are below it
 
@@ -99,7 +98,7 @@ class MMN(nn.Module):
         return self.maps(batch.video, batch.weight, train), self.queries(sentences)
 
 
-def text_sizes(text: ConfigDict, vocabulary: int) -> ClipTextConfig | DistilBertConfig:
+def text_sizes(text: Config, vocabulary: int) -> ClipTextConfig | DistilBertConfig:
     """The sizes of a config's text encoder, with a row for each of `vocabulary` token ids."""
     if text.encoder == "clip":
         sizes = ClipTextConfig(vocabulary=vocabulary)

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from vmr_jax.data.text.tokens import vocabulary_size
 from vmr_jax.decoding.ranking import rank_moments
@@ -36,6 +35,7 @@ from vmr_jax.models.statistics import as_params, as_variables
 from vmr_jax.models.switches import PRECISIONS, check_choices, check_iou_labels
 from vmr_jax.types import (
     Array,
+    Config,
     DataSpec,
     Losses,
     LossTerms,
@@ -58,7 +58,7 @@ _CHOICES = {
 }
 
 
-def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> MomentSystem:
+def build(config: Config, specs: Mapping[str, DataSpec]) -> MomentSystem:
     """Build MMN for batches of the sizes in `specs["target"]`.
 
     Raises ValueError for a switch with an unknown value and for sizes that do not fit.
@@ -71,7 +71,7 @@ def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> MomentSystem:
     )
 
 
-def domains(config: ConfigDict) -> tuple[str, ...]:
+def domains(config: Config) -> tuple[str, ...]:
     """The only domain is the target. Raises ValueError for a bad switch."""
     check_choices(config, _CHOICES)
     sizes, contrastive = config.map, config.contrastive
@@ -103,7 +103,7 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
     return ("target",)
 
 
-def moment_map(config: ConfigDict) -> Cells:
+def moment_map(config: Config) -> Cells:
     """The cells that `predict` ranks."""
     return map_cells(config.map)
 
@@ -113,7 +113,7 @@ def init(network: MMN, key: Array, batch: VideoBatch) -> Params:
     return as_params(network.init(key, batch, train=True))
 
 
-def read_text_encoder(config: ConfigDict, params: Params) -> Params:
+def read_text_encoder(config: Config, params: Params) -> Params:
     """The parameters with the text encoder of the file `text.weights`, where it is named."""
     text = config.text
     if not text.weights:
@@ -125,7 +125,7 @@ def read_text_encoder(config: ConfigDict, params: Params) -> Params:
 
 def _loss(
     network: MMN,
-    config: ConfigDict,
+    config: Config,
     params: Params,
     batch: VideoBatch,
     key: Array,
@@ -140,7 +140,7 @@ def _loss(
 
 
 def objective(
-    config: ConfigDict, batch: VideoBatch, cells: Joint, queries: Joint, epoch: Array
+    config: Config, batch: VideoBatch, cells: Joint, queries: Joint, epoch: Array
 ) -> tuple[LossTerms, LossTerms]:
     """The terms of L_iou + lambda(epoch) (L_v + L_s), and what to watch; `epoch` counts from 0."""
     moments = matches(config, batch, cells, queries)
@@ -165,12 +165,12 @@ def objective(
     return terms, _watch(moments)
 
 
-def contrastive_weight(settings: ConfigDict, epoch: Array) -> Array:
+def contrastive_weight(settings: Config, epoch: Array) -> Array:
     """lambda(epoch) of MMN A13; `epoch` counts the epochs done, so that it is 0 in the first."""
     return settings.weight * jnp.where(epoch < settings.full_epochs, 1.0, LATER)
 
 
-def matches(config: ConfigDict, batch: VideoBatch, cells: Joint, queries: Joint) -> Matches:
+def matches(config: Config, batch: VideoBatch, cells: Joint, queries: Joint) -> Matches:
     """What the contrastive losses are about."""
     duration = batch.duration[batch.owner]
     iou = cell_iou(map_cells(config.map), batch.moment[:, None], duration)[:, 0]
@@ -215,7 +215,7 @@ def fuse_scores(iou: Array, contrastive: Array, fusion: str, power: float) -> Ar
     return iou * jnp.maximum(0.5 * contrastive + 0.5, 0) ** power
 
 
-def predict(network: MMN, config: ConfigDict, params: Params, batch: VideoBatch) -> Moments:
+def predict(network: MMN, config: Config, params: Params, batch: VideoBatch) -> Moments:
     """The cells of each query's video by fused scores, after NMS; the first is VDI, Eq. 10's."""
     cells, queries = network.apply(as_variables(params), batch, train=False)
     iou, contrastive = (

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from vmr_jax.decoding.spans import Spans
 from vmr_jax.layers.fusion import FusionLayer, Memory
@@ -17,7 +16,7 @@ from vmr_jax.models.prem.network import (
     layer_sizes,
 )
 from vmr_jax.models.switches import compute_dtype
-from vmr_jax.types import Array, CandidateBatch, Queries, Videos
+from vmr_jax.types import Array, CandidateBatch, Config, Queries, Videos
 
 HEADS = {  # (width in clips, channels) of each convolution (PREM P11)
     "conv5_conv1": ((5, 128), (1, 1)),
@@ -52,7 +51,7 @@ class Located(NamedTuple):
 class BoundaryScore(nn.Module):
     """Convolutions over the clips, with a ReLU between them."""
 
-    config: ConfigDict
+    config: Config
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -67,7 +66,7 @@ class BoundaryScore(nn.Module):
 class PremLocalizer(nn.Module):
     """Encoders, gates, fusion, boundary heads and the relevant-content head."""
 
-    config: ConfigDict
+    config: Config
     max_clips: int
     max_words: int
 

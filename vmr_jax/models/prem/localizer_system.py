@@ -10,7 +10,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from vmr_jax.decoding.spans import Spans, search_spans
 from vmr_jax.layers.clip_spans import seconds_to_clips
@@ -28,6 +27,7 @@ from vmr_jax.models.prem.switches import check_config, check_spec
 from vmr_jax.types import (
     Array,
     CandidateBatch,
+    Config,
     DataSpec,
     Localizer,
     Losses,
@@ -45,7 +45,7 @@ _CHOICES = {
 }
 
 
-def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> Localizer:
+def build(config: Config, specs: Mapping[str, DataSpec]) -> Localizer:
     """Build the localizer for batches of the sizes in `specs["target"]`.
 
     Raises ValueError for a switch with an unknown value, and for missing subtitles.
@@ -62,7 +62,7 @@ def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> Localizer:
     )
 
 
-def domains(config: ConfigDict) -> tuple[str, ...]:
+def domains(config: Config) -> tuple[str, ...]:
     """The only domain is the target. Raises ValueError for a bad switch."""
     check_config(config, _CHOICES)
     lengths = config.infer
@@ -85,18 +85,18 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
     return ("target",)
 
 
-def first_run(config: ConfigDict) -> ConfigDict | None:
+def first_run(config: Config) -> Config | None:
     """The retriever to train on the same data, or None where there is a first stage."""
     if config.first.checkpoint or config.first.scores_file:
         return None
-    first = ConfigDict(config.first.retriever.to_dict())
+    first = Config(config.first.retriever.to_dict())
     for name in ("target", "data_dir", "seed", "precision", "select"):
         first[name] = config[name]
     first.data.residency = config.data.residency
     return first
 
 
-def located(config: ConfigDict, first_workdir: Path) -> ConfigDict:
+def located(config: Config, first_workdir: Path) -> Config:
     """The config with the workdir of that retriever."""
     if first_run(config) is None:
         return config
@@ -107,7 +107,7 @@ def located(config: ConfigDict, first_workdir: Path) -> ConfigDict:
 
 def _loss(
     network: PremLocalizer,
-    config: ConfigDict,
+    config: Config,
     params: Params,
     batch: CandidateBatch,
     key: Array,
@@ -129,7 +129,7 @@ def _loss(
 
 def _content(
     network: PremLocalizer,
-    config: ConfigDict,
+    config: Config,
     params: Params,
     batch: CandidateBatch,
     span: Array,

@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from vmr_jax.layers.sequences import dropout, masked_max, masked_mean, masked_softmax, sinusoids
 from vmr_jax.layers.transformer import TransformerLayer, layer_norm
 from vmr_jax.models.switches import compute_dtype
-from vmr_jax.types import Array, Queries, Videos
+from vmr_jax.types import Array, Config, Queries, Videos
 
 EPSILON = 1e-5  # of every LayerNorm
 KERNEL_INIT = nn.initializers.normal(0.02)
@@ -34,7 +33,7 @@ class SequenceEncoder(nn.Module):
     modalities: tuple[str, ...]
     unit: str  # what a row is, for errors
     rows: int  # of the position table
-    config: ConfigDict
+    config: Config
     dtype: Any = jnp.float32
 
     def setup(self):
@@ -85,7 +84,7 @@ class SequenceEncoder(nn.Module):
 class PremEncoder(nn.Module):
     """Both encoders and modality-specific pooling; the switches are those of the config files."""
 
-    config: ConfigDict
+    config: Config
     max_clips: int
     max_words: int
 
@@ -138,7 +137,7 @@ class PremEncoder(nn.Module):
         return self.videos(videos, keys[0]), self.queries(queries, keys[1])
 
 
-def layer_sizes(config: ConfigDict) -> dict[str, Any]:
+def layer_sizes(config: Config) -> dict[str, Any]:
     """What every Transformer layer of PREM is made of (PREM, section 4.2)."""
     return {
         "width": config.dim,

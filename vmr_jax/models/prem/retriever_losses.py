@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from vmr_jax.layers.clip_spans import split_clips
 from vmr_jax.losses.contrastive import info_nce
 from vmr_jax.losses.negatives import rival_mean, rivals, similarities
-from vmr_jax.types import Array, Losses
+from vmr_jax.types import Array, Config, Losses
 
 POSITIVES = ("strong", "strong_weak", "whole_video")
 SCOPES = ("video", "span")
@@ -47,7 +46,7 @@ def clip_similarities(query: Array, video: Array) -> Array:
     return jnp.einsum("qjd,vnjd->jqvn", query, video, precision=jax.lax.Precision.HIGHEST)
 
 
-def retrieval_losses(pairs: Pairs, settings: ConfigDict) -> Losses:
+def retrieval_losses(pairs: Pairs, settings: Config) -> Losses:
     """L_++ and L_+ (PREM, Eq. 7 and 8), and L^q; watched: the scores of pairs and of rivals.
 
     `settings` has temperature, positive, weak_weight, strong.joint_clip, mask_same_video and

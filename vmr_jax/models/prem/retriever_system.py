@@ -7,8 +7,6 @@ queries of the batch are negatives. Source: PREM, section 3.3.
 import functools
 from collections.abc import Mapping
 
-from ml_collections import ConfigDict
-
 from vmr_jax.layers.clip_spans import seconds_to_clips
 from vmr_jax.layers.sequences import unit_rows
 from vmr_jax.models.description import Description
@@ -18,6 +16,7 @@ from vmr_jax.models.prem.switches import check_config, check_spec
 from vmr_jax.types import (
     Array,
     Batch,
+    Config,
     DataSpec,
     Losses,
     Params,
@@ -28,7 +27,7 @@ from vmr_jax.types import (
 )
 
 
-def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> Retriever:
+def build(config: Config, specs: Mapping[str, DataSpec]) -> Retriever:
     """Build the retriever for batches of the sizes in `specs["target"]`.
 
     Raises ValueError for a switch with an unknown value, and for missing subtitles.
@@ -44,7 +43,7 @@ def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> Retriever:
     )
 
 
-def domains(config: ConfigDict) -> tuple[str, ...]:
+def domains(config: Config) -> tuple[str, ...]:
     """The only domain is the target. Raises ValueError for a bad switch."""
     check_config(config, {"positive": POSITIVES, "vq.neg_scope": SCOPES})
     return ("target",)
@@ -57,7 +56,7 @@ def _sides(batch: Batch) -> tuple[Videos, Queries]:
 
 def _loss(
     network: PremEncoder,
-    config: ConfigDict,
+    config: Config,
     params: Params,
     batch: Batch,
     key: Array,
@@ -86,7 +85,7 @@ def _encode_queries(network: PremEncoder, params: Params, queries: Queries) -> A
     return unit_rows(encoded.vectors)
 
 
-def word_weights(config: ConfigDict, spec: DataSpec, params: Params, queries: Queries) -> Array:
+def word_weights(config: Config, spec: DataSpec, params: Params, queries: Queries) -> Array:
     """alpha (PREM, Eq. 5), what each word counts for each modality: (B, J, M) float32 (Fig. 6).
 
     Raises ValueError where `config.pooling` has no such weights.

@@ -1,10 +1,8 @@
 """What PREM's two systems ask of their configs alike."""
 
-from ml_collections import ConfigDict
-
 from vmr_jax.layers.clip_spans import END_LABELS
 from vmr_jax.models.switches import PRECISIONS, check_choices, check_dropout, check_heads
-from vmr_jax.types import DataSpec
+from vmr_jax.types import Config, DataSpec
 
 _CHOICES = {
     "precision": PRECISIONS,
@@ -16,7 +14,7 @@ _CHOICES = {
 }
 
 
-def check_config(config: ConfigDict, choices: dict) -> None:
+def check_config(config: Config, choices: dict) -> None:
     """Raise ValueError for a bad switch, of both systems or of `choices`."""
     check_choices(config, _CHOICES | choices)
     if "sub" in config.modalities and not config.target.subtitles:
@@ -33,7 +31,7 @@ def check_config(config: ConfigDict, choices: dict) -> None:
             raise ValueError(f"config.{name}={config[name]}: use more than 0.")
 
 
-def check_spec(config: ConfigDict, spec: DataSpec) -> None:
+def check_spec(config: Config, spec: DataSpec) -> None:
     """Raise ValueError where the data have no subtitles that the config counts on."""
     if "sub" in config.modalities and not spec.sub_dim:
         raise ValueError(

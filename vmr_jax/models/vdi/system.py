@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from vmr_jax.data.text.tokens import vocabulary_size
 from vmr_jax.models.mmn import system as mmn
@@ -28,6 +27,7 @@ from vmr_jax.models.vdi.losses import (
 from vmr_jax.models.vdi.network import HEADS, SpatialDynamics, VisualContext
 from vmr_jax.types import (
     Array,
+    Config,
     DataSpec,
     Losses,
     LossTerms,
@@ -52,13 +52,13 @@ _CHOICES = {
 class Networks(NamedTuple):
     """MMN's network, and what training adds to it; `config` is the run's."""
 
-    config: ConfigDict
+    config: Config
     mmn: MMN
     context: VisualContext
     dynamics: SpatialDynamics
 
 
-def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> MomentSystem:
+def build(config: Config, specs: Mapping[str, DataSpec]) -> MomentSystem:
     """Build VDI for batches of the sizes in `specs["target"]`.
 
     Raises ValueError for a switch with an unknown value and for sizes that do not fit.
@@ -83,7 +83,7 @@ def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> MomentSystem:
     )
 
 
-def domains(config: ConfigDict) -> tuple[str, ...]:
+def domains(config: Config) -> tuple[str, ...]:
     """The only domain is the target. Raises ValueError for a bad switch."""
     check_choices(config, _CHOICES)
     if config.text.query_mask_mode == "learned" and config.text.encoder != "clip":
@@ -94,9 +94,9 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
     return mmn.domains(_mmn_config(config))
 
 
-def _mmn_config(config: ConfigDict) -> ConfigDict:
+def _mmn_config(config: Config) -> Config:
     """The config as MMN reads it: CLIP's features go straight to the map (VDI, section 4.1.3)."""
-    return ConfigDict(config.to_dict() | {"video": {"conv": config.backbone != "clip"}})
+    return Config(config.to_dict() | {"video": {"conv": config.backbone != "clip"}})
 
 
 def _init(networks: Networks, key: Array, batch: VideoBatch) -> Params:
@@ -117,7 +117,7 @@ def _init(networks: Networks, key: Array, batch: VideoBatch) -> Params:
     return params
 
 
-def _check_fields(config: ConfigDict, batch: VideoBatch) -> None:
+def _check_fields(config: Config, batch: VideoBatch) -> None:
     """Raise ValueError where the batches lack what the losses read."""
     if _parts(config) and batch.dynamic_tokens is None:
         raise ValueError(
@@ -139,14 +139,14 @@ def _check_fields(config: ConfigDict, batch: VideoBatch) -> None:
         )
 
 
-def _parts(config: ConfigDict) -> tuple[str, ...]:
+def _parts(config: Config) -> tuple[str, ...]:
     """The parts of the queries that the losses read beside the full queries."""
     if config.vdi.vc and config.vc.probe == "static":
         return ("dynamic", "static")
     return ("dynamic",) if config.vdi.vc or config.vdi.sd else ()
 
 
-def _hides_by_embedding(config: ConfigDict) -> bool:
+def _hides_by_embedding(config: Config) -> bool:
     return bool(_parts(config)) and config.text.query_mask_mode == "learned"
 
 
@@ -167,7 +167,7 @@ def _sentences(
     return dict(zip(("full", *parts), jnp.split(found, 1 + len(parts)), strict=True))
 
 
-def _context_inputs(config: ConfigDict, features: Mapping[str, Array], batch: VideoBatch) -> tuple:
+def _context_inputs(config: Config, features: Mapping[str, Array], batch: VideoBatch) -> tuple:
     """What VisualContext reads, but for its key."""
     return features["dynamic"], features.get(config.vc.probe), batch.video, batch.owner
 

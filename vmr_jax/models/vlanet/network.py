@@ -5,14 +5,13 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from vmr_jax.layers.clip_spans import group_spans, pool_proposals, segment_groups
 from vmr_jax.layers.recurrent import GRU
 from vmr_jax.layers.sequences import l2_normalize
 from vmr_jax.models.switches import compute_dtype
 from vmr_jax.models.vlanet.dense_attention import Alignment, dense_attention
-from vmr_jax.types import Array, Batch
+from vmr_jax.types import Array, Batch, Config
 
 
 class Videos(NamedTuple):
@@ -46,7 +45,7 @@ class Aligned(NamedTuple):
 class VLANet(nn.Module):
     """Eq. 1 to 13; the switches are those of configs/vlanet.py."""
 
-    config: ConfigDict
+    config: Config
 
     def setup(self):
         config = self.config
@@ -160,7 +159,7 @@ class VLANet(nn.Module):
         return self.align(videos, self.queries(batch.query, batch.query_mask))
 
 
-def make_groups(config: ConfigDict, max_clips: int):
+def make_groups(config: Config, max_clips: int):
     """The segment groups of a config; a stride in frames may be a part of a clip (VLANet V1)."""
     settings = config.proposals
     stride = settings.stride

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from vmr_jax.decoding.ranking import rank_moments
 from vmr_jax.layers.clip_spans import Groups, group_spans, spans_to_seconds
@@ -24,6 +23,7 @@ from vmr_jax.types import (
     Array,
     AttentionMap,
     Batch,
+    Config,
     DataSpec,
     Losses,
     Moments,
@@ -43,7 +43,7 @@ _CHOICES = {
 _DIRECTIONS = ("q2v", "v2q")
 
 
-def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> MomentSystem:
+def build(config: Config, specs: Mapping[str, DataSpec]) -> MomentSystem:
     """Build VLANet for batches of the sizes in `specs["target"]`.
 
     Raises ValueError for a switch with an unknown value, and for windows or a readout with which
@@ -61,7 +61,7 @@ def build(config: ConfigDict, specs: Mapping[str, DataSpec]) -> MomentSystem:
     )
 
 
-def domains(config: ConfigDict) -> tuple[str, ...]:
+def domains(config: Config) -> tuple[str, ...]:
     """The only domain is the target. Raises ValueError for a bad switch."""
     check_choices(config, _CHOICES)
     unknown = [step for step in config.cascade if step not in _DIRECTIONS]
@@ -81,7 +81,7 @@ def domains(config: ConfigDict) -> tuple[str, ...]:
     return ("target",)
 
 
-def _check_didemo(config: ConfigDict, groups: Groups) -> None:
+def _check_didemo(config: Config, groups: Groups) -> None:
     """Refuse windows that are not DiDeMo's 21 moments, and a readout that leaves some out."""
     start, end, valid = group_spans(groups, np.array([SEGMENTS]), np)
     moments = set(zip(start[valid].tolist(), end[valid].tolist(), strict=True))
@@ -95,7 +95,7 @@ def _check_didemo(config: ConfigDict, groups: Groups) -> None:
 
 
 def _loss(
-    network: VLANet, config: ConfigDict, params: Params, batch: Batch, key: Array, progress
+    network: VLANet, config: Config, params: Params, batch: Batch, key: Array, progress
 ) -> Losses:
     """Eq. 14, with one negative query an item and, with `negatives.sides`, one negative video."""
     del progress
@@ -135,7 +135,7 @@ def _pair_outputs(apply, aligned: Aligned, video: Array, query: Array) -> Array:
     return apply(compact, words, mask, method="similarity")
 
 
-def _predict(network: VLANet, config: ConfigDict, params: Params, batch: Batch) -> Moments:
+def _predict(network: VLANet, config: Config, params: Params, batch: Batch) -> Moments:
     """The surrogates by attention, then the other windows by cosine (VLANet V9, V11).
 
     On DiDeMo the moments beyond a shorter video's end follow in order, so that all 21 are ranked.
@@ -167,7 +167,7 @@ def _window_scores(aligned: Aligned, valid: Array, fill: bool) -> Array:
     return jnp.where(valid, score, -jnp.inf)
 
 
-def _attention(network: VLANet, config: ConfigDict, params: Params, batch: Batch) -> AttentionMap:
+def _attention(network: VLANet, config: Config, params: Params, batch: Batch) -> AttentionMap:
     """The rows of the cascade by their strength, and what each word adds to their alignment.
 
     After the paper's Fig. 5 and 6. The paper's map of words is the outer product V Q^T of the
