@@ -15,7 +15,7 @@ from vmr_jax.evaluation.predictor import load
 from vmr_jax.training.loop import train
 
 PAGE = Path(__file__).parents[1] / "docs" / "add_a_system.md"
-FILES = dict(re.findall(r"`([\w.]+)`[^`]*:\n\n```\w+\n(.*?)```", PAGE.read_text(), re.S))
+FILES = dict(re.findall(r"^`([\w.]+)`[^\n]*:\n\n```\w+\n(.*?)```", PAGE.read_text(), re.S | re.M))
 
 
 def forget_systems():
