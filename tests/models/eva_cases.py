@@ -4,9 +4,9 @@ import functools
 
 import jax
 import numpy as np
-from vmr_jax.configs import eva as eva_config
 
 from vmr_jax import models
+from vmr_jax.configs import eva as eva_config
 from vmr_jax.types import Batch, DataSpec, HybridBatch
 
 F, E = 6, 5
@@ -117,3 +117,8 @@ def valid_pairs(b):
 def float64(params):
     """Parameters as float64 NumPy arrays."""
     return jax.tree.map(lambda leaf: np.asarray(leaf).astype(np.float64), params)
+
+
+def one_step(name):
+    """The config, sizes and batch of the smallest form."""
+    return config(), SPECS, HybridBatch(**{role: batch(spec) for role, spec in SPECS.items()})

@@ -4,9 +4,9 @@ import eva_cases
 import jax
 import jax.numpy as jnp
 import numpy as np
-from vmr_jax.configs import mmcda as mmcda_config
 
 from vmr_jax import models
+from vmr_jax.configs import mmcda as mmcda_config
 from vmr_jax.training.steps import term_means
 from vmr_jax.types import DataSpec, HybridBatch, Progress
 
@@ -63,3 +63,9 @@ def means(made, params, batches, progress=END, key=None):
 def total(made, params, batches, progress=END, key=None):
     """The loss."""
     return sum(means(made, params, batches, progress, key).values())
+
+
+def one_step(name):
+    """The config, sizes and batch of the smallest form."""
+    c = config()
+    return c, SPECS, example(c)

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
-from vmr_jax.configs import mmn as mmn_config
 
 from vmr_jax import models
+from vmr_jax.configs import mmn as mmn_config
 from vmr_jax.data.text.tokens import vocabulary_size
 from vmr_jax.encoders.distilbert import load_distilbert
 from vmr_jax.models.mmn.network import MMN, text_sizes
@@ -116,3 +116,8 @@ def write_distilbert(path, c, seed=3):
     tensors = {f"distilbert.{name}": draw(shape) for name, shape in shapes.items()}
     safetensors.numpy.save_file(tensors, path)
     return load_distilbert(path, sizes)
+
+
+def one_step(name):
+    """The config, sizes and batch of the smallest form."""
+    return config(), SPECS, batch()

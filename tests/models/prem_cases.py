@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from vmr_jax.configs import prem_localizer, prem_retriever
 
 from vmr_jax import models
+from vmr_jax.configs import prem_localizer, prem_retriever
 from vmr_jax.types import Batch, CandidateBatch, DataSpec
 
 SPEC = DataSpec(video_dim=5, word_dim=4, max_clips=9, max_words=5, sub_dim=3)
@@ -169,3 +169,9 @@ def blank(spec, candidates=0):
     if candidates:
         return CandidateBatch(**made)
     return Batch(**made, span=jnp.zeros((2, 2), jnp.int32))
+
+
+def one_step(name):
+    """The config, sizes and batch of the smallest form."""
+    c = config(name)
+    return c, SPECS, example(c)

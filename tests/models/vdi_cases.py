@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import mmn_cases
 import numpy as np
-from vmr_jax.configs import vdi as vdi_config
 
 from vmr_jax import models
+from vmr_jax.configs import vdi as vdi_config
 from vmr_jax.data.text.tokens import vocabulary_size
 from vmr_jax.types import STATISTICS, DataSpec, VideoBatch
 
@@ -97,3 +97,9 @@ def plain():
     c = config()
     b = batch(c)
     return c, b, *system(c, b)
+
+
+def one_step(name):
+    """The config, sizes and batch of the smallest form."""
+    c = config()
+    return c, SPECS, batch(c)

@@ -3,9 +3,9 @@
 import eva_cases
 import jax
 import numpy as np
-from vmr_jax.configs import vlanet as vlanet_config
 
 from vmr_jax import models
+from vmr_jax.configs import vlanet as vlanet_config
 from vmr_jax.types import DataSpec
 
 SPEC = DataSpec(video_dim=6, word_dim=5, max_clips=9, max_words=4)
@@ -34,3 +34,8 @@ def system(c, seed=0, scale=0.8):
     shapes = jax.eval_shape(made.init, jax.random.key(0), batch())
     draw = lambda leaf: scale * rng.standard_normal(leaf.shape, np.float32)  # noqa: E731
     return made, jax.tree.map(lambda leaf: jax.device_put(draw(leaf)), shapes)
+
+
+def one_step(name):
+    """The config, sizes and batch of the smallest form."""
+    return config(), SPECS, batch()
