@@ -51,6 +51,13 @@ def test_npy(tmp_path, arrays):
     assert_serves(open_features(tmp_path), arrays)
 
 
+@pytest.mark.parametrize("ending", ["npy", "npz"])
+def test_the_file_of_one_video(tmp_path, arrays, ending):
+    for video, array in arrays.items():
+        {"npy": np.save, "npz": np.savez}[ending](tmp_path / f"{video}.{ending}", array)
+    assert_serves(open_features(tmp_path / f"v3.{ending}"), {"v3": arrays["v3"]})
+
+
 @pytest.mark.parametrize("key", ["features", "arr_0"])
 def test_npz(tmp_path, arrays, key):
     for video, array in arrays.items():
@@ -112,8 +119,11 @@ def test_bad_files(tmp_path, arrays):
     np.save(tmp_path / "a.npy", np.array([{}], object), allow_pickle=True)
     with pytest.raises(ValueError, match="a.npy: cannot be read .*pickle"):
         open_features(tmp_path).read("a")
-    with pytest.raises(ValueError, match="a.npy cannot be read as HDF5; is it complete"):
-        open_features(tmp_path / "a.npy")
+    with pytest.raises(ValueError, match="a.npy: cannot be read .*pickle"):
+        open_features(tmp_path / "a.npy").read("a")
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(ValueError, match="a.txt cannot be read as HDF5; is it complete"):
+        open_features(tmp_path / "a.txt")
     h5py.File(tmp_path / "x.h5", "w").close()
     with pytest.raises(ValueError, match="is an HDF5 file without a dataset"):
         open_features(tmp_path / "x.h5")

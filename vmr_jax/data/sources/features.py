@@ -30,11 +30,12 @@ class FeatureSource(NamedTuple):
 
 
 def open_features(path: str | Path, *, patches: bool = False) -> FeatureSource:
-    """Open an HDF5 file with a dataset a video, or a directory of .npy or .npz a video.
+    """Open an HDF5 file with a dataset a video, or a .npy or .npz of one, or a directory of these.
 
-    An .npz holds its features under the key "features", or holds one array. In HDF5 a video may
-    also be a group that holds one dataset. With `patches` the arrays are (N, G, F), the G cells of
-    a square grid row by row; a class token before them (G + 1) is left out, and noted.
+    An array's file is named as its video. An .npz holds its features under the key "features", or
+    holds one array. In HDF5 a video may also be a group that holds one dataset. With `patches` the
+    arrays are (N, G, F), the G cells of a square grid row by row; a class token before them (G + 1)
+    is left out, and noted.
 
     Raises:
         FileNotFoundError: the path does not exist.
@@ -60,9 +61,10 @@ _Check = Callable[[np.ndarray, str], np.ndarray]
 
 def _open(path: Path, check: _Check) -> FeatureSource:
     """Open a file or directory whose arrays `check` brings to their shape."""
-    if path.is_file():
+    if path.is_file() and path.suffix not in (".npy", ".npz"):
         return _open_hdf5(path, check)
-    files = {p.stem: p for p in path.glob("*.npy")} or {p.stem: p for p in path.glob("*.npz")}
+    paths = [path] if path.is_file() else list(path.glob("*.npy")) or list(path.glob("*.npz"))
+    files = {path.stem: path for path in paths}
     if files:
         return FeatureSource(tuple(sorted(files)), lambda video: _load_array(files[video], check))
     raise ValueError(
@@ -184,6 +186,8 @@ def _open_hdf5(path: Path, check: _Check) -> FeatureSource:
             if len(entry) != 1:
                 raise ValueError(f"{where}: a group of {len(entry)} entries; expected one dataset")
             entry = next(iter(entry.values()))
+        if not isinstance(entry, h5py.Dataset):
+            raise ValueError(f"{where}: expected a dataset")
         try:
             return check(entry[()], where)
         except (OSError, TypeError) as error:
