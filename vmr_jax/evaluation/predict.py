@@ -1,6 +1,8 @@
 """What `vmr predict` does: the moments of sentences in one video, on the terminal."""
 
 import json
+import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,8 +33,9 @@ def predict_moments(
     """Print the best `top` moments of each query in a video: tables, or lines of predictions.jsonl.
 
     The features are read from a file or directory, of which `video` names one where there are
-    several; a `duration` of 0 is the run's clip length times the clips. Raises ValueError for
-    options that do not go together, and as `load`, `open_features` and `Predictor.predict`.
+    several; a `duration` of 0 is the run's clip length times the clips. What the predictor warns
+    of is said on stderr. Raises ValueError for options that do not go together, and as `load`,
+    `open_features` and `Predictor.predict`.
     """
     if (queries is None) != bool(sentence.strip()):
         raise ValueError('give either one sentence, such as "a person opens a door", or --queries')
@@ -44,13 +47,16 @@ def predict_moments(
     clips = _read(source, video, features)
     spoken = _read(open_features(subtitles), video, subtitles) if subtitles else None
     predictor = load(workdir, data_dir)
-    found = predictor.predict(
-        clips,
-        [query.text for query in asked],
-        duration=duration or _duration(predictor, len(clips)),
-        subtitles=spoken,
-        top_k=top,
-    )
+    with warnings.catch_warnings(record=True) as told:
+        found = predictor.predict(
+            clips,
+            [query.text for query in asked],
+            duration=duration or _duration(predictor, len(clips)),
+            subtitles=spoken,
+            top_k=top,
+        )
+    for warning in told:
+        print(f"vmr: {warning.message}", file=sys.stderr)
     for query, moments in zip(asked, found, strict=True):
         if as_json:
             print(_line(query, video, moments))

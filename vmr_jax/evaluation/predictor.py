@@ -1,5 +1,6 @@
 """Moments in one given video: features and sentences in, seconds out."""
 
+import itertools
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +16,12 @@ from vmr_jax.data.batches.domain import Domain, make_domain
 from vmr_jax.data.batches.splits import make_corpus
 from vmr_jax.data.sources.features import as_float16
 from vmr_jax.data.tables.dataset import Dataset, MomentTable, VideoTable
-from vmr_jax.data.text.vocabulary import tokenize
 from vmr_jax.datasets import open_dataset
 from vmr_jax.decoding.corpus_moments import readout
 from vmr_jax.evaluation.corpus import encode_localizer
 from vmr_jax.evaluation.moments import predict_split
 from vmr_jax.evaluation.restore import Restored, restore_run
+from vmr_jax.search.sentences import word_rows, words_of
 from vmr_jax.search.trained import Trained
 from vmr_jax.search.two_stage import make_finder
 from vmr_jax.training.checkpoint import checkpoint_directory
@@ -91,13 +92,15 @@ class Predictor:
         Raises:
             ValueError: features of another width, without clips or not finite; a duration that is
                 not above 0; no query, an empty or too long one, or one without a word that the run
-                knows; subtitles missing.
+                knows; subtitles missing, or given to a run that reads none.
+
+        Warns of words that the run does not know, and of clips that it does not read.
         """
         if not (np.isfinite(duration) and duration > 0):
             raise ValueError(f"duration is {duration}; it is the video's length in seconds")
         if top_k is not None and top_k < 1:
             raise ValueError(f"top_k is {top_k}; it must be at least 1")
-        several = not isinstance(query, (str, np.ndarray))
+        several = not isinstance(query, (str, np.ndarray, jax.Array))
         queries = list(query) if several else [query]
         if not queries:
             raise ValueError("there are no queries")
@@ -145,6 +148,12 @@ class Predictor:
     def _dataset(self, features, queries, duration, subtitles) -> Dataset:
         """The video and its queries in the form of a prepared dataset."""
         clips = as_float16(np.asarray(features), (self.spec.video_dim,), "the video")
+        if self.config.target.clip_sampling == "cut" and len(clips) > self.spec.max_clips:
+            warnings.warn(
+                f"the video has {len(clips)} clips, of which this run reads the first "
+                f"{self.spec.max_clips}: later moments are not found",
+                stacklevel=3,
+            )
         parts = {}
         if self.spec.sub_dim:
             if subtitles is None or len(subtitles) != len(clips):
@@ -154,6 +163,8 @@ class Predictor:
                 )
             sub = as_float16(np.asarray(subtitles), (self.spec.sub_dim,), "the subtitles")
             parts = {"subtitles": lambda row: sub, "sub_dim": self.spec.sub_dim}
+        elif subtitles is not None:
+            raise ValueError("this run reads no subtitles")
         table, vectors = self._table(queries)
         videos = VideoTable(
             (_VIDEO,),
@@ -186,8 +197,14 @@ class Predictor:
             tokens = np.stack([1 + np.cumsum(lengths) - lengths, lengths], axis=1)
         elif any(not isinstance(query, str) for query in queries):
             raise ValueError("this run reads sentences, not features of their tokens")
-        elif not self.config.get("text"):
-            words, number = self._word_rows(queries)
+        elif self.config.get("text"):
+            for item, sentence in enumerate(queries):
+                words_of(sentence, item)
+        else:
+            words, number, unknown = word_rows(queries, self._vocabulary, self.spec.max_words)
+            if any(unknown):
+                spoken = ", ".join(dict.fromkeys(itertools.chain(*unknown)))
+                warnings.warn(f"words without a vector: {spoken}", stacklevel=4)
         table = MomentTable(
             query_id=tuple(map(str, range(count))),
             sentence=tuple(str(query) if isinstance(query, str) else "" for query in queries),
@@ -206,27 +223,6 @@ class Predictor:
                 f"{self.spec.word_dim})"
             )
         return as_float16(query, (self.spec.word_dim,), "a query's tokens")
-
-    def _word_rows(self, sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of the word vectors (Q, longest) and numbers of words (Q,)."""
-        row_of = {word: row for row, word in enumerate(self._vocabulary) if row > 1}
-        spoken = [tokenize(sentence) for sentence in sentences]
-        unknown = [word for words in spoken for word in words if word not in row_of]
-        for sentence, words in zip(sentences, spoken, strict=True):
-            if not any(word in row_of for word in words):
-                raise ValueError(
-                    f"the run knows none of the words of {sentence!r}; it was trained with "
-                    f"{len(row_of)} words"
-                )
-        if unknown:
-            warnings.warn(
-                f"words without a vector: {', '.join(dict.fromkeys(unknown))}", stacklevel=5
-            )
-        number = np.array([len(words) for words in spoken], np.int32)
-        rows = np.zeros((len(spoken), number.max()), np.int32)
-        for item, words in enumerate(spoken):
-            rows[item, : len(words)] = [row_of.get(word, 1) for word in words]
-        return rows, number
 
 
 def load(workdir: str | Path, data_dir: str | Path = "") -> Predictor:

@@ -18,23 +18,38 @@ class WordVectors(NamedTuple):
     vectors: np.ndarray  # (W, E) float32
 
 
+class WordRows(NamedTuple):
+    """The words of Q sentences as rows of word vectors."""
+
+    ids: np.ndarray  # (Q, max_words) int32, zero padded
+    count: np.ndarray  # (Q,) int32
+    unknown: list[list[str]]  # the words of each that have no vector, once
+
+
 def queries_of_sentences(
     sentences: Sequence[str], words: WordVectors, max_words: int
 ) -> tuple[Queries, list[list[str]]]:
     """Sentences as Queries (B, max_words, E), and the words of each that have no vector, once.
 
+    Raises as `word_rows`.
+    """
+    ids, count, unknown = word_rows(sentences, words.vocabulary, max_words)
+    return Queries(words.vectors[ids], np.arange(max_words) < count[:, None]), unknown
+
+
+def word_rows(sentences: Sequence[str], vocabulary: Sequence[str], max_words: int) -> WordRows:
+    """The rows of the vocabulary that the words of sentences have.
+
     Raises ValueError for an empty sentence, one without any word that has a vector, and one longer
     than max_words.
     """
-    row = {word: index for index, word in enumerate(words.vocabulary) if word != PADDING}
+    row = {word: index for index, word in enumerate(vocabulary) if word != PADDING}
     ids = np.zeros((len(sentences), max_words), np.int32)
-    mask = np.zeros(ids.shape, bool)
+    count = np.zeros(len(sentences), np.int32)
     unknown = []
     for item, sentence in enumerate(sentences):
-        tokens = tokenize(sentence)
+        tokens = words_of(sentence, item)
         unknown.append(list(dict.fromkeys(token for token in tokens if token not in row)))
-        if not tokens:
-            raise ValueError(f"query {item + 1} is empty: {sentence!r} has no words")
         if len(tokens) > max_words:
             raise ValueError(
                 f"query {item + 1} has {len(tokens)} words, this system reads {max_words}: "
@@ -46,8 +61,16 @@ def queries_of_sentences(
                 f"was trained with {len(row) - 1} words, use some of them"
             )
         ids[item, : len(tokens)] = [row.get(token, 1) for token in tokens]
-        mask[item, : len(tokens)] = True
-    return Queries(words.vectors[ids], mask), unknown
+        count[item] = len(tokens)
+    return WordRows(ids, count, unknown)
+
+
+def words_of(sentence: str, item: int) -> list[str]:
+    """The words of the sentence of query `item`. Raises ValueError where it has none."""
+    words = tokenize(sentence)
+    if not words:
+        raise ValueError(f"query {item + 1} is empty: {sentence!r} has no words")
+    return words
 
 
 def queries_of_features(
