@@ -1,5 +1,6 @@
 """Train, evaluate and score from Python, as `vmr train`, `vmr eval` and `vmr score` do."""
 
+import copy
 import time
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,8 @@ def _settings(config: str | Config, overrides: dict[str, Any]) -> tuple[str, Con
     if isinstance(config, str):
         name, settings = Path(split_argument(config)[0]).stem, load_config(config)
     else:
-        name, settings = config.system, config.copy_and_resolve_references()
+        name, settings = config.system, copy.deepcopy(config)
+    settings.lock()
     for key, value in overrides.items():
         set_key(settings, key.replace("__", "."), value, name)
     return name, settings

@@ -5,35 +5,17 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from vmr_jax import __version__
 from vmr_jax.data.prepare.commands import doctor, prepare
 from vmr_jax.plots.commands import plot
 from vmr_jax.simulation.commands import simulate
 
-
-class _Commands(TyperGroup):
-    """A group that suggests the nearest name for a command that it does not have."""
-
-    def resolve_command(self, ctx, args):
-        if args and self.get_command(ctx, args[0]) is None:
-            near = " or ".join(get_close_matches(args[0], self.list_commands(ctx)))
-            ctx.fail(f"no command {args[0]!r}.{f' Did you mean {near}?' if near else ''}")
-        return super().resolve_command(ctx, args)
-
-
-app = typer.Typer(
-    cls=_Commands,
-    help="Video moment retrieval in JAX.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 @contextmanager
@@ -74,11 +56,22 @@ def _options(
 _OF_MAIN = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
+def _no_flag(value):
+    """Refuse a flag in the place of the argument that stands before all flags."""
+    if str(value).startswith("-"):
+        raise typer.BadParameter(f"the flags, such as {value}, come after it")
+    return value
+
+
 @app.command(context_settings=_OF_MAIN)
 def train(
     context: typer.Context,
     config: Annotated[
-        str, typer.Argument(help="NAME or FILE.py, and :ARGUMENT; `vmr configs` lists the names.")
+        str,
+        typer.Argument(
+            callback=_no_flag,
+            help="NAME or FILE.py, and :ARGUMENT; `vmr configs` lists the names.",
+        ),
     ],
 ) -> None:
     """Train a system and evaluate it; the same --workdir=DIR goes on where the run stands.
@@ -94,7 +87,9 @@ def train(
 @app.command("eval", context_settings=_OF_MAIN)
 def evaluate(
     context: typer.Context,
-    workdir: Annotated[Path, typer.Argument(help="Of a run; the report is written there.")],
+    workdir: Annotated[
+        Path, typer.Argument(callback=_no_flag, help="Of a run; the report is written there.")
+    ],
 ) -> None:
     """Evaluate a run's best checkpoint.
 
@@ -107,15 +102,21 @@ def evaluate(
 
 
 @app.command()
+@_ended_by_interrupts()
 def predict(
     workdir: Annotated[Path, typer.Argument(help="Of a run that finds moments.")],
     sentence: Annotated[str, typer.Argument(help="What happens in the moment.")] = "",
     features: Annotated[
-        str, typer.Option(help="HDF5 file, or directory of .npy or .npz, a dataset a video.")
+        str,
+        typer.Option(help="HDF5 file with a dataset a video, .npy or .npz, or directory of such."),
     ] = "",
     video: Annotated[str, typer.Option(help="Whose features; not needed if there is one.")] = "",
     duration: Annotated[
-        float, typer.Option(help="Of the video in seconds; else clips x the run's clip length.")
+        float,
+        typer.Option(
+            show_default=False,
+            help="Of the video in seconds; else clips x the run's clip length.",
+        ),
     ] = 0.0,
     queries: Annotated[
         Path | None, typer.Option(help='Many sentences: JSONL of {"qid": ..., "query": ...}.')

@@ -42,15 +42,18 @@ def split_argument(config: str) -> tuple[str, str]:
 def load_config(config: str) -> Config:
     """The settings of NAME[:ARGUMENT] or FILE.py[:ARGUMENT].
 
-    Raises FileNotFoundError as `config_file`, and ValueError as the config's own `get_config`.
+    Raises FileNotFoundError as `config_file`, ValueError for a file that is no config, and what
+    its own `get_config` raises.
     """
     name, argument = split_argument(config)
     path = config_file(name)
     spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise ValueError(f"{path} is no Python file: a config defines get_config(argument='')")
+        raise ValueError(f"{path} is no config: it is not a Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise ValueError(f"{path} is no config: it defines no get_config(argument='')")
     return module.get_config(argument) if argument else module.get_config()
 
 

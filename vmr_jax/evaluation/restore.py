@@ -26,17 +26,16 @@ def restore_run(config: Config | None, directory: Path, given: Iterable[str] = (
     The system comes from the checkpoint. The data are the target of `config`, so that a
     checkpoint can be evaluated on a third dataset (EVA, Table 7), or without `config` the
     target it was trained for; with them come the settings that no parameter depends on
-    (models.readout), and where the tokeniser is now. Whether labels were learnt, target.labels,
-    stays the checkpoint's. `given` are the keys of `config` that a user set.
+    (Description.readout), and where the tokeniser is now. Whether labels were learnt,
+    target.labels, stays the checkpoint's. `given` are the keys of `config` that a user set.
 
     Raises as `Checkpoints` does, and ValueError where `config` is another system's, or where a
-    key of `given` asks for something else than the checkpoint decides.
+    key of `given` asks for something else than the checkpoint decides, or is not read.
     """
     checkpoints = Checkpoints(directory, read_only=True)
     step = checkpoints.best_step()
     meta = checkpoints.meta(step)
-    trained = Config(_with_tuples(meta["config"]))
-    labels = trained.target.labels
+    trained, before = (Config(_with_tuples(meta["config"])) for _ in range(2))
     if config is not None:
         if config.system != trained.system:
             raise ValueError(
@@ -46,11 +45,12 @@ def restore_run(config: Config | None, directory: Path, given: Iterable[str] = (
             )
         for name in (*_OF_THE_DATA, *models.of(config).readout):
             trained[name] = config[name]
-        trained.target = Config(config.target.to_dict() | {"labels": labels})
+        trained.target = Config(config.target.to_dict() | {"labels": before.target.labels})
     if config is not None and "text" in trained and "text" in config:
         trained.text.tokenizer = config.text.tokenizer or trained.text.tokenizer
+    unread = models.of(trained).unread
     for key in given:
-        wanted, decided = (_value(of, key) for of in (config, trained))
+        wanted, decided = _value(config, key), _value(before if key in unread else trained, key)
         if wanted != decided:
             raise ValueError(
                 f"--config.{key}={wanted!r} has no effect on an evaluation: the checkpoint was "

@@ -7,10 +7,11 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from vmr_jax.models.description import Description, Specs
-from vmr_jax.types import Config, System
+from vmr_jax.types import Config, Localizer, MomentSystem, Retriever, System
 
 ENTRY_POINTS = "vmr_jax.systems"
 FIRST_RUN = "first_run"  # its folder in the workdir of the run that reads it
+_FORMS = {"moments": MomentSystem, "retriever": Retriever, "localizer": Localizer}
 
 
 @functools.cache
@@ -23,13 +24,13 @@ def names() -> tuple[str, ...]:
 def describe(name: str) -> Description:
     """The description of a system.
 
-    Raises ValueError for an unknown name, and for a plug-in that is no Description or has another
-    name than its entry point.
+    Raises ValueError for an unknown name, and for a plug-in that cannot be loaded, is no
+    Description or has another name than its entry point.
     """
     if name in _ours():
         described = importlib.import_module(_ours()[name]).SYSTEM
     elif name in _plug_ins():
-        described = _plug_ins()[name].load()
+        described = _loaded(_plug_ins()[name])
     else:
         near = " or ".join(get_close_matches(name, names()))
         raise ValueError(
@@ -53,7 +54,13 @@ def make(config: Config, specs: Specs) -> System:
     """Build the system that `config.system` names. Raises as `describe` and Description.build."""
     described = of(config)
     described.domains(config)
-    return described.build(config, specs)
+    system = described.build(config, specs)
+    if not isinstance(system, _FORMS[described.kind]):
+        raise ValueError(
+            f"the system {described.name!r} is of the kind {described.kind!r}, so build must make "
+            f"a {_FORMS[described.kind].__name__}, not a {type(system).__name__}"
+        )
+    return system
 
 
 @functools.cache
@@ -72,6 +79,20 @@ def _plug_ins() -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=ENTRY_POINTS):
         if point.name in found or point.name in _ours():
-            raise ValueError(f"two packages register a system named {point.name!r}: {point.value}")
+            other = f"{found[point.name].value} is" if point.name in found else "one of ours is"
+            raise ValueError(
+                f"the plug-in {point.value} is registered as the system {point.name!r}, but "
+                f"{other} already: one of the packages must go, or name its system otherwise"
+            )
         found[point.name] = point
     return found
+
+
+def _loaded(point: EntryPoint) -> object:
+    try:
+        return point.load()
+    except Exception as error:  # of a module of others
+        raise ValueError(
+            f"the plug-in {point.value}, registered as the system {point.name!r}, cannot be "
+            f"loaded: {type(error).__name__}: {error}"
+        ) from error

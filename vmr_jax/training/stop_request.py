@@ -1,6 +1,7 @@
 """A signal to stop, as a question that all processes answer alike."""
 
 import signal
+import threading
 
 import jax
 from jax.experimental import multihost_utils
@@ -9,14 +10,15 @@ from jax.experimental import multihost_utils
 class StopRequest:
     """Turns SIGTERM (pre-emption) into a question that all processes answer alike.
 
-    Of a single process Ctrl-C asks too; a second one does not wait for the piece to end.
+    Of a single process Ctrl-C asks too; a second one does not wait for the piece to end. A run in
+    another thread than the main one gets no signals.
     """
 
     def __enter__(self):
         self._asked = False
         self._questions = 0
         self._previous = {}
-        if jax.process_count() == 1:
+        if jax.process_count() == 1 and threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 if signal.getsignal(number) != signal.SIG_IGN:
                     self._previous[number] = signal.signal(number, self._ask)
