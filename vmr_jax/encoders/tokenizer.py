@@ -76,7 +76,9 @@ def _no_spans(shape: tuple[int, int]) -> np.ndarray:
     return np.zeros((*shape, 2), np.int32)
 
 
-def tokens_in_spans(tokens: Tokens, spans: Sequence[Sequence[tuple[int, int]]]) -> np.ndarray:
+def tokens_in_spans(
+    tokens: Tokens, spans: Sequence[Sequence[tuple[int, int]] | np.ndarray]
+) -> np.ndarray:
     """True on the tokens that share a character with one of their sentence's spans: (B, M) bool.
 
     `spans` has, for each sentence, half-open character ranges, such as its noun chunks.
@@ -109,13 +111,13 @@ def clip_tokenizer(path: str | Path, context: int = 77) -> Tokenizer:
         return tokenizer
 
     model = _load(Path(path), build)
-    special = _ids(model, path, "<|startoftext|>", "<|endoftext|>")
-    if special[1] != model.get_vocab_size() - 1:
+    first, last = _ids(model, path, "<|startoftext|>", "<|endoftext|>")
+    if last != model.get_vocab_size() - 1:
         raise ValueError(
-            f"{path}: <|endoftext|> is token {special[1]}, but CLIP reads a sentence at the "
+            f"{path}: <|endoftext|> is token {last}, but CLIP reads a sentence at the "
             f"highest one, {model.get_vocab_size() - 1}. Is this CLIP's vocabulary?"
         )
-    return Tokenizer(model, *special, special[1], context)
+    return Tokenizer(model, first, last, unknown=last, context=context)
 
 
 def wordpiece_tokenizer(path: str | Path, context: int = 512) -> Tokenizer:
@@ -135,7 +137,8 @@ def wordpiece_tokenizer(path: str | Path, context: int = 512) -> Tokenizer:
         return tokenizer
 
     model = _load(Path(path), build)
-    return Tokenizer(model, *_ids(model, path, "[CLS]", "[SEP]", "[UNK]"), context)
+    first, last, unknown = _ids(model, path, "[CLS]", "[SEP]", "[UNK]")
+    return Tokenizer(model, first, last, unknown, context)
 
 
 def word_vocabulary(sentences: Iterable[str]) -> tuple[str, ...]:
@@ -157,7 +160,8 @@ def word_tokenizer(words: Sequence[str], context: int) -> Tokenizer:
     names = ["<pad>", "<unk>", *words, "<first>", "<last>"]
     vocabulary = {name: row for row, name in enumerate(names)}
     model = _split_as_clip(tokenizers.Tokenizer(models.WordLevel(vocabulary, "<unk>")))
-    return Tokenizer(model, *_ids(model, "words", "<first>", "<last>", "<unk>"), context)
+    first, last, unknown = _ids(model, "words", "<first>", "<last>", "<unk>")
+    return Tokenizer(model, first, last, unknown, context)
 
 
 def _split_as_clip(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
@@ -199,7 +203,10 @@ def _existing(folder: Path, *names: str) -> list[Path]:
 
 def _ids(model: tokenizers.Tokenizer, path: str | Path, *names: str) -> list[int]:
     """The ids of special tokens, all of which must be in the vocabulary."""
-    ids = [model.token_to_id(name) for name in names]
-    if None in ids:
-        raise ValueError(f"{path}: the vocabulary has no token {names[ids.index(None)]!r}")
+    ids = []
+    for name in names:
+        found = model.token_to_id(name)
+        if found is None:
+            raise ValueError(f"{path}: the vocabulary has no token {name!r}")
+        ids.append(found)
     return ids

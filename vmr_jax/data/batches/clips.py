@@ -74,11 +74,11 @@ def moment_to_span(moment: np.ndarray, duration: np.ndarray, num_clips: np.ndarr
     """
     last_clip = num_clips.astype(np.int64) - 1
     delta = duration.astype(np.float64) / num_clips
-    hidden = np.isnan(moment).any(axis=1)
-    start, end = np.where(hidden[:, None], 0.0, moment).astype(np.float64).T
+    hidden = np.isnan(moment).any(axis=1, keepdims=True)
+    start, end = np.where(hidden, 0.0, moment).astype(np.float64).T
     first = np.clip(np.floor(start / delta).astype(np.int64), 0, last_clip)
     last = np.clip(np.ceil(end / delta).astype(np.int64) - 1, first, last_clip)
-    return np.where(hidden[:, None], -1, np.stack([first, last], axis=1)).astype(np.int32)
+    return np.where(hidden, -1, np.stack([first, last], axis=1)).astype(np.int32)
 
 
 def _check(sampling: str) -> None:

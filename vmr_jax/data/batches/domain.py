@@ -7,7 +7,7 @@ import numpy as np
 from vmr_jax.data.batches import clips
 from vmr_jax.data.batches.pairs import Pairs, VideoFeatures
 from vmr_jax.data.batches.words import Words, read_words
-from vmr_jax.data.tables.dataset import Dataset, MomentTable, VideoTable
+from vmr_jax.data.tables.dataset import Dataset, MomentTable, Read, VideoTable
 from vmr_jax.types import DataSpec
 
 _SHOWN = 5  # ids listed in a message
@@ -40,7 +40,8 @@ class Domain(NamedTuple):
 
     def subtitles(self, row: int) -> np.ndarray:
         """The subtitles (num_clips, S) float16 of the sampled clips of one video."""
-        return self._sampled(self.dataset.subtitles(int(self.video_row[row])))
+        read = _loaded(self.dataset.subtitles, "subtitles", self.dataset)
+        return self._sampled(read(int(self.video_row[row])))
 
     def _sampled(self, frames: np.ndarray) -> np.ndarray:
         sampled = clips.sample_clips(frames, self.spec.max_clips, self.sampling)
@@ -50,7 +51,8 @@ class Domain(NamedTuple):
         """The patches (L, G, F) of L frames of one video, and the frames' features (L, F)."""
         row = int(self.video_row[row])
         frames = clips.centre_frames(int(self.dataset.videos.num_clips[row]), self.patch_frames)
-        return self.dataset.patches(row)[frames], self.dataset.videos.features(row)[frames]
+        read = _loaded(self.dataset.patches, "patches", self.dataset)
+        return read(row)[frames], self.dataset.videos.features(row)[frames]
 
     def blank(self, *count: int) -> VideoFeatures:
         """Room for what is shown of `count` videos, float16 zeros."""
@@ -132,6 +134,13 @@ def find_split(dataset: Dataset, split: str) -> MomentTable:
             f"dataset {dataset.name} has no split {split!r}; it has {sorted(dataset.splits)}"
         )
     return dataset.splits[split]
+
+
+def _loaded(read: Read | None, what: str, dataset: Dataset) -> Read:
+    """The reader of what a dataset may be loaded without; ValueError where it was."""
+    if read is None:
+        raise ValueError(f"dataset {dataset.name} was loaded without {what}")
+    return read
 
 
 def _check(

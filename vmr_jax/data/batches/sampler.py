@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -12,17 +12,19 @@ from vmr_jax.data.batches.pairs import CandidateIndex, Index, PairIndex, VideoIn
 # A batch is of pairs, of videos with all their queries, or of pairs with further videos.
 FORMS = ("pairs", "videos", "candidates")
 
+_Held = TypeVar("_Held", bound=Index, covariant=True)
 
-class Sampler(NamedTuple):
+
+class Sampler(NamedTuple, Generic[_Held]):
     """The batches of a domain; each epoch visits it once, in a new order."""
 
     steps_per_epoch: int
-    index: Callable[[int], Index]  # step -> what the batch holds
+    index: Callable[[int], _Held]  # step -> what the batch holds
 
 
 def make_sampler(
     video: np.ndarray, batch_size: int, seed: int, domain: str, queries_per_video: int = 1
-) -> Sampler:
+) -> Sampler[PairIndex]:
     """Sampler of pairs, whose videos are `video` (Q,).
 
     An epoch leaves out the last Q mod batch_size pairs of its order; the domain with fewer steps
@@ -58,7 +60,7 @@ def make_sampler(
 
 def make_video_sampler(
     video: np.ndarray, batch_size: int, seed: int, domain: str, epochs: int, multiple: int = 1
-) -> Sampler:
+) -> Sampler[VideoIndex]:
     """Sampler of videos with all their queries, whose videos are `video` (Q,).
 
     The last batch of an epoch may be smaller. All batches have room for as many queries as the
@@ -92,7 +94,7 @@ def make_candidate_sampler(
     batch_size: int,
     seed: int,
     domain: str,
-) -> Sampler:
+) -> Sampler[CandidateIndex]:
     """Sampler of pairs, whose videos are `video` (Q,), with `negatives` other videos each.
 
     The pairs come as from `make_sampler`. The others are different ones drawn uniformly from the

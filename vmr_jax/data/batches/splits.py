@@ -39,6 +39,8 @@ def evaluation_domain(config: Config, dataset: Dataset, split: str, role: str = 
     part = asked_part(config)
     if part != "full" and split in dataset.splits:
         table = dataset.splits[split]
+        if table.chunks is None:
+            raise ValueError(f"eval.query is {part!r}: load {dataset.name} with its noun chunks")
         parts = map(_PARTS[part], table.sentence, table.chunks)
         dataset = dataset._replace(
             splits=dataset.splits | {split: table._replace(sentence=tuple(parts))}

@@ -90,13 +90,13 @@ def doctor(
     """Check raw files or a built dataset; the exit status is 1 when something must be mended."""
     from vmr_jax.data.prepare.prepare import diagnose_built, diagnose_files
 
-    if (annotations is None) == (data_dir is None):
-        raise ValueError("give either --annotations (raw files) or --data-dir (what is built)")
-    if data_dir is not None and not feature_name:
-        raise ValueError("--data-dir needs --feature-name: which features to check")
-    if annotations is not None:
+    if annotations is not None and data_dir is None:
         healthy = diagnose_files(dataset, annotations, features or [], glove, patches)
-    else:
+    elif data_dir is not None and annotations is None:
+        if not feature_name:
+            raise ValueError("--data-dir needs --feature-name: which features to check")
         healthy = diagnose_built(data_dir, dataset, feature_name)
+    else:
+        raise ValueError("give either --annotations (raw files) or --data-dir (what is built)")
     if not healthy:
         raise typer.Exit(1)

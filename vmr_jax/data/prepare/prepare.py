@@ -62,8 +62,9 @@ def prepare_dataset(
     else:
         source = _open_features(dataset, features, annotations, patches)
     _refuse_disguise(source, features, "feature-name", feature_name)
-    tokens = query_features and open_features(query_features)
-    if tokens:
+    tokens = None
+    if query_features is not None:
+        tokens = open_features(query_features)
         _refuse_disguise(tokens, [query_features], "query-feature-name", query_feature_name)
     vectors = _load_vectors(annotations, glove)
     faults = check(annotations, source, vectors, drop_missing=drop_missing, progress=shown)

@@ -45,14 +45,22 @@ def pool_subtitles(path: str | Path, annotations: Annotations, seconds: float) -
         file = h5py.File(path, "r")
     except OSError as error:
         raise ValueError(f"{path} cannot be read as HDF5; is it complete? ({error})") from error
+
+    def stored(name: str) -> h5py.Dataset:
+        """An entry of the file."""
+        entry = file[name]
+        if not isinstance(entry, h5py.Dataset):
+            raise ValueError(f"{path}: {name}: expected a dataset")
+        return entry
+
     lines = {video: annotations.subtitles.get(video, []) for video in annotations.durations}
-    widths = (file[name].shape[-1] for name in file if not name.endswith(_LENGTHS))
+    widths = (stored(name).shape[-1] for name in map(str, file) if not name.endswith(_LENGTHS))
     width = next(widths, 0)
     faults = []
     for video, of_video in lines.items():
         if not of_video:
             faults.append(Fault("video without subtitles", video, "its subtitle rows are zero"))
-        elif f"{video}{_LENGTHS}" in file and len(file[f"{video}{_LENGTHS}"]) < len(of_video):
+        elif f"{video}{_LENGTHS}" in file and len(stored(f"{video}{_LENGTHS}")) < len(of_video):
             repair = "the last lines carry nothing"
             faults.append(Fault("subtitle lines without tokens", video, repair))
 
@@ -64,8 +72,8 @@ def pool_subtitles(path: str | Path, annotations: Annotations, seconds: float) -
         where = f"{path}: {video}"
         if f"{video}{_LENGTHS}" not in file:
             raise ValueError(f"{where}: no {video}{_LENGTHS}, the number of tokens of each line")
-        tokens = file[video][()].astype(np.float32)
-        lengths = file[f"{video}{_LENGTHS}"][()].astype(np.int64)
+        tokens = np.asarray(stored(video)[()], np.float32)
+        lengths = np.asarray(stored(f"{video}{_LENGTHS}")[()], np.int64)
         if tokens.ndim != 2 or lengths.sum() != len(tokens):
             raise ValueError(
                 f"{where}: tokens of shape {tokens.shape}, but the lines have {lengths.sum()}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vmr_jax.data.tables.store import read_report, write_json
+from vmr_jax.data.tables.store import find_report, write_json
 
 
 def check_name(name: str) -> None:
@@ -33,9 +33,9 @@ def write_part(
     is there and not `overwrite`; `what` says what that was built from.
     """
     with locked(target.parent):
-        there = read_report(target)
+        there = find_report(target)
         if there == report:
-            return there
+            return report
         if there and not overwrite:
             raise other_content(target, what)
         with put_in_place(target) as directory:

@@ -19,7 +19,7 @@ from vmr_jax.data.datasets.faults import count_splits, refuse_faults, summarise
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import FeatureSource, as_float16, match_names
 from vmr_jax.data.tables.atomic_write import check_name, locked, other_content, put_in_place
-from vmr_jax.data.tables.store import CORPUS, read_report, write_json, write_table
+from vmr_jax.data.tables.store import CORPUS, find_report, write_json, write_table
 from vmr_jax.data.text.vocabulary import PADDING, Vocabulary, build_vocabulary, tokenize
 from vmr_jax.progress import Progress, quiet
 
@@ -114,7 +114,7 @@ def _write_moments(
             "unknown": dict(vocabulary.unknown.most_common()),
         },
     }
-    there = read_report(target)
+    there = find_report(target)
     if there and vectors is None and there["queries_fingerprint"] == queries:
         return there
     if there and not overwrite:
@@ -216,7 +216,7 @@ def _write_videos(
             for split, of_split in annotations.splits.items()
         },
     }
-    there = read_report(target)
+    there = find_report(target)
     if there and not overwrite:
         for _ in records(f"{target.name} is there, comparing"):
             pass

@@ -16,7 +16,7 @@ import numpy as np
 
 from vmr_jax.data.datasets.records import Annotations
 from vmr_jax.data.tables.atomic_write import write_part
-from vmr_jax.data.tables.store import read_report
+from vmr_jax.data.tables.store import find_report, read_report
 from vmr_jax.data.text.masking import dynamic_text, has_word, static_text
 
 Spans = Sequence[np.ndarray]  # for each sentence (C, 2) int32
@@ -66,7 +66,7 @@ def read_chunks(root: Path, queries: str) -> tuple[dict[str, list[np.ndarray]], 
 
     Raises ValueError where they are of other queries than those with the fingerprint `queries`.
     """
-    report = read_report(root / "chunks")
+    report = find_report(root / "chunks")
     if report is None:
         return None
     if report["queries_fingerprint"] != queries:

@@ -17,7 +17,7 @@ from vmr_jax.data.tables.missing_data import (
     without_query_features,
 )
 from vmr_jax.data.tables.query_features import open_query_features
-from vmr_jax.data.tables.store import CORPUS, open_rows, read_report, read_rows
+from vmr_jax.data.tables.store import CORPUS, find_report, open_rows, read_rows
 
 Read = Callable[[int], np.ndarray]  # row of the videos -> what is stored of one, float16
 
@@ -92,7 +92,7 @@ def load_dataset(
     """
     root = Path(data_dir) / name
     moments = root / "moments"
-    report = read_report(moments)
+    report = find_report(moments)
     if report is None:
         raise not_prepared(root, feature_name)
     queries = report["queries_fingerprint"]
@@ -185,7 +185,7 @@ def _load_videos(root: Path, feature_name: str, queries: str) -> tuple[VideoTabl
     prepared, and ValueError where it was prepared for other queries.
     """
     directory = root / f"videos-{feature_name}"
-    report = read_report(directory)
+    report = find_report(directory)
     if report is None:
         raise not_prepared(root, feature_name)
     # Reports of older versions do not tell which queries the videos were prepared for.

@@ -16,7 +16,7 @@ import numpy as np
 from vmr_jax.data.datasets.records import Annotations
 from vmr_jax.data.sources.features import FeatureSource, as_float16
 from vmr_jax.data.tables.atomic_write import check_name, write_part
-from vmr_jax.data.tables.store import read_report
+from vmr_jax.data.tables.store import find_report, read_report
 from vmr_jax.progress import Progress, quiet
 
 
@@ -96,7 +96,7 @@ def open_query_features(root: Path, name: str, queries: str) -> QueryFeatures | 
     Raises ValueError where they are of other queries than those with the fingerprint `queries`.
     """
     directory = root / f"queries-{name}"
-    report = read_report(directory)
+    report = find_report(directory)
     if report is None:
         return None
     if report["queries_fingerprint"] != queries:

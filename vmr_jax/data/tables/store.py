@@ -32,13 +32,19 @@ def write_table(
     import tensorflow_datasets as tfds
     from array_record.python.array_record_module import ArrayRecordWriter
     from tensorflow_datasets.core import dataset_info, example_serializer, naming
+    from tensorflow_datasets.core.splits import SplitDict, SplitInfo
 
     features = tfds.features.FeaturesDict(schema)
-    serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
+    # TFDS declares a dict of specs, which is invariant, where it takes what its features give.
+    specs: Any = features.get_serialized_info()
+    serializer = example_serializer.ExampleSerializer(specs)
     infos = []
     for split, records in splits.items():
         template = naming.ShardedFileTemplate(
-            data_dir=directory, dataset_name=name, split=split, filetype_suffix="array_record"
+            data_dir=directory,  # pyright: ignore[reportArgumentType]  # any path is taken
+            dataset_name=name,
+            split=split,
+            filetype_suffix="array_record",
         )
         path = template.sharded_filepath(shard_index=0, num_shards=1)
         writer = ArrayRecordWriter(str(path), "group_size:1,uncompressed")
@@ -50,16 +56,14 @@ def write_table(
             size += len(line)
         writer.close()
         infos.append(
-            tfds.core.SplitInfo(
-                name=split, shard_lengths=[count], num_bytes=size, filename_template=template
-            )
+            SplitInfo(name=split, shard_lengths=[count], num_bytes=size, filename_template=template)
         )
     identity = dataset_info.DatasetIdentity(
         name=name, version=tfds.core.Version(_VERSION), data_dir=str(directory), module_name=""
     )
     info = tfds.core.DatasetInfo(builder=identity, features=features)
     info.set_file_format("array_record")
-    info.set_splits(tfds.core.splits.SplitDict(infos))
+    info.set_splits(SplitDict(infos))
     info.write_to_directory(directory)
 
 
@@ -101,10 +105,18 @@ def read_rows(directory: Path, split: str) -> Iterator[Fields]:
         yield from block
 
 
-def read_report(directory: Path) -> dict | None:
+def find_report(directory: Path) -> dict | None:
     """Read the report of a table; None when the table is not there."""
     path = directory / "report.json"
     return json.loads(path.read_text("utf-8")) if path.is_file() else None
+
+
+def read_report(directory: Path) -> dict:
+    """Read the report of a table. Raises FileNotFoundError when the table is not there."""
+    report = find_report(directory)
+    if report is None:
+        raise FileNotFoundError(f"{directory} is not prepared: it has no report.json")
+    return report
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -117,7 +129,9 @@ def _open(directory: Path, split: str) -> Any:
     import tensorflow_datasets as tfds
 
     try:
-        return tfds.builder_from_directory(directory).as_data_source(split).data_source
+        builder = tfds.builder_from_directory(directory)
+        # A decorator of TFDS hides the parameters.
+        return builder.as_data_source(split).data_source  # pyright: ignore[reportCallIssue]
     except Exception as error:  # TFDS raises many kinds on missing or damaged files
         raise _damaged(directory, split, error) from error
 
@@ -126,7 +140,9 @@ def _parser() -> Callable[[bytes], Fields]:
     """Make the function that parses one undecoded record."""
     from tensorflow_datasets.proto import tf_example_pb2
 
-    return lambda record: tf_example_pb2.Example.FromString(record).features.feature
+    # protobuf makes the class at run time.
+    example = tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]
+    return lambda record: example.FromString(record).features.feature
 
 
 def _damaged(directory: Path, what: str, error: Exception) -> ValueError:

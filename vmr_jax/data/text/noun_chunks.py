@@ -27,7 +27,7 @@ def make_chunker(method: str) -> tuple[Chunker, str]:
     if method != "spacy":
         raise ValueError(f"no noun chunks by {method!r}; choose one of {', '.join(CHUNKERS)}")
     try:
-        import spacy
+        import spacy  # pyright: ignore[reportMissingImports]  # an extra
 
         parse = spacy.load(MODEL, exclude=["ner", "lemmatizer"])
     except (ImportError, OSError) as error:
