@@ -12,11 +12,11 @@ import jax
 import numpy as np
 import pytest
 from jax.experimental import multihost_utils
-from vmr_jax.configs import prem_retriever
 
 from tests.conftest import small_settings, write_toy
 from tests.search.prem_runs import TOY, save_run
-from vmr_jax.training.stop_request import StopRequest
+from vmr_jax.configs import prem_retriever
+from vmr_jax.training.mesh import StopRequest
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT = 240  # seconds for anything that is started here

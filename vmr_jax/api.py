@@ -35,8 +35,8 @@ def train(
         KeyboardInterrupt: the run was asked to stop; the same call goes on.
         FileNotFoundError, ValueError: as `loop.train`, and for a config or key that is not known.
     """
-    from vmr_jax.training.compilation_cache import keep_compilations
     from vmr_jax.training.loop import train as run
+    from vmr_jax.training.mesh import keep_compilations
 
     keep_compilations()
     name, settings = _settings(config, overrides)
@@ -69,7 +69,7 @@ def evaluate(
     from vmr_jax.evaluation.evaluate import evaluate_checkpoint
     from vmr_jax.evaluation.restore import trained_config
     from vmr_jax.training.checkpoint import checkpoint_directory
-    from vmr_jax.training.compilation_cache import keep_compilations
+    from vmr_jax.training.mesh import keep_compilations
 
     keep_compilations()
     settings, given = None, [key.replace("__", ".") for key in overrides]

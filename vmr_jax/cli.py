@@ -237,8 +237,8 @@ def reproduce(
     from vmr_jax.configs.tables import TRANSFER
     from vmr_jax.overrides import parse_settings
     from vmr_jax.reproduce.tables import reproduce as run
-    from vmr_jax.training.compilation_cache import keep_compilations
     from vmr_jax.training.logs import make_console
+    from vmr_jax.training.mesh import keep_compilations
 
     if transfer == bool(table):
         raise ValueError("give either --table NUMBER or --transfer")
@@ -291,8 +291,8 @@ def index(
 ) -> None:
     """Encode a corpus of videos for `vmr search`; an interrupted run is continued."""
     from vmr_jax.search.terminal import index_videos
-    from vmr_jax.training.compilation_cache import keep_compilations
     from vmr_jax.training.logs import make_console
+    from vmr_jax.training.mesh import keep_compilations
 
     keep_compilations()
     index_videos(
@@ -331,8 +331,8 @@ def search(
 ) -> None:
     """Find moments in the videos of an index."""
     from vmr_jax.search.terminal import Query, read_queries, search_index
-    from vmr_jax.training.compilation_cache import keep_compilations
     from vmr_jax.training.logs import make_console
+    from vmr_jax.training.mesh import keep_compilations
 
     if (queries is None) != bool(sentence.strip()):
         raise ValueError('give either one sentence, such as "a person opens a door", or --queries')

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -43,9 +44,8 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unknown argument {argv[1]!r}; settings are flags, see --help")
     import jax
 
-    from vmr_jax.training.compilation_cache import keep_compilations
     from vmr_jax.training.logs import make_console
-    from vmr_jax.training.mesh import start_processes
+    from vmr_jax.training.mesh import keep_compilations, start_processes
 
     if _CPU_DEVICES.value:
         jax.config.update("jax_platforms", "cpu")
@@ -68,7 +68,7 @@ def main(argv: list[str]) -> None:
 def start(argv: list[str]) -> None:
     """Run the command line `argv`, whose first entry is the program's name, and end the process."""
     sys.argv = argv  # where a config's keys are looked for among the flags
-    app.run(main, argv, parse_flags)
+    app.run(main, argv, flags_parser=parse_flags)
 
 
 def parse_flags(argv: list[str]) -> list[str]:
@@ -110,7 +110,7 @@ def _text(error: Exception) -> str:
     return _text(inner) if isinstance(inner, Exception) else ". ".join(str(inner).split("\n"))
 
 
-def _end_in_a_line(error: Exception, message: str) -> None:
+def _end_in_a_line(error: Exception, message: str) -> NoReturn:
     if os.environ.get("VMR_DEBUG"):
         raise error
     print(f"error: {message}", file=sys.stderr)
@@ -146,7 +146,7 @@ def _run(console) -> None:
 
 
 def _default_workdir() -> str:
-    name = Path(flags.FLAGS["config"].config_filename.split(":")[0]).stem
+    name = Path(config_flags.get_config_filename(flags.FLAGS["config"]).split(":")[0]).stem
     return f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
-from vmr_jax.configs.tables import PaperTable, Row, Run, eva
 
 from tests.conftest import small_vdi, write_toy
 from vmr_jax import models
 from vmr_jax.cli import app
+from vmr_jax.configs.tables import PaperTable, Row, Run, eva
 from vmr_jax.data.batches.splits import selection_split
 from vmr_jax.datasets import training_dataset
 from vmr_jax.evaluation import evaluate
@@ -19,8 +19,8 @@ from vmr_jax.plots import transfer
 from vmr_jax.plots.transfer import transfer_matrix
 from vmr_jax.reproduce import tables as reproduction
 from vmr_jax.reproduce.tables import as_markdown, reproduce
-from vmr_jax.training import compilation_cache
 from vmr_jax.training import loop as train
+from vmr_jax.training import mesh
 from vmr_jax.training.workdir import claim_workdir
 
 CONSOLE = Console(quiet=True)
@@ -260,7 +260,7 @@ def test_the_transfer_matrix_goes_both_ways(pretended, tmp_path):
 
 
 def test_the_command_draws_the_matrix(pretended, tmp_path, monkeypatch):
-    monkeypatch.setattr(compilation_cache, "keep_compilations", lambda: None)
+    monkeypatch.setattr(mesh, "keep_compilations", lambda: None)
     command = ["reproduce", "mmcda", "--seeds", "1", "--out", str(tmp_path)]
     said = CliRunner().invoke(app, [*command, "--transfer"], catch_exceptions=False).output
     assert len(pretended) == 2 * 9

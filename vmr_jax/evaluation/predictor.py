@@ -25,8 +25,7 @@ from vmr_jax.search.sentences import word_rows, words_of
 from vmr_jax.search.trained import Trained
 from vmr_jax.search.two_stage import make_finder
 from vmr_jax.training.checkpoint import checkpoint_directory
-from vmr_jax.training.compilation_cache import keep_compilations
-from vmr_jax.training.mesh import make_mesh
+from vmr_jax.training.mesh import keep_compilations, make_mesh
 from vmr_jax.training.steps import as_float32, make_predict
 from vmr_jax.types import Config, DataSpec, Localizer, Moment, MomentSystem
 

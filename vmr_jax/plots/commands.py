@@ -26,7 +26,7 @@ def _of_queries(figure: str) -> Callable[..., None]:
         out: _Out = None,
     ) -> None:
         from vmr_jax.plots.figure_files import write_query_figures
-        from vmr_jax.training.compilation_cache import keep_compilations
+        from vmr_jax.training.mesh import keep_compilations
 
         keep_compilations()
         for picture in write_query_figures(figure, checkpoint, qid, split, data_dir, out):

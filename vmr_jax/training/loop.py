@@ -7,10 +7,10 @@ from rich.console import Console
 from vmr_jax import models
 from vmr_jax.evaluation.moments import report_folder
 from vmr_jax.training.logs import RunLog
+from vmr_jax.training.mesh import StopRequest
 from vmr_jax.training.run import Run, check_settings, prepare_run
 from vmr_jax.training.state import TrainState
 from vmr_jax.training.steps import chunks
-from vmr_jax.training.stop_request import StopRequest
 from vmr_jax.types import Config
 
 

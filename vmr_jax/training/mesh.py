@@ -1,11 +1,14 @@
-"""Devices: the mesh, how batches and parameters lie on it, and starting many processes."""
+"""Devices and processes: their start, the mesh and what lies on it, compiled programs, the end."""
 
 import os
 import re
+import signal
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 
@@ -30,6 +33,18 @@ def _cluster_size() -> int:
     """Processes of this job as the environment of `srun` or of a GKE TPU pod tells them."""
     workers = os.environ.get("TPU_WORKER_HOSTNAMES", "")
     return max(int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")), len(workers.split(",")))
+
+
+def keep_compilations() -> None:
+    """Compile once: a second start of the same program reads the first one's executables.
+
+    They are kept in JAX_COMPILATION_CACHE_DIR, or in vmr_jax/ of the user's cache without it.
+    """
+    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if not cache:
+        cache = str(Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "vmr_jax")
+        jax.config.update("jax_compilation_cache_dir", cache)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def make_mesh() -> Mesh:
@@ -100,3 +115,37 @@ def _check_rule(pattern, axes, name, shape, mesh) -> None:
                 f"parameter_rules: {pattern!r} splits an axis of {size} of {name} over "
                 f"{mesh.shape[axis]} devices, which does not go evenly"
             )
+
+
+class StopRequest:
+    """Turns SIGTERM (pre-emption) into a question that all processes answer alike.
+
+    Of a single process Ctrl-C asks too; a second one does not wait for the piece to end. A run in
+    another thread than the main one gets no signals.
+    """
+
+    def __enter__(self):
+        self._asked = False
+        self._questions = 0
+        self._previous = {}
+        if jax.process_count() == 1 and threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number, _):
+        self._asked = True
+        if number == signal.SIGINT:
+            signal.signal(number, self._previous[number])
+
+    def wanted(self) -> bool:
+        """Tell whether the run shall stop after this piece; every process asks equally often."""
+        if jax.process_count() > 1:
+            self._questions += 1  # the processes agree on a number, so none may be left out
+            return multihost_utils.reached_preemption_sync_point(self._questions)
+        return self._asked
