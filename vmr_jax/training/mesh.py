@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
