@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from index_cases import SPEC, trained
 from search_cases import search_slowly, unit
 
@@ -128,6 +129,14 @@ def test_an_index_finds_what_is_in_it(index, dtype, data):
     content |= {video: more[video] for video in more if video in new}
     assert video_ids(index, read_manifest(index)) == list(content)
     assert_finds(index, content, queries, ERRORS[dtype])
+
+
+@given(arrays(np.float32, (3, 4), elements=st.floats(-1, 1, width=32)))
+def test_int8_is_within_half_a_step(vectors):
+    steps, scale = quantize(vectors)
+    assert steps.dtype == np.int8 and scale.dtype == np.float32
+    error = np.abs(steps * scale[:, None].astype(np.float64) - vectors)
+    assert (error <= scale[:, None] * (0.5 + 1e-4) + 1e-38).all()
 
 
 COUNTS = st.lists(st.integers(1, 8), min_size=6, max_size=6)
