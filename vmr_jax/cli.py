@@ -1,10 +1,7 @@
 """The `vmr` command: runs, data, scores of predictions, tables of papers, search, figures."""
 
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -13,28 +10,12 @@ import typer
 from vmr_jax import __version__
 from vmr_jax.data.prepare.commands import doctor, prepare
 from vmr_jax.plots.commands import plot
+from vmr_jax.progress import ended_by_interrupts
+from vmr_jax.reproduce.commands import reproduce
+from vmr_jax.search.commands import index, search
 from vmr_jax.simulation.commands import simulate
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-
-
-@contextmanager
-def _ended_by_interrupts() -> Iterator[None]:
-    """Ctrl-C ends the process at once: an exception gets lost in compiled code, or crashes it.
-
-    An index stays whole: what its manifest names is complete, and the same command continues it.
-    """
-
-    def end(*_) -> None:
-        cursor = b"\x1b[?25h" if os.isatty(2) else b""  # a progress bar hides it
-        os.write(2, cursor + b"vmr: interrupted\n")
-        os._exit(130)
-
-    before = signal.signal(signal.SIGINT, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _say_version(wanted: bool) -> None:
@@ -102,7 +83,7 @@ def evaluate(
 
 
 @app.command()
-@_ended_by_interrupts()
+@ended_by_interrupts()
 def predict(
     workdir: Annotated[Path, typer.Argument(help="Of a run that finds moments.")],
     sentence: Annotated[str, typer.Argument(help="What happens in the moment.")] = "",
@@ -145,7 +126,7 @@ def predict(
     )
 
 
-for command in (prepare, doctor, simulate):
+for command in (prepare, doctor, simulate, index, search, reproduce):
     app.command()(command)
 
 
@@ -205,150 +186,6 @@ def score(
         console.print(shown)
     if json_out:
         json_out.write_text(json.dumps(report.values, indent=2) + "\n", encoding="utf-8")
-
-
-@app.command()
-def reproduce(
-    paper: Annotated[str, typer.Argument(help="eva, mmcda, prem, vdi or vlanet")],
-    table: Annotated[str, typer.Option(help="The table's number in the paper.")] = "",
-    transfer: Annotated[
-        bool,
-        typer.Option(
-            "--transfer",
-            help="The transfer matrix, with a heat map (mmcda). With --data DIR: ActivityNet "
-            "Captions to Charades-STA and back, and TVR to each of the two.",
-        ),
-    ] = False,
-    data: Annotated[
-        str, typer.Option(help="'simulated', or the directory with the prepared datasets.")
-    ] = "simulated",
-    seeds: Annotated[int, typer.Option(min=1, help="Runs a row.")] = 3,
-    out: Annotated[Path, typer.Option(help="Where reports and runs go.")] = Path("reproduce"),
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A config key for all rows; repeatable."),
-    ] = None,
-) -> None:
-    """Run a paper's table: measured mean and deviation beside the published numbers.
-
-    --transfer trains and evaluates a cross-domain system from each domain to the other, with each
-    set of its modules; configs/tables/mmcda.py lists the pairs.
-    """
-    from vmr_jax.configs.tables import TRANSFER
-    from vmr_jax.overrides import parse_settings
-    from vmr_jax.reproduce.tables import reproduce as run
-    from vmr_jax.training.logs import make_console
-    from vmr_jax.training.mesh import keep_compilations
-
-    if transfer == bool(table):
-        raise ValueError("give either --table NUMBER or --transfer")
-    keep_compilations()
-    console, changes = make_console(), parse_settings(settings or [])
-    table = TRANSFER if transfer else table
-    reports = run(paper, table, data, seeds, out, changes, console)
-    if table == TRANSFER:
-        from vmr_jax.plots.transfer import terminal_tables, write_transfer
-
-        files = write_transfer(reports, out, f"{paper}_transfer")
-        for shown in terminal_tables(reports):
-            console.print(shown, soft_wrap=False)
-        console.print(f"written to {', '.join(map(str, files))}")
-
-
-@app.command()
-@_ended_by_interrupts()
-def index(
-    out: Annotated[Path, typer.Option(help="The index, a directory.")],
-    videos: Annotated[
-        str,
-        typer.Option(
-            help="HDF5 file or directory of .npy or .npz, features a video; or a prepared "
-            "DATASET or DATASET:SPLIT."
-        ),
-    ] = "",
-    checkpoint: Annotated[
-        str, typer.Option(help="The retriever's workdir; else what OUT was made by.")
-    ] = "",
-    localizer: Annotated[
-        str, typer.Option(help="The localizer's workdir; else what OUT was made by.")
-    ] = "",
-    subtitles: Annotated[str, typer.Option(help="Subtitle features, as --videos.")] = "",
-    data_dir: Annotated[str, typer.Option(help="Prepared data; else where the run had them.")] = "",
-    dtype: Annotated[
-        str,
-        typer.Option(
-            metavar="float16|int8|float32",
-            help="Of the stored vectors; that of OUT where it is there.",
-            show_default="float16",
-        ),
-    ] = "",
-    append: Annotated[
-        bool, typer.Option("--append", help="Add the videos that OUT lacks.")
-    ] = False,
-    remove: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="Remove a video; repeatable.")
-    ] = None,
-) -> None:
-    """Encode a corpus of videos for `vmr search`; an interrupted run is continued."""
-    from vmr_jax.search.terminal import index_videos
-    from vmr_jax.training.logs import make_console
-    from vmr_jax.training.mesh import keep_compilations
-
-    keep_compilations()
-    index_videos(
-        out,
-        videos,
-        checkpoint=checkpoint,
-        localizer=localizer,
-        subtitles=subtitles,
-        data_dir=data_dir,
-        dtype=dtype,
-        append=append,
-        remove=remove or [],
-        console=make_console(),
-    )
-
-
-@app.command()
-@_ended_by_interrupts()
-def search(
-    index: Annotated[Path, typer.Option(help="What `vmr index` wrote.")],
-    sentence: Annotated[str, typer.Argument(help="What happens in the moment.")] = "",
-    queries: Annotated[
-        Path | None, typer.Option(help='Many sentences: JSONL of {"qid": ..., "query": ...}.')
-    ] = None,
-    query_features: Annotated[
-        str, typer.Option(help="HDF5 of token features by qid, for systems trained on such.")
-    ] = "",
-    top: Annotated[int, typer.Option(help="Moments a query.")] = 10,
-    videos: Annotated[int, typer.Option(help="Videos a query that the localizer looks at.")] = 10,
-    checkpoint: Annotated[str, typer.Option(help="The retriever, if it was moved.")] = "",
-    localizer: Annotated[str, typer.Option(help="The localizer, if it was moved.")] = "",
-    verify: Annotated[
-        bool, typer.Option(help="Check the content of the index, about a second a GB.")
-    ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON a query.")] = False,
-) -> None:
-    """Find moments in the videos of an index."""
-    from vmr_jax.search.terminal import Query, read_queries, search_index
-    from vmr_jax.training.logs import make_console
-    from vmr_jax.training.mesh import keep_compilations
-
-    if (queries is None) != bool(sentence.strip()):
-        raise ValueError('give either one sentence, such as "a person opens a door", or --queries')
-    keep_compilations()
-    search_index(
-        index,
-        read_queries(queries) if queries else [Query("1", sentence)],
-        checkpoint=checkpoint,
-        localizer=localizer,
-        query_features=query_features,
-        top=top,
-        videos=videos,
-        verify=verify,
-        as_json=as_json,
-        console=make_console(),
-    )
 
 
 app.add_typer(plot, name="plot", no_args_is_help=True)

@@ -1,8 +1,11 @@
-"""Progress of a long pass over data: a bar with ETA on a terminal, plain lines elsewhere."""
+"""What a long command shows of its progress, and how Ctrl-C ends it."""
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -51,3 +54,22 @@ def shown(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
     seconds = time.monotonic() - started
     if seconds >= _WORTH_A_LINE:
         print(f"{label}: {count} in {seconds:.1f} s", file=sys.stderr)
+
+
+@contextmanager
+def ended_by_interrupts() -> Iterator[None]:
+    """Ctrl-C ends the process at once: an exception gets lost in compiled code, or crashes it.
+
+    An index stays whole: what its manifest names is complete, and the same command continues it.
+    """
+
+    def end(*_) -> None:
+        cursor = b"\x1b[?25h" if os.isatty(2) else b""  # a progress bar hides it
+        os.write(2, cursor + b"vmr: interrupted\n")
+        os._exit(130)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
