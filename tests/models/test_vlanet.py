@@ -9,6 +9,7 @@ import vlanet_cases as cases
 import vlanet_reference as reference
 from jax.test_util import check_grads
 
+from vmr_jax import models
 from vmr_jax.models.vlanet import system as vlanet
 from vmr_jax.models.vlanet.network import Videos, VLANet, make_groups, select_surrogates
 from vmr_jax.training.steps import term_means
@@ -228,7 +229,7 @@ def test_didemo_ranks_all_21_moments_surrogates_first():
         duration=np.array([30, 25, 30, 25], np.float32),
     )
     b = b._replace(video_mask=np.arange(6) < b.num_clips[:, None])
-    made = vlanet.make(c, {"target": spec})
+    made = models.make(c, {"target": spec})
     params = made.init(jax.random.key(1), b)
     moments = jit(made.predict)(params, b)
     aligned = _aligned(c, params, b)
@@ -335,7 +336,7 @@ def test_bfloat16_is_near_float32():
 )
 def test_wrong_switches_are_refused(switches, message):
     with pytest.raises(ValueError, match=message):
-        vlanet.make(cases.config(**switches), cases.SPECS)
+        models.make(cases.config(**switches), cases.SPECS)
 
 
 @pytest.mark.parametrize(
@@ -346,4 +347,4 @@ def test_what_does_not_rank_all_of_didemo_is_refused_before_training(switches):
     grid = {"proposals__stride": 1, "proposals__widths": (1, 2, 3, 4, 5, 6)}
     c = cases.config("didemo", **(grid | switches))
     with pytest.raises(ValueError, match="needs a ranking of all 21 moments; config.proposals"):
-        vlanet.make(c, cases.SPECS)
+        models.make(c, cases.SPECS)

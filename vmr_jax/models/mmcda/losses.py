@@ -61,12 +61,14 @@ def cross_domain_loss(
         distance = functools.partial(_distance, network, params, point)
         table[f"domain_{point}"] = (weight.da * ramp, distance, halves)
     found = localization(*of_source)
-    added = {name: (term(*of), by) for name, (by, term, of) in table.items() if name in on}
+    for name, (by, term, of) in table.items():
+        if name in on:
+            total, count = term(*of)
+            found[name] = by * total, count
     if "pseudo" in on:
         labelled, probability = pseudo_labelled(*of_target)
-        own = localization(config, target, labelled)
-        added |= {f"pseudo_{name}": (own[name], ramp * probability) for name in own}
-    found |= {name: (by * total, count) for name, ((total, count), by) in added.items()}
+        for name, (total, count) in localization(config, target, labelled).items():
+            found[f"pseudo_{name}"] = ramp * probability * total, count
     watched = _watched(*of_target) if has_joint_space(config) else {}
     return Losses(found, watched, statistics)
 
