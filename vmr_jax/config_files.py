@@ -4,8 +4,10 @@ import ast
 import importlib.util
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vmr_jax.types import Config
+if TYPE_CHECKING:
+    from vmr_jax.types import Config
 
 _FOLDER = Path(__file__).parent / "configs"
 _NOT_CONFIGS = ("__init__", "common")
@@ -39,7 +41,7 @@ def split_argument(config: str) -> tuple[str, str]:
     return name, argument
 
 
-def load_config(config: str) -> Config:
+def load_config(config: str) -> "Config":
     """The settings of NAME[:ARGUMENT] or FILE.py[:ARGUMENT].
 
     Raises FileNotFoundError as `config_file`, ValueError for a file that is no config, and what

@@ -8,9 +8,14 @@ interpolated curve).
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from vmr_jax.metrics.moments import moment_metrics, pad_truths, rank_predictions, temporal_iou
+from vmr_jax.metrics.moments import (
+    PerQuery,
+    moment_metrics,
+    pad_truths,
+    rank_predictions,
+    temporal_iou,
+)
 
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 MAX_PREDICTIONS = 10  # the official tool reads no more of a query's list
@@ -24,8 +29,8 @@ LENGTH_RANGES = {
 
 
 def average_precision(
-    predictions: Sequence[ArrayLike],
-    truths: Sequence[ArrayLike],
+    predictions: PerQuery,
+    truths: PerQuery,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> np.ndarray:
     """Average precision of each of Q queries at each of T IoU thresholds, (Q, T) in [0, 1].
@@ -56,9 +61,7 @@ def average_precision(
     return (hits * interpolated).sum(axis=-1) / np.maximum(total, 1)
 
 
-def length_metrics(
-    predictions: Sequence[ArrayLike], truths: Sequence[ArrayLike]
-) -> dict[str, dict[str, float]]:
+def length_metrics(predictions: PerQuery, truths: PerQuery) -> dict[str, dict[str, float]]:
     """mAP, mAP@m and R@1,IoU=m in percent, for all truths and for those of each length range.
 
     Shapes as in `average_precision`. In a range only its truths count, and only the queries

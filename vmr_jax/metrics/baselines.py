@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from vmr_jax.metrics.didemo import moment_frequency_prior, random_rankings, split_metrics
 from vmr_jax.metrics.moments import (
     RANKS,
+    PerQuery,
     has_valid_truth,
     moment_metrics,
     pad_truths,
@@ -32,7 +33,7 @@ def random_predictions(durations: ArrayLike, k: int, seed: int) -> np.ndarray:
 
 
 def random_metrics(
-    truths: Sequence[ArrayLike],
+    truths: PerQuery,
     durations: ArrayLike,
     *,
     seed: int = 0,
@@ -58,9 +59,7 @@ def _mean_of_draws(draw: Callable[[int], dict[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([found[name] for found in draws])) for name in draws[0]}
 
 
-def fit_location_prior(
-    train_moments: Sequence[ArrayLike], train_durations: ArrayLike, k: int
-) -> np.ndarray:
+def fit_location_prior(train_moments: PerQuery, train_durations: ArrayLike, k: int) -> np.ndarray:
     """The best k query-blind moments, (k, 2) start and end relative to the duration, in order.
 
     Candidates are all (start, end), start < end, on a grid of GRID_STEPS equal steps. The first
@@ -126,19 +125,20 @@ def baseline_metrics(
     Where it is None, or none of its queries has a valid moment, "location_prior" is left out.
     With a `didemo` rule both rank DiDeMo's 21 moments, the prior by their frequency in training.
     """
-    learnt = training is not None and has_valid_truth(training[0]).any()
+    if training is not None and not has_valid_truth(training[0]).any():
+        training = None
     found = {}
     if didemo:
         settings |= {"didemo": didemo}
         found["random"] = _mean_of_draws(
             lambda i: split_metrics(random_rankings(len(truths), i), truths, durations, **settings)
         )
-        if learnt:
+        if training is not None:
             guesses = [moment_frequency_prior(training[0])] * len(truths)
             found["location_prior"] = split_metrics(guesses, truths, durations, **settings)
         return found
     found["random"] = random_metrics(truths, durations, **settings)
-    if learnt:
+    if training is not None:
         guesses = location_prior_predictions(fit_location_prior(*training, 5), durations)
         found["location_prior"] = moment_metrics(guesses, truths, durations, **settings)
     return found

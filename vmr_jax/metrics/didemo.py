@@ -10,7 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vmr_jax.metrics.moments import moment_metrics, pad_truths, rank_predictions, temporal_iou
+from vmr_jax.metrics.moments import (
+    PerQuery,
+    moment_metrics,
+    pad_truths,
+    rank_predictions,
+    temporal_iou,
+)
 
 SEGMENT = 5.0  # seconds
 SEGMENTS = 6  # of the longest video
@@ -24,8 +30,8 @@ MOMENTS = np.array(
 
 
 def didemo_metrics(
-    predictions: Sequence[ArrayLike],
-    truths: Sequence[ArrayLike],
+    predictions: PerQuery,
+    truths: PerQuery,
     rule: str,
     query_ids: Sequence[str] | None = None,
 ) -> dict[str, float]:
@@ -71,8 +77,8 @@ def didemo_metrics(
 
 
 def split_metrics(
-    predictions: Sequence[ArrayLike],
-    truths: Sequence[ArrayLike],
+    predictions: PerQuery,
+    truths: PerQuery,
     durations: ArrayLike | None = None,
     *,
     didemo: str = "",
@@ -97,7 +103,7 @@ def legend(rule: str) -> str:
     return f"rank@1, rank@5, mIoU: {counting[rule]}; R@n,IoU=m: best annotator"
 
 
-def annotated_segments(truths: Sequence[ArrayLike], names: Sequence) -> np.ndarray:
+def annotated_segments(truths: PerQuery, names: Sequence) -> np.ndarray:
     """The annotated moments of Q queries as inclusive segment indices (Q, A, 2), padded with -1.
 
     `names` are the queries' in errors. Raises ValueError for a query without a moment, and for a
@@ -105,11 +111,11 @@ def annotated_segments(truths: Sequence[ArrayLike], names: Sequence) -> np.ndarr
     """
     annotators = np.array([len(rows) for rows in truths])
     if not annotators.all():
-        raise ValueError(f"query {names[annotators.argmin()]} has no annotated moment")
+        raise ValueError(f"query {names[int(annotators.argmin())]} has no annotated moment")
     return _whole_segments(pad_truths(truths), annotators, "annotated", names)
 
 
-def moment_frequency_prior(train_truths: Sequence[ArrayLike]) -> np.ndarray:
+def moment_frequency_prior(train_truths: PerQuery) -> np.ndarray:
     """The 21 moments by how often annotators marked them, (21, 3) start s, end s, score.
 
     Each annotator of the Q training queries (A, 2) counts once; the score is a moment's share.
@@ -166,7 +172,7 @@ def _whole_segments(
 
 
 def _refuse_unranked(
-    unranked: np.ndarray, truths: Sequence[ArrayLike], listed: np.ndarray, names: Sequence
+    unranked: np.ndarray, truths: PerQuery, listed: np.ndarray, names: Sequence
 ) -> None:
     """Raise ValueError if an annotated moment (Q, A) is in no place of its query's ranking."""
     missing = np.argwhere(unranked)

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+# Rows (n, width) of each of Q queries; where all have as many, also one array (Q, n, width)
+PerQuery = Sequence[np.ndarray | Sequence[Sequence[float]]] | np.ndarray
+
 RANKS = (1, 5)
 THRESHOLDS = (0.1, 0.3, 0.5, 0.7)
 DISCOUNTED_DATASETS = ("charades_cd", "activitynet_cd")  # reported with discounted recall
@@ -32,7 +35,7 @@ def temporal_iou(predicted: ArrayLike, true: ArrayLike) -> np.ndarray:
     return np.where(proper, inter, 0.0) / np.where(proper, union, 1.0)
 
 
-def rank_predictions(predictions: Sequence[ArrayLike], n: int) -> np.ndarray:
+def rank_predictions(predictions: PerQuery, n: int) -> np.ndarray:
     """The n best predictions of each of Q queries, (Q, n, 3), best first, padded with NaN.
 
     Equal scores keep their order; a NaN score ranks as -inf. Warns of queries that have only
@@ -50,7 +53,7 @@ def rank_predictions(predictions: Sequence[ArrayLike], n: int) -> np.ndarray:
     return _pad(rows[order], query, first, n)
 
 
-def pad_truths(truths: Sequence[ArrayLike]) -> np.ndarray:
+def pad_truths(truths: PerQuery) -> np.ndarray:
     """The truths of Q queries as one array (Q, A, 2), padded with NaN.
 
     Raises ValueError for an array that is not (A, 2).
@@ -58,7 +61,7 @@ def pad_truths(truths: Sequence[ArrayLike]) -> np.ndarray:
     return pad_rows(truths, 2, "truths")
 
 
-def pad_rows(arrays: Sequence[ArrayLike], width: int, what: str) -> np.ndarray:
+def pad_rows(arrays: PerQuery, width: int, what: str) -> np.ndarray:
     """Q arrays (n, width) as one float64 array (Q, N, width), N at least 1, padded with NaN.
 
     Raises ValueError that says `what` has another shape.
@@ -68,15 +71,15 @@ def pad_rows(arrays: Sequence[ArrayLike], width: int, what: str) -> np.ndarray:
     return _pad(rows, query, first, max(most, 1))
 
 
-def has_valid_truth(truths: Sequence[ArrayLike]) -> np.ndarray:
+def has_valid_truth(truths: PerQuery) -> np.ndarray:
     """True, (Q,), where at least one truth of a query is finite and ends after it starts."""
     padded = pad_truths(truths)
     return np.any(temporal_iou(padded, padded) > 0, axis=-1)
 
 
 def moment_metrics(
-    predictions: Sequence[ArrayLike],
-    truths: Sequence[ArrayLike],
+    predictions: PerQuery,
+    truths: PerQuery,
     durations: ArrayLike | None = None,
     *,
     ranks: Sequence[int] = RANKS,
@@ -140,7 +143,7 @@ def _discount(best: np.ndarray, true: np.ndarray, durations: ArrayLike | None) -
 
 
 def _concatenate(
-    arrays: Sequence[ArrayLike], width: int, what: str
+    arrays: PerQuery, width: int, what: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All rows in one float64 array, the query of each row, and the first row of each query."""
     checked = []

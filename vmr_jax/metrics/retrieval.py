@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vmr_jax.metrics.moments import pad_rows, pad_truths, temporal_iou
+from vmr_jax.metrics.moments import PerQuery, pad_rows, pad_truths, temporal_iou
 from vmr_jax.types import Moments
 
 TASKS = ("VR", "SVMR", "VCMR")  # videos; moments in the true video; moments in the corpus
@@ -22,9 +22,9 @@ AGREEING = 2
 
 
 def corpus_metrics(
-    tasks: Mapping[str, Moments | Sequence[ArrayLike]],
+    tasks: Mapping[str, Moments | PerQuery],
     video: ArrayLike,
-    truths: Sequence[ArrayLike],
+    truths: PerQuery,
     query_ids: Sequence[str] | None = None,
 ) -> dict[str, float]:
     """The metrics of each task in `tasks` for Q queries, in percent.
@@ -66,7 +66,7 @@ def corpus_metrics(
     return metrics
 
 
-def rank_rows(predictions: Moments | Sequence[ArrayLike]) -> np.ndarray:
+def rank_rows(predictions: Moments | PerQuery) -> np.ndarray:
     """Predictions of Q queries as (Q, K, 4) of video, start s, end s, score, padded with NaN.
 
     `predictions` are Moments with videos, or Q arrays (n, 4), best first. Their order counts, as
@@ -78,8 +78,10 @@ def rank_rows(predictions: Moments | Sequence[ArrayLike]) -> np.ndarray:
         if predictions.video is None:
             raise ValueError("these moments name no videos: they are not of a corpus")
         columns = (predictions.video, predictions.start, predictions.end, predictions.score)
-        predictions = np.stack([np.asarray(column, np.float64) for column in columns], axis=-1)
-    rows = pad_rows(predictions, 4, "predictions")
+        found = np.stack([np.asarray(column, np.float64) for column in columns], axis=-1)
+    else:
+        found = predictions
+    rows = pad_rows(found, 4, "predictions")
     real, nan = ~np.isnan(rows[..., 0]), np.isnan(rows[..., 3])
     only_nan = np.sum(real.any(axis=1) & (nan | ~real).all(axis=1))
     if only_nan:
@@ -91,7 +93,7 @@ def rank_rows(predictions: Moments | Sequence[ArrayLike]) -> np.ndarray:
     return np.take_along_axis(rows, order[..., None], axis=1)
 
 
-def agreed_iou(moments: np.ndarray, truths: Sequence[ArrayLike]) -> np.ndarray:
+def agreed_iou(moments: np.ndarray, truths: PerQuery) -> np.ndarray:
     """The IoU that moments (Q, K, 2) have with enough of their query's truths, (Q, K).
 
     It is the largest with any of a query's truths (A, 2), and the second largest where there are
@@ -124,9 +126,7 @@ def _place_of_video(ranked: np.ndarray, video: np.ndarray) -> np.ndarray:
     return first_place(new & (ranked == video[:, None]), np.cumsum(new, axis=1))
 
 
-def _refuse_hidden(
-    video: np.ndarray, truths: Sequence[ArrayLike], query_ids: Sequence[str] | None
-) -> None:
+def _refuse_hidden(video: np.ndarray, truths: PerQuery, query_ids: Sequence[str] | None) -> None:
     """Raise ValueError if a query has no true moment or no true video (Q,)."""
     hidden = np.flatnonzero((np.array([len(rows) for rows in truths]) == 0) | (video < 0))
     if len(hidden):

@@ -5,8 +5,6 @@ with the probability min(K, V) / V, and VCMR's recall is that times the recall o
 the true video.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -16,12 +14,12 @@ from vmr_jax.metrics.baselines import (
     location_prior_predictions,
     random_predictions,
 )
-from vmr_jax.metrics.moments import has_valid_truth
+from vmr_jax.metrics.moments import PerQuery, has_valid_truth
 from vmr_jax.metrics.retrieval import RANKS, THRESHOLDS, agreed_iou, first_place, recalls
 
 
 def random_corpus_metrics(
-    truths: Sequence[ArrayLike], durations: ArrayLike, videos: int, *, seed: int = 0
+    truths: PerQuery, durations: ArrayLike, videos: int, *, seed: int = 0
 ) -> dict[str, float]:
     """The metrics of `corpus_metrics` for random videos and random moments, in percent.
 
@@ -39,7 +37,7 @@ def random_corpus_metrics(
 
 
 def location_prior_corpus_metrics(
-    prior: np.ndarray, truths: Sequence[ArrayLike], durations: ArrayLike, videos: int
+    prior: np.ndarray, truths: PerQuery, durations: ArrayLike, videos: int
 ) -> dict[str, float]:
     """The metrics of `corpus_metrics` for the location prior, in percent.
 
@@ -52,10 +50,10 @@ def location_prior_corpus_metrics(
 
 
 def corpus_baselines(
-    truths: Sequence[ArrayLike],
+    truths: PerQuery,
     durations: ArrayLike,
     videos: int,
-    training: tuple[Sequence[ArrayLike], np.ndarray] | None,
+    training: tuple[PerQuery, np.ndarray] | None,
 ) -> dict[str, dict[str, float]]:
     """What to set beside a model: "random", and "location_prior" where it can be learnt.
 
@@ -69,7 +67,7 @@ def corpus_baselines(
     return found
 
 
-def _in_true_video(rows: np.ndarray, truths: Sequence[ArrayLike]) -> dict[str, float]:
+def _in_true_video(rows: np.ndarray, truths: PerQuery) -> dict[str, float]:
     """SVMR of moments (Q, K, 3), best first, that all lie in the true video."""
     iou = agreed_iou(rows[..., :2], truths)
     place = np.broadcast_to(np.arange(1, iou.shape[1] + 1), iou.shape)
