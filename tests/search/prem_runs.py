@@ -4,6 +4,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vmr_jax import models
 from vmr_jax.datasets import open_dataset
@@ -24,7 +25,7 @@ TOY = {
 
 
 def save_run(workdir: Path, get_config, data_dir: Path, **switches) -> str:
-    """A run of the toy corpus whose only checkpoint holds the first parameters."""
+    """A run of the toy corpus whose only checkpoint holds random parameters."""
     config = get_config()
     changes = {name.replace("__", "."): value for name, value in switches.items()}
     config.update_from_flattened_dict(TOY | {"data_dir": str(data_dir)} | changes)
@@ -42,7 +43,10 @@ def save_run(workdir: Path, get_config, data_dir: Path, **switches) -> str:
         "query": jnp.zeros((1, 6, spec.word_dim)),
         "query_mask": jnp.ones((1, 6), bool),
     }
-    state = TrainState(jnp.int32(3), system.init(jax.random.key(0), form(**blank)), {})
+    shapes = jax.eval_shape(system.init, jax.random.key(0), form(**blank))
+    rng = np.random.default_rng(0)
+    draw = lambda leaf: jnp.asarray(0.5 * rng.standard_normal(leaf.shape, np.float32))  # noqa: E731
+    state = TrainState(jnp.int32(3), jax.tree.map(draw, shapes), {})
     checkpoints = Checkpoints(workdir / "checkpoints")
     meta = {"config": config.to_dict(), "specs": {"target": spec._asdict()}}
     checkpoints.save(state, meta | {"selected_by": "last epoch", "chosen_by": ""})
