@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 Array = jax.Array
+AnyArray = jax.Array | np.ndarray  # where a static list or a host's array serves as well
 Params = Mapping[str, Any]
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
         def __setattr__(self, key: str, value: Any) -> None: ...
 
         def get(self, key: str, default: Any = None) -> Any: ...
+
+        def lock(self) -> "Config": ...
 
 else:
     Config = ConfigDict
@@ -118,16 +122,19 @@ class HybridBatch(NamedTuple):
     target: Batch
 
 
+AnyBatch = Batch | CandidateBatch | VideoBatch | HybridBatch
+
+
 class Moments(NamedTuple):
     """K ranked predictions a query, best first; padding has score -inf.
 
     Where a corpus was searched `video` tells the rows of the videos; padding is -1.
     """
 
-    start: Array  # (B, K) float32 seconds
-    end: Array  # (B, K) float32 seconds
-    score: Array  # (B, K) float32
-    video: Array | None = None  # (B, K) int32
+    start: AnyArray  # (B, K) float32 seconds
+    end: AnyArray  # (B, K) float32 seconds
+    score: AnyArray  # (B, K) float32
+    video: AnyArray | None = None  # (B, K) int32
 
 
 class Moment(NamedTuple):
@@ -151,16 +158,16 @@ class DataSpec(NamedTuple):
 class Videos(NamedTuple):
     """B videos without their queries."""
 
-    video: Array  # (B, N, F) float32 clip features
-    video_mask: Array  # (B, N) bool
-    sub: Array | None = None  # (B, N, S)
+    video: AnyArray  # (B, N, F) float32 clip features
+    video_mask: AnyArray  # (B, N) bool
+    sub: AnyArray | None = None  # (B, N, S)
 
 
 class Queries(NamedTuple):
     """B queries without their videos."""
 
-    query: Array  # (B, M, E) float32 word features
-    query_mask: Array  # (B, M) bool
+    query: AnyArray  # (B, M, E) float32 word features
+    query_mask: AnyArray  # (B, M) bool
 
 
 # A term's name -> (weighted sum, count): means are right over padding and over devices.

@@ -3,31 +3,39 @@
 Sliding windows: EVA, section 3.1 and EVA A18. Segment groups: VLANet, Eq. 2 and VLANet V1.
 """
 
+from types import ModuleType
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, Int, Int32, Num
 
-from vmr_jax.types import Array
+from vmr_jax.types import AnyArray, Array
 
 END_LABELS = ("ceil_minus_1", "ceil")
 
 
 def spans_to_seconds(
-    start: Array, end: Array, num_clips: Array, duration: Array
-) -> tuple[Array, Array]:
-    """Half-open clip indices (B, P) -> seconds (B, P); a clip lasts duration / num_clips.
+    start: Num[AnyArray, "*#B P"],
+    end: Num[AnyArray, "*#B P"],
+    num_clips: Int[AnyArray, "B"] | int,
+    duration: Float[AnyArray, "B"],
+) -> tuple[Float[Array, "B P"], Float[Array, "B P"]]:
+    """Half-open clip indices -> seconds; a clip lasts duration / num_clips.
 
     Indices (P,), or one number of clips, are the same for all videos.
     """
     clip = (duration / jnp.maximum(num_clips, 1))[:, None]
-    return start * clip, end * clip
+    return jnp.multiply(start, clip), jnp.multiply(end, clip)
 
 
 def seconds_to_clips(
-    moment: Array, num_clips: Array, clip_seconds: float, end_label: str = "ceil_minus_1"
-) -> Array:
-    """First and last clip of moments: seconds (B, 2), clips (B,) -> (B, 2) int32, inclusive.
+    moment: Float[AnyArray, "B 2"],
+    num_clips: Int[AnyArray, "B"],
+    clip_seconds: float,
+    end_label: str = "ceil_minus_1",
+) -> Int32[Array, "B 2"]:
+    """First and last clip, inclusive, of moments in seconds.
 
     floor(start / clip_seconds) and ceil(end / clip_seconds) - 1; "ceil" is one clip later. Both
     are cut to the video's clips, and the last is at least the first. Source: PREM P10.
@@ -38,12 +46,14 @@ def seconds_to_clips(
     return jnp.stack([first, jnp.clip(last, first, final)], axis=-1)
 
 
-def split_clips(span: Array, mask: Array) -> tuple[Array, Array]:
-    """The valid clips inside a moment, and those outside: (B, 2) inclusive, (B, N) -> two (B, N).
+def split_clips(
+    span: Int[AnyArray, "B 2"], mask: Bool[AnyArray, "B N"]
+) -> tuple[Bool[Array, "B N"], Bool[Array, "B N"]]:
+    """The valid clips inside a moment, and those outside.
 
-    A span that is hidden, -1, has no clips.
+    A span is inclusive; one that is hidden, -1, has no clips.
     """
-    clip = jnp.arange(mask.shape[1])
+    mask, clip = jnp.asarray(mask), jnp.arange(mask.shape[1])
     inside = mask & (clip >= span[:, :1]) & (clip <= span[:, 1:])
     return inside, mask & ~inside
 
@@ -55,10 +65,10 @@ class Grid(NamedTuple):
     shorter than the smallest window. A window of `tail` ends at the video's last clip.
     """
 
-    start: np.ndarray  # (P,) int32 first clip; unused where tail or full
-    window: np.ndarray  # (P,) int32 clips
-    tail: np.ndarray  # (P,) bool
-    full: np.ndarray  # (P,) bool, the whole video
+    start: Int32[np.ndarray, "P"]  # first clip; unused where tail or full
+    window: Int32[np.ndarray, "P"]  # clips
+    tail: Bool[np.ndarray, "P"]
+    full: Bool[np.ndarray, "P"]  # the whole video
     stride: int
 
 
@@ -101,8 +111,10 @@ def proposal_grid(
     )
 
 
-def proposal_spans(grid: Grid, num_clips: Array, xp=jnp) -> tuple[Array, Array, Array]:
-    """Start, end (half-open clips) and validity of each proposal: (B,) -> three (B, P).
+def proposal_spans(
+    grid: Grid, num_clips: Int[AnyArray, "B"], xp: ModuleType = jnp
+) -> tuple[Int[AnyArray, "B P"], Int[AnyArray, "B P"], Bool[AnyArray, "B P"]]:
+    """Start, end (half-open clips) and validity of each proposal.
 
     `xp` is jax.numpy, or numpy for work outside a compiled function. Invalid proposals are
     empty, [0, 0). A tail or full window that repeats a window of the grid is invalid.
@@ -124,8 +136,8 @@ def proposal_spans(grid: Grid, num_clips: Array, xp=jnp) -> tuple[Array, Array, 
 class Groups(NamedTuple):
     """G segment groups of L windows over N padded clips; a group's windows start at one clip."""
 
-    start: np.ndarray  # (G,) int32 first clip
-    width: np.ndarray  # (L,) int32 clips, ascending
+    start: Int32[np.ndarray, "G"]  # first clip
+    width: Int32[np.ndarray, "L"]  # clips, ascending
     cut: bool  # a window may reach over the video's last clip, where it is cut
 
 
@@ -150,8 +162,10 @@ def segment_groups(
     return Groups(start[fits], width, cut)
 
 
-def group_spans(groups: Groups, num_clips: Array, xp=jnp) -> tuple[Array, Array, Array]:
-    """Start, end (half-open clips) and validity of each window: (B,) -> three (B, G L).
+def group_spans(
+    groups: Groups, num_clips: Int[AnyArray, "B"], xp: ModuleType = jnp
+) -> tuple[Int[AnyArray, "B P"], Int[AnyArray, "B P"], Bool[AnyArray, "B P"]]:
+    """Start, end (half-open clips) and validity of each of the P = G L windows.
 
     Window l of group g is at g L + l. With `cut` a window is valid where it holds at least half
     as many real clips as the smallest is wide, else where it lies inside the video. The smallest
@@ -167,8 +181,10 @@ def group_spans(groups: Groups, num_clips: Array, xp=jnp) -> tuple[Array, Array,
     return xp.where(valid, start, 0), xp.where(valid, cut, 0), valid
 
 
-def pool_proposals(video: Array, start: Array, end: Array) -> Array:
-    """Mean of the clips of each proposal: (B, N, D), (B, P), (B, P) -> (B, P, D).
+def pool_proposals(
+    video: Float[AnyArray, "B N D"], start: Int[AnyArray, "B P"], end: Int[AnyArray, "B P"]
+) -> Float[Array, "B P D"]:
+    """Mean of the clips of each proposal, from start to end, half-open.
 
     One product with the 0/1 membership matrix (B, P, N), whose cost does not depend on the window
     lengths: on a CPU a quarter to a half of the time of prefix sums, whose backward pass scatters,

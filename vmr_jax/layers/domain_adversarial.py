@@ -9,8 +9,9 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Float32
 
-from vmr_jax.types import Array
+from vmr_jax.types import AnyArray, Array
 
 
 class DomainClassifier(nn.Module):
@@ -26,8 +27,8 @@ class DomainClassifier(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, joint: Array) -> Array:
-        """Log-odds of "target", so that G_d = sigmoid: features (B, F) -> (B,) float32."""
+    def __call__(self, joint: Float[AnyArray, "B D"]) -> Float32[Array, "B"]:
+        """Log-odds of "target", so that G_d = sigmoid."""
         hidden = nn.Dense(self.dim, kernel_init=self.kernel_init, dtype=self.dtype, name="fc_2")(
             joint
         )
@@ -42,7 +43,7 @@ class DomainClassifier(nn.Module):
 
 
 @jax.custom_vjp
-def gradient_reversal(x: Array) -> Array:
+def gradient_reversal(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Return x unchanged; the gradient that flows back is multiplied by -1."""
     return x
 
@@ -61,11 +62,14 @@ gradient_reversal.defvjp(_forward, _backward)
 
 
 def domain_loss(
-    source_logits: Array, target_logits: Array, source_weight: Array, target_weight: Array
-) -> Array:
-    """Mean of -log(1 - G_d) over the source plus mean of -log G_d over the target: a scalar.
+    source_logits: Float[AnyArray, "n"],
+    target_logits: Float[AnyArray, "m"],
+    source_weight: Float[AnyArray, "n"],
+    target_weight: Float[AnyArray, "m"],
+) -> Float[Array, ""]:
+    """Mean of -log(1 - G_d) over the source plus mean of -log G_d over the target.
 
-    All arguments are (B,); the logits are log-odds of "target".
+    The logits are log-odds of "target".
     """
     source = _mean(jax.nn.softplus(source_logits), source_weight)
     return source + _mean(jax.nn.softplus(-target_logits), target_weight)
@@ -73,14 +77,14 @@ def domain_loss(
 
 def adversarial_loss(
     classify: Callable[[Array], Array],
-    source: Array,
-    target: Array,
-    source_weight: Array,
-    target_weight: Array,
-) -> Array:
-    """The domain loss of points (B, D), which `classify` learns and the points confuse: a scalar.
+    source: Float[AnyArray, "n D"],
+    target: Float[AnyArray, "m D"],
+    source_weight: Float[AnyArray, "n"],
+    target_weight: Float[AnyArray, "m"],
+) -> Float[Array, ""]:
+    """The domain loss of points, which `classify` learns and the points confuse.
 
-    `classify` gives the log-odds of "target", (B,). Source: Ganin & Lempitsky, 2015.
+    `classify` gives the log-odds of "target" of each point. Source: Ganin & Lempitsky, 2015.
     """
     return domain_loss(
         classify(gradient_reversal(source)),
@@ -90,6 +94,6 @@ def adversarial_loss(
     )
 
 
-def _mean(values: Array, weight: Array) -> Array:
+def _mean(values: Array, weight: AnyArray) -> Array:
     """Weighted mean; 0 where all weights are 0."""
     return jnp.sum(values * weight) / jnp.maximum(jnp.sum(weight), 1e-9)

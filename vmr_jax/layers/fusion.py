@@ -6,12 +6,14 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, PRNGKeyArray
 
 from vmr_jax.layers.sequences import dropout
 from vmr_jax.layers.transformer import TransformerLayer, layer_norm, multi_head_attention
-from vmr_jax.types import Array
+from vmr_jax.types import AnyArray, Array
 
-Memory = tuple[Array, Array]  # keys and values of the words, each (B, M, H, E)
+# Keys and values of the words for each of H heads
+Memory = tuple[Float[Array, "B M H E"], Float[Array, "B M H E"]]
 
 
 class FusionLayer(nn.Module):
@@ -48,15 +50,20 @@ class FusionLayer(nn.Module):
         self.out = nn.Dense(self.width, **common)
         self.norm = layer_norm(self.epsilon)
 
-    def memory(self, words: Array) -> Memory:
-        """What the clips attend: (B, M, D) -> Memory."""
+    def memory(self, words: Float[AnyArray, "B M D"]) -> Memory:
+        """What the clips attend."""
         rows = self.keys_values(words).reshape(*words.shape[:2], 2, self.heads, -1)
         return rows[:, :, 0], rows[:, :, 1]
 
     def __call__(
-        self, x: Array, mask: Array, memory: Memory, word_mask: Array, key: Array | None = None
-    ) -> Array:
-        """Clips (B, C, N, D) of C videos a query, masks (B, C, N), (B, M) -> (B, C, N, D).
+        self,
+        x: Float[AnyArray, "B C N D"],
+        mask: Bool[AnyArray, "B C N"],
+        memory: Memory,
+        word_mask: Bool[AnyArray, "B M"],
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, "B C N D"]:
+        """The clips `x` of C videos a query, after all three parts.
 
         Without a key there is no dropout.
         """
@@ -68,9 +75,13 @@ class FusionLayer(nn.Module):
         return self.meet(x, memory, word_mask, keys[1:]).reshape(items, videos, clips, width)
 
     def meet(
-        self, x: Array, memory: Memory, word_mask: Array, keys: Sequence[Array | None]
-    ) -> Array:
-        """Cross-attention and feed-forward alone: clips (B, L, D), words' mask (B, M) -> (B, L, D).
+        self,
+        x: Float[AnyArray, "B L D"],
+        memory: Memory,
+        word_mask: Bool[AnyArray, "B M"],
+        keys: Sequence[PRNGKeyArray | None] | Array,
+    ) -> Float[Array, "B L D"]:
+        """Cross-attention and feed-forward alone, on L clips a query.
 
         `keys` are three, of the weights, the attended rows and the feed-forward part.
         """

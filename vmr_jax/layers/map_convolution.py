@@ -12,14 +12,14 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Num
 
 from vmr_jax.layers.map_reach import KernelRows, LayerReach, map_reach, map_weights
 from vmr_jax.layers.moment_map import moment_cells, on_map
 from vmr_jax.layers.sequences import symmetric_uniform
-from vmr_jax.types import Array
+from vmr_jax.types import AnyArray, Array
 
 FORMS = ("sparse", "dense")
-_IN_BOUNDS = {"mode": "promise_in_bounds"}
 
 
 class MapConvolutions(nn.Module):
@@ -43,12 +43,17 @@ class MapConvolutions(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, rows: Array, train: bool, weight: Array | None = None) -> Array:
-        """(B, P, D_in) -> (B, P, D) float32, P valid cells in row-major order.
+    def __call__(
+        self,
+        rows: Float[AnyArray, "B P D_in"],
+        train: bool,
+        weight: Float[AnyArray, "B"] | None = None,
+    ) -> Float[Array, "B P D"]:
+        """The features, float32, of the P valid cells in row-major order.
 
-        In training the statistics are the batch's, over videos of `weight` (B,) 1 (not 0: the
-        padding of a last batch). Raises ValueError for an unknown form, and for sizes that do
-        not fit each other.
+        In training the statistics are the batch's, over videos of `weight` 1 (not 0: the padding
+        of a last batch). Raises ValueError for an unknown form, and for sizes that do not fit each
+        other.
         """
         if self.form not in FORMS:
             raise ValueError(f"the form of the map's convolutions is {self.form!r}, not of {FORMS}")
@@ -59,9 +64,9 @@ class MapConvolutions(nn.Module):
                 f"{list(self.pooling_counts)} have {cells}"
             )
         form = {"dense": self._whole_maps, "sparse": self._reached_positions}[self.form]
-        return form(rows, train, weight)
+        return form(jnp.asarray(rows), train, weight)
 
-    def _whole_maps(self, rows: Array, train: bool, weight: Array | None) -> Array:
+    def _whole_maps(self, rows: Array, train: bool, weight: AnyArray | None) -> Array:
         """The dense form."""
         cells = moment_cells(*self._size[:2])
         padding = (self.kernel - 1) * self.layers // 2
@@ -75,7 +80,7 @@ class MapConvolutions(nn.Module):
             x = nn.relu(flat).reshape(x.shape) * cell_weight[..., None]
         return x[:, cells.row, cells.column]
 
-    def _reached_positions(self, rows: Array, train: bool, weight: Array | None) -> Array:
+    def _reached_positions(self, rows: Array, train: bool, weight: AnyArray | None) -> Array:
         """The sparse form."""
         reach = map_reach(*self._size, train)
         for number, layer in enumerate(reach.layers, 1):
@@ -100,7 +105,13 @@ class MapConvolutions(nn.Module):
         return kernel.astype(self.dtype), bias
 
     def _normalise(
-        self, number: int, rows: Array, bias: Array, others: int, train: bool, weight: Array | None
+        self,
+        number: int,
+        rows: Array,
+        bias: Array,
+        others: int,
+        train: bool,
+        weight: AnyArray | None,
     ) -> Array:
         """Batch normalisation of (B, R, D) rows of maps with `others` positions at the bias."""
         shape = (self.features,)
@@ -122,12 +133,16 @@ class MapConvolutions(nn.Module):
 
 
 def batch_statistics(
-    rows: Array, bias: Array, others: int, weight: Array, group: int
-) -> tuple[Array, Array]:
-    """Mean and biased variance over the whole maps of each group of videos: two (G, D); MMN A4.
+    rows: Float[AnyArray, "B R D"],
+    bias: Float[AnyArray, "D"],
+    others: int,
+    weight: Num[AnyArray, "B"],
+    group: int,
+) -> tuple[Float[Array, "G D"], Float[Array, "G D"]]:
+    """Mean and biased variance over the whole maps of each of G groups of videos; MMN A4.
 
-    A map is its R rows of (B, R, D) and `others` positions that hold `bias` (D,). Videos of
-    weight 0 do not count. Raises ValueError where the groups do not fill the batch.
+    A map is its R rows and `others` positions that hold `bias`. Videos of weight 0 do not count.
+    Raises ValueError where the groups do not fill the batch.
     """
     batch, reached, width = rows.shape
     if batch % group:
@@ -136,7 +151,7 @@ def batch_statistics(
     weight = weight.reshape(-1, group)
     videos = jnp.maximum(weight.sum(axis=1, keepdims=True), 1)
 
-    def average(values: Array, of_others: Array) -> Array:
+    def average(values: AnyArray, of_others: AnyArray) -> Array:
         total = (values * weight[..., None, None]).sum(axis=(1, 2)) + videos * others * of_others
         return total / (videos * (reached + others))
 
@@ -151,8 +166,10 @@ def _convolve(x: Array, kernel: Array) -> Array:
     return out.astype(_wide(out.dtype))
 
 
-def convolve_rows(layer: LayerReach, rows: Array, kernel: Array) -> Array:
-    """The same at the reached positions: (B, R_in, D_in), (k, k, D_in, D) -> (B, R, D) float32.
+def convolve_rows(
+    layer: LayerReach, rows: Float[AnyArray, "B R_in D_in"], kernel: Float[AnyArray, "k k D_in D"]
+) -> Float[Array, "B R D"]:
+    """A convolution without padding from reached positions to reached positions, in float32.
 
     A scan over the kernel's rows, which holds the taps of one row at a time. The transposes of
     gathers are scatters, so the backward pass has tables of its own. There one gather of the
@@ -204,8 +221,13 @@ def _multiply(equation: str, one: Array, other: Array) -> Array:
 
 def _taps(padded: Array, table: KernelRows) -> Array:
     """What the k taps of one kernel row read: (B, R + 1, D) -> (B, n, k D)."""
-    taps = padded.at[:, table.taps].get(**_IN_BOUNDS)
+    taps = _gathered(padded, table.taps)
     return taps.reshape(*taps.shape[:2], -1)
+
+
+def _gathered(rows: Array, index: AnyArray) -> Array:
+    """The rows at indices that all exist: (B, R, D), (...) -> (B, ..., D)."""
+    return rows.at[:, index].get(mode="promise_in_bounds")
 
 
 def _with_zeros(rows: Array) -> Array:
@@ -216,10 +238,10 @@ def _with_zeros(rows: Array) -> Array:
 def _served(rows: Array, table: KernelRows) -> Array:
     """The positions that one kernel row serves: (B, R, D) -> (B, n, D)."""
     everywhere = table.served.shape == table.place.shape
-    return rows if everywhere else rows.at[:, table.served].get(**_IN_BOUNDS)
+    return rows if everywhere else _gathered(rows, table.served)
 
 
 def _placed(values: Array, table: KernelRows) -> Array:
     """The other way, with zeros where not served: (B, n, D) -> (B, R, D)."""
     everywhere = table.served.shape == table.place.shape
-    return values if everywhere else _with_zeros(values).at[:, table.place].get(**_IN_BOUNDS)
+    return values if everywhere else _gathered(_with_zeros(values), table.place)

@@ -13,6 +13,7 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float32, Int32
 
 from vmr_jax.layers.moment_map import moment_cells
 
@@ -23,16 +24,16 @@ class KernelRows(NamedTuple):
     n is that of the row with most. An index one past the last position stands for zeros.
     """
 
-    served: np.ndarray  # (k, n) int32 positions with something under the kernel row
-    taps: np.ndarray  # (k, n, k) int32 positions that are read
-    place: np.ndarray  # (k, positions) int32 index into `served`, n where not served
+    served: Int32[np.ndarray, "k n"]  # positions with something under the kernel row
+    taps: Int32[np.ndarray, "k n k"]  # positions that are read
+    place: Int32[np.ndarray, "k positions"]  # index into `served`, n where not served
 
 
 class LayerReach(NamedTuple):
     """A convolution from the reached positions of one map to those of the next."""
 
     size: int  # side of the whole next map, reached or not
-    weight: np.ndarray  # (positions,) float32, 1 / valid cells under the kernel
+    weight: Float32[np.ndarray, "positions"]  # 1 / valid cells under the kernel
     forward: KernelRows  # the next map's positions read the map's
     backward: KernelRows  # the map's positions read those of the next that read them
 
@@ -41,7 +42,7 @@ class Reach(NamedTuple):
     """All layers, and where the valid cells lie among the last layer's positions."""
 
     layers: tuple[LayerReach, ...]
-    valid: np.ndarray  # (P,) int32
+    valid: Int32[np.ndarray, "P"]
 
 
 @functools.cache
@@ -74,7 +75,7 @@ def map_reach(
 @functools.cache
 def map_weights(
     clips: int, pooling_counts: tuple[int, ...], kernel: int, layers: int
-) -> tuple[np.ndarray, ...]:
+) -> tuple[Float32[np.ndarray, "_ _"], ...]:
     """w of each layer on its whole map: 1 / (valid cells under the kernel), 0 where none.
 
     After a layer the cells with w > 0 are the valid ones. Raises ValueError as map_reach.

@@ -9,18 +9,19 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int, Int32
 
 from vmr_jax.layers.clip_spans import spans_to_seconds
 from vmr_jax.layers.sequences import running_maxima
-from vmr_jax.types import Array
+from vmr_jax.types import AnyArray, Array
 
 
 class Cells(NamedTuple):
     """The P valid cells of a map over `clips` clips, in row-major order."""
 
     clips: int  # N
-    row: np.ndarray  # (P,) int32 first clip
-    column: np.ndarray  # (P,) int32 last clip, inclusive
+    row: Int32[np.ndarray, "P"]  # first clip
+    column: Int32[np.ndarray, "P"]  # last clip, inclusive
 
 
 def moment_cells(clips: int, pooling_counts: tuple[int, ...]) -> Cells:
@@ -50,20 +51,24 @@ def map_cells(settings: Any) -> Cells:
     return moment_cells(settings.clips, tuple(settings.pooling_counts))
 
 
-def on_map(values: Array, cells: Cells) -> Array:
-    """Rows of the valid cells on the whole map: (B, P, D) -> (B, N, N, D), zero elsewhere."""
+def on_map(values: Float[AnyArray, "B P D"], cells: Cells) -> Float[Array, "B N N D"]:
+    """Rows of the valid cells on the whole map, zero elsewhere."""
     index = np.full((cells.clips, cells.clips), len(cells.row))
     index[cells.row, cells.column] = np.arange(len(cells.row))
     return jnp.pad(values, ((0, 0), (0, 1), (0, 0)))[:, index]
 
 
-def cell_seconds(cells: Cells, duration: Array) -> tuple[Array, Array]:
-    """Start and end of each cell in seconds: (B,) -> two (B, P)."""
+def cell_seconds(
+    cells: Cells, duration: Float[AnyArray, "B"]
+) -> tuple[Float[Array, "B P"], Float[Array, "B P"]]:
+    """Start and end of each cell in seconds."""
     return spans_to_seconds(cells.row, cells.column + 1, cells.clips, duration)
 
 
-def cell_iou(cells: Cells, moment: Array, duration: Array) -> Array:
-    """IoU of each cell with moments in seconds: (B, S, 2), (B,) -> (B, S, P)."""
+def cell_iou(
+    cells: Cells, moment: Float[AnyArray, "B S 2"], duration: Float[AnyArray, "B"]
+) -> Float[Array, "B S P"]:
+    """IoU of each cell with S moments a video in seconds."""
     start, end = (time[:, None] for time in cell_seconds(cells, duration))
     first, last = moment[..., :1], moment[..., 1:]
     inter = jnp.minimum(end, last) - jnp.maximum(start, first)
@@ -71,19 +76,21 @@ def cell_iou(cells: Cells, moment: Array, duration: Array) -> Array:
     return jnp.maximum(inter, 0) / union
 
 
-def pool_clips(video: Array, clips: int) -> Array:
-    """Mean of each N_pre / N steps: (B, N_pre, D) -> (B, N, D).
+def pool_clips(video: Float[AnyArray, "B N_pre D"], clips: int) -> Float[Array, "B {clips} D"]:
+    """Mean of each N_pre / N steps, N = `clips`.
 
     Raises ValueError where N does not divide N_pre.
     """
     batch, steps, width = video.shape
     if steps % clips:
         raise ValueError(f"{steps} steps cannot be pooled to {clips} clips of equal length")
-    return video.reshape(batch, clips, steps // clips, width).mean(axis=2)
+    return jnp.mean(video.reshape(batch, clips, steps // clips, width), axis=2)
 
 
-def stretch_clips(video: Array, num_clips: Array, clips: int) -> Array:
-    """Mean over each of `clips` equal parts of the real clips: (B, N, D), (B,) -> (B, clips, D).
+def stretch_clips(
+    video: Float[AnyArray, "B N D"], num_clips: Int[AnyArray, "B"], clips: int
+) -> Float[Array, "B {clips} D"]:
+    """Mean over each of `clips` equal parts of the real clips.
 
     A clip that lies in two parts counts in both by its share, so any number of clips is a map's N.
     """
@@ -96,15 +103,15 @@ def stretch_clips(video: Array, num_clips: Array, clips: int) -> Array:
     ).astype(video.dtype)
 
 
-def span_max(video: Array, cells: Cells) -> Array:
-    """The map: largest value of each channel over a cell's clips, (B, N, D) -> (B, P, D).
+def span_max(video: Float[AnyArray, "B N D"], cells: Cells) -> Float[Array, "B P D"]:
+    """The map: largest value of each channel over a cell's clips.
 
     A span of n clips is two spans of 2^floor(log2 n) clips that may overlap, so log2 N running
     maxima serve all cells.
     """
     length = cells.column - cells.row + 1
     level = np.int32(np.log2(length))
-    table, offsets = running_maxima(video, length.max())
+    table, offsets = running_maxima(video, int(length.max()))
     base = np.array(offsets)[level]
     last = cells.column + 1 - 2**level
     return jnp.maximum(table[:, base + cells.row], table[:, base + last])

@@ -1,12 +1,13 @@
 """Recurrent encoders of a query's words, and of a video's clips or frames."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Bool, Float
 
-from vmr_jax.types import Array
+from vmr_jax.types import AnyArray, Array
 
 
 class GRU(nn.Module):
@@ -18,15 +19,17 @@ class GRU(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, mask: Array) -> Array:
-        """All hidden states: (B, M, E) and (B, M), real words first -> (B, M, D), 0 on padding."""
+    def __call__(
+        self, x: Float[AnyArray, "B M E"], mask: Bool[AnyArray, "B M"]
+    ) -> Float[Array, "B M {self.dim}"]:
+        """All hidden states, real words first; 0 on padding."""
         cell = nn.GRUCell(self.dim, kernel_init=self.kernel_init, dtype=self.dtype)
         if self.backward:  # each sequence starts at its own last real row
             run = nn.RNN(cell, reverse=True, keep_order=True)
-            states = run(x.astype(self.dtype), seq_lengths=mask.sum(axis=-1))
+            states = run(jnp.asarray(x, self.dtype), seq_lengths=mask.sum(axis=-1))
         else:
-            states = nn.RNN(cell)(x.astype(self.dtype))
-        return jnp.where(mask[..., None], states, 0)
+            states = nn.RNN(cell)(jnp.asarray(x, self.dtype))
+        return jnp.where(mask[..., None], cast(Array, states), 0)
 
 
 class BiGRU(nn.Module):
@@ -37,8 +40,10 @@ class BiGRU(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, mask: Array) -> Array:
-        """(B, L, E) and (B, L), real rows first -> (B, L, D), 0 on padding. D is even."""
+    def __call__(
+        self, x: Float[AnyArray, "B L E"], mask: Bool[AnyArray, "B L"]
+    ) -> Float[Array, "B L {self.dim}"]:
+        """All hidden states, real rows first; 0 on padding. The width `dim` is even."""
         half = {"dim": self.dim // 2, "kernel_init": self.kernel_init, "dtype": self.dtype}
         both = [GRU(**half)(x, mask), GRU(**half, backward=True)(x, mask)]
         return jnp.concatenate(both, axis=-1)
@@ -51,7 +56,8 @@ class LSTM(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """The last hidden state: (B, L, E), all rows valid -> (B, D)."""
+    def __call__(self, x: Float[AnyArray, "B L E"]) -> Float[Array, "B {self.dim}"]:
+        """The last hidden state; all rows are valid."""
         cell = nn.OptimizedLSTMCell(self.dim, dtype=self.dtype)
-        return nn.RNN(cell)(x.astype(self.dtype))[:, -1]
+        states = cast(Array, nn.RNN(cell)(jnp.asarray(x, self.dtype)))
+        return states[:, -1]

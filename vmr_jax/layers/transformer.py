@@ -10,9 +10,10 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, PRNGKeyArray
 
 from vmr_jax.layers.sequences import dropout, masked_softmax
-from vmr_jax.types import Array
+from vmr_jax.types import AnyArray, Array
 
 
 def layer_norm(epsilon: float) -> nn.LayerNorm:
@@ -21,13 +22,17 @@ def layer_norm(epsilon: float) -> nn.LayerNorm:
 
 
 def multi_head_attention(
-    query: Array, keys: Array, values: Array, mask: Array, key: Array | None, rate: float
-) -> Array:
-    """softmax(Q K^T / sqrt(E)) V of H heads: (B, L, H, E), two (B, M, H, E) -> (B, L, H E).
+    query: Float[AnyArray, "B L H E"],
+    keys: Float[AnyArray, "B M H E"],
+    values: Float[AnyArray, "B M H E"],
+    mask: Bool[AnyArray, "#B #H #L #M"],
+    key: PRNGKeyArray | None,
+    rate: float,
+) -> Float[Array, "B L H*E"]:
+    """softmax(Q K^T / sqrt(E)) V of H heads, side by side.
 
-    Row l attends row m where `mask`, which broadcasts to (B, H, L, M), is true. Scores and softmax
-    are float32. The weights have dropout of `rate`, none without a key. Source: Vaswani et al.,
-    2017, section 3.2.
+    Row l attends row m where `mask` is true. Scores and softmax are float32. The weights have
+    dropout of `rate`, none without a key. Source: Vaswani et al., 2017, section 3.2.
     """
     query = query * query.shape[-1] ** -0.5
     scores = jnp.einsum("blhe,bmhe->bhlm", query, keys, preferred_element_type=jnp.float32)
@@ -65,29 +70,41 @@ class TransformerLayer(nn.Module):
         self.fc2 = nn.Dense(self.width, **common)
         self.norm2 = layer_norm(self.epsilon)
 
-    def __call__(self, x: Array, mask: Array, key: Array | None) -> tuple[Array, None]:
-        """(B, M, D) and a mask that broadcasts to (B, H, M, M) -> (B, M, D), nothing to stack.
+    def __call__(
+        self,
+        x: Float[AnyArray, "B M D"],
+        mask: Bool[AnyArray, "#B #H #M #M"],
+        key: PRNGKeyArray | None,
+    ) -> tuple[Float[Array, "B M D"], None]:
+        """Both parts, and nothing to stack.
 
         Row i attends row j where mask[..., i, j] is true.
         """
         keys = (None, None) if key is None else jax.random.split(key)
         return self.feed(self.attend(x, mask, keys[0]), keys[1]), None
 
-    def attend(self, x: Array, mask: Array, key: Array | None) -> Array:
+    def attend(
+        self,
+        x: Float[AnyArray, "B M D"],
+        mask: Bool[AnyArray, "#B #H #M #M"],
+        key: PRNGKeyArray | None,
+    ) -> Float[Array, "B M D"]:
         """The first part, self-attention, with its residual and LayerNorm."""
-        return self._residual(self.norm1, lambda rows: self._attention(rows, mask, key), x)
+        part = lambda rows: self._attention(rows, mask, key)  # noqa: E731
+        return self._residual(self.norm1, part, jnp.asarray(x))
 
-    def feed(self, x: Array, key: Array | None) -> Array:
+    def feed(self, x: Float[AnyArray, "B M D"], key: PRNGKeyArray | None) -> Float[Array, "B M D"]:
         """The second part, feed-forward, with its residual and LayerNorm."""
-        part = lambda rows: self.fc2(self.activation(self.fc1(rows)))  # noqa: E731
-        return self._residual(self.norm2, lambda rows: dropout(key, part(rows), self.dropout), x)
+        hidden = lambda rows: self.activation(self.fc1(rows))  # noqa: E731
+        part = lambda rows: dropout(key, self.fc2(hidden(rows)), self.dropout)  # noqa: E731
+        return self._residual(self.norm2, part, jnp.asarray(x))
 
     def _residual(self, norm: nn.LayerNorm, part: Callable[[Array], Array], x: Array) -> Array:
         if self.pre_norm:
             return x + part(norm(x).astype(self.dtype))
         return norm(x + part(x)).astype(self.dtype)
 
-    def _attention(self, x: Array, mask: Array, key: Array | None) -> Array:
+    def _attention(self, x: Array, mask: AnyArray, key: Array | None) -> Array:
         heads = self.qkv(x).reshape(*x.shape[:2], 3, self.heads, -1)
         query, keys, values = heads[:, :, 0], heads[:, :, 1], heads[:, :, 2]
         out = self.out(multi_head_attention(query, keys, values, mask, key, self.dropout))
@@ -108,7 +125,7 @@ def transformer_stack(layers: int, remat: bool, **sizes: Any) -> nn.Module:
         nn.remat(TransformerLayer, prevent_cse=False, policy=saved),
         variable_axes={"params": 0},
         split_rngs={"params": True},
-        in_axes=(nn.broadcast, 0),
+        in_axes=(nn.broadcast, 0),  # pyright: ignore[reportArgumentType] Flax's annotation is int
         length=layers,
     )
     return stack(**sizes)
