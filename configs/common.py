@@ -1,8 +1,7 @@
 """What every config shares: the run's settings, and each dataset's usual set-up."""
 
-from ml_collections import ConfigDict
-
 from vmr_jax.metrics.moments import DISCOUNTED_DATASETS
+from vmr_jax.types import Config
 
 # Windows and strides are in clips. Source: EVA, section 4, "Implementation details"; the papers
 # give TVR and DiDeMo none, theirs serve `full.match=proposals` and runs that target them.
@@ -71,7 +70,7 @@ DATASETS = {
 }
 
 
-def domain_block(dataset: str, labels: bool, *, windows: bool = False) -> ConfigDict:
+def domain_block(dataset: str, labels: bool, *, windows: bool = False) -> Config:
     """One dataset in one role. `labels=False` hides its boundaries from training.
 
     With `windows` also the sliding windows and their stride that moments are proposed by, in clips.
@@ -100,7 +99,7 @@ def domain_block(dataset: str, labels: bool, *, windows: bool = False) -> Config
     settings |= DATASETS.get("didemo" if is_didemo(dataset) else dataset, {"features": "features"})
     if not windows:
         del settings["windows"], settings["stride"]
-    return ConfigDict(settings)
+    return Config(settings)
 
 
 def source_and_target(argument: str, config: str) -> tuple[str, str]:
@@ -117,9 +116,9 @@ def source_and_target(argument: str, config: str) -> tuple[str, str]:
     return names[0], names[1]
 
 
-def mmd() -> ConfigDict:
+def mmd() -> Config:
     """What a squared MMD compares, and its kernel (EVA A13, A14)."""
-    return ConfigDict(
+    return Config(
         {
             "samples": "mean",  # mean | max | elements (EVA A13)
             "elements": 1024,  # subsample of a domain's elements
@@ -129,7 +128,7 @@ def mmd() -> ConfigDict:
     )
 
 
-def evaluate_as(config: ConfigDict, dataset: str) -> None:
+def evaluate_as(config: Config, dataset: str) -> None:
     """Set `metric` and `eval` to what a dataset's own evaluation asks for."""
     config.metric.discounted = dataset in DISCOUNTED_DATASETS
     if is_didemo(dataset):
@@ -147,16 +146,16 @@ def is_didemo(dataset: str) -> bool:
     return dataset.startswith("didemo")
 
 
-def run() -> ConfigDict:
+def run() -> Config:
     """Settings of a run that no paper cares about."""
-    config = ConfigDict()
+    config = Config()
     config.seed = 0
     config.precision = "float32"  # float32 | bfloat16 (parameters, losses, softmax stay float32)
     config.data_dir = "data_cache"  # where `vmr prepare` wrote, and the simulated data goes
     config.batch_size = 64  # pairs a domain, over all devices
     config.epochs = 50
-    config.optimizer = ConfigDict({"name": "adam", "learning_rate": 1e-4, "grad_clip": 0.0})
-    config.data = ConfigDict(
+    config.optimizer = Config({"name": "adam", "learning_rate": 1e-4, "grad_clip": 0.0})
+    config.data = Config(
         {
             "residency": "device",  # device: tables on the device | host: streamed by grain
             "threads": 8,  # of the streamed path
@@ -173,7 +172,7 @@ def run() -> ConfigDict:
     config.parameter_rules = ()  # (path pattern, mesh axis or None for each array axis)
     config.select = "last"  # last | val (R@1,IoU=0.5 on select_split) | holdout (10 % of train)
     config.patience = 0  # epochs without a better one after which a run ends; 0 = it never does
-    config.eval = ConfigDict(
+    config.eval = Config(
         {
             "batch_size": 64,
             "top_k": 10,
@@ -181,7 +180,7 @@ def run() -> ConfigDict:
             "clip_to_duration": True,
         }
     )
-    config.metric = ConfigDict(
+    config.metric = Config(
         {
             "iou_cmp": "ge",  # ge | gt (EVA A19)
             "drop_invalid_gt": False,

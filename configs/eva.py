@@ -10,12 +10,11 @@ it, training on the simulated data takes about 1.5 minutes on two CPU cores; exp
 R@1,IoU=0.5 38.6 on simulated_target / test, location_prior 15.6.
 """
 
-from ml_collections import ConfigDict
-
 from vmr_jax.configs import common
+from vmr_jax.types import Config
 
 
-def get_config(domains: str = "") -> ConfigDict:
+def get_config(domains: str = "") -> Config:
     """EVA's settings, locked: later only these keys can be set. `domains` is "SOURCE,TARGET".
 
     Raises ValueError if `domains` does not name two datasets.
@@ -33,21 +32,21 @@ def get_config(domains: str = "") -> ConfigDict:
     config.dim = 256
     config.dropout = 0.1
     config.init = "xavier"  # xavier | normal002
-    config.attn = ConfigDict({"layer_norm": "none", "heads": 1})  # none | post (EVA A2)
-    config.fusion = ConfigDict({"fc_out": "d"})  # d | 2d | identity (EVA A3)
+    config.attn = Config({"layer_norm": "none", "heads": 1})  # none | post (EVA A2)
+    config.fusion = Config({"fc_out": "d"})  # d | 2d | identity (EVA A3)
     config.cross_position = "after_self2"  # after_self2 | after_self1 | before_self2 (EVA A4)
     config.cross_update = "parallel"  # parallel | sequential (EVA A5)
     config.query_pool_stage = "after"  # after | before (EVA A6)
     config.boundary_prob = "softmax"  # softmax | sigmoid_bce | sigmoid_nll (EVA A7)
-    config.proposals = ConfigDict({"add_full": False, "tail": False})  # EVA A18
-    config.branches = ConfigDict({"weak": True, "full": True})  # Table 5: WR, FA
-    config.full = ConfigDict({"match": "clips"})  # clips | proposals | sim_max (EVA A11)
+    config.proposals = Config({"add_full": False, "tail": False})  # EVA A18
+    config.branches = Config({"weak": True, "full": True})  # Table 5: WR, FA
+    config.full = Config({"match": "clips"})  # clips | proposals | sim_max (EVA A11)
     config.share = ("cross",)  # of self1, self2, cross, head, proj (EVA A12, Table 6)
-    config.losses = ConfigDict({"align": True, "domain": True})  # Table 5
-    config.lambdas = ConfigDict(  # of the losses; "lambda" cannot be a flag
+    config.losses = Config({"align": True, "domain": True})  # Table 5
+    config.lambdas = Config(  # of the losses; "lambda" cannot be a flag
         {"r": 0.1, "f": 1.0, "vid": 0.8, "domain": 0.01, "align": 1.0}
     )
-    config.domain = ConfigDict(
+    config.domain = Config(
         {
             "form": "grl_plus",  # grl_plus | minus_no_grl | literal (EVA A8)
             "out": "softmax2",  # softmax2 | sigmoid (EVA A9)

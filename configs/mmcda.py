@@ -26,12 +26,11 @@ The losses, MMCDA M1 to M10 of docs/papers/mmcda.md (code: vmr_jax/models/mmcda/
 MMCDA C1 to C9, below, number the questions that the abstract leaves open, on the same page.
 """
 
-from ml_collections import ConfigDict
-
 from vmr_jax.configs import common
+from vmr_jax.types import Config
 
 
-def get_config(domains: str = "") -> ConfigDict:
+def get_config(domains: str = "") -> Config:
     """MMCDA's settings, locked: later only these keys can be set. `domains` is "SOURCE,TARGET".
 
     Raises ValueError if `domains` does not name two datasets.
@@ -57,16 +56,16 @@ def get_config(domains: str = "") -> ConfigDict:
     config.position_rows = max(config.source.max_clips, config.target.max_clips)
     config.share_encoders = True  # False: a projection of the features a domain (MMCDA C6)
     config.base = "span"  # span | map2d: MMN's map over the fused clips (MMCDA C4)
-    config.map = ConfigDict(  # of map2d
+    config.map = Config(  # of map2d
         {"clips": 16, "pooling_counts": (15,), "kernel": 5, "layers": 4, "dim": 256}
     )
-    config.iou = ConfigDict({"min": 0.5, "max": 1.0})  # IoUs of the labels 0 and 1 of its cells
+    config.iou = Config({"min": 0.5, "max": 1.0})  # IoUs of the labels 0 and 1 of its cells
 
     _set_modules(config)
     config.mmd = common.mmd()
     config.pseudo_labels = False  # MMCDA M1 on the target's own best spans too (MMCDA C9)
     config.ramp = True  # domain alignment and the target's terms grow in the first tenth
-    config.infer = ConfigDict({"beta": 0.1, "eta": 1.0})  # inside, similarity (MMCDA M11)
+    config.infer = Config({"beta": 0.1, "eta": 1.0})  # inside, similarity (MMCDA M11)
 
     config.batch_size = 32
     config.epochs = 50  # of the domain with more pairs
@@ -82,19 +81,19 @@ def get_config(domains: str = "") -> ConfigDict:
     return config.lock()
 
 
-def _set_modules(config: ConfigDict) -> None:
+def _set_modules(config: Config) -> None:
     """Domain, cross-modal and specific alignment: what each compares, and its weight."""
-    config.modules = ConfigDict({"da": True, "ca": True, "sa": True})
+    config.modules = Config({"da": True, "ca": True, "sa": True})
     # MMCDA C1; False: the target's videos and queries come unpaired, MMCDA M5 and MMCDA M9 are
     # off. The fused features, H, still read the pairs, unless "fused" is left out of da.points
     config.target_pairs = True
-    config.da = ConfigDict(
+    config.da = Config(
         {
             "kind": "mmd",  # mmd | adversarial | coral (MMCDA C2)
             "points": ("video", "query", "fused"),  # where (MMCDA C3)
         }
     )
-    config.ca = ConfigDict(
+    config.ca = Config(
         {
             "source": True,  # MMCDA M4
             "target_pairs": True,  # MMCDA M5
@@ -103,7 +102,7 @@ def _set_modules(config: ConfigDict) -> None:
             "attention": 0.1,  # temperature of the clips' weights in MMCDA M5
         }
     )
-    config.sa = ConfigDict(
+    config.sa = Config(
         {
             "m7": True,  # MMCDA M7: clips of the source by label
             "m8": True,  # MMCDA M8: ranking of the source's clips
@@ -113,4 +112,4 @@ def _set_modules(config: ConfigDict) -> None:
         }
     )
     # MMCDA C8; "lambda" cannot be a flag
-    config.lambdas = ConfigDict({"da": 1.0, "ca": 0.5, "sa": 0.5})
+    config.lambdas = Config({"da": 1.0, "ca": 0.5, "sa": 0.5})

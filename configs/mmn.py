@@ -12,9 +12,8 @@ Without an argument training takes about 75 seconds on two CPU cores; expected r
 R@1,IoU=0.5 66.0 on simulated_target / test, location_prior 15.6.
 """
 
-from ml_collections import ConfigDict
-
 from vmr_jax.configs import common
+from vmr_jax.types import Config
 
 # What differs between the paper's datasets.
 _CHARADES = {
@@ -86,7 +85,7 @@ _TEXT_RULES = (
 )
 
 
-def get_config(dataset: str = "") -> ConfigDict:
+def get_config(dataset: str = "") -> Config:
     """MMN's settings for a dataset, locked: later only these keys can be set."""
     config = common.run()
     config.system = "mmn"
@@ -96,10 +95,10 @@ def get_config(dataset: str = "") -> ConfigDict:
     config.target.max_words = 64  # tokens of a query, the two special ones included
 
     config.text = _text_encoder()
-    config.video = ConfigDict({"conv": True})  # the 1 x 1 convolution; False for CLIP features
+    config.video = Config({"conv": True})  # the 1 x 1 convolution; False for CLIP features
     config.dim = 512  # channels of the map
     config.joint_dim = 256  # of the two spaces where cells meet queries
-    config.map = ConfigDict(
+    config.map = Config(
         {
             "clips": 16,
             "pooling_counts": (15,),
@@ -108,8 +107,8 @@ def get_config(dataset: str = "") -> ConfigDict:
             "form": "sparse",  # sparse | dense: the same results (MMN A3)
         }
     )
-    config.iou = ConfigDict({"min": 0.5, "max": 1.0})  # IoUs of the labels 0 and 1 (MMN A7)
-    config.contrastive = ConfigDict(
+    config.iou = Config({"min": 0.5, "max": 1.0})  # IoUs of the labels 0 and 1 (MMN A7)
+    config.contrastive = Config(
         {
             "weight": 0.05,
             "full_epochs": 7,  # a hundredth of the weight after them (MMN A13)
@@ -125,8 +124,8 @@ def get_config(dataset: str = "") -> ConfigDict:
     )
     config.neg_mask = "exclude"  # exclude | legacy_one: cells of a high IoU add 1 (MMN A11)
     # fusion: mmn_pow | product | iou_only (MMN A15)
-    config.score = ConfigDict({"fusion": "mmn_pow", "power": 0.5})
-    config.optimizer = ConfigDict(
+    config.score = Config({"fusion": "mmn_pow", "power": 0.5})
+    config.optimizer = Config(
         {
             "name": "adamw",
             "learning_rate": 1e-4,
@@ -147,9 +146,9 @@ def get_config(dataset: str = "") -> ConfigDict:
     return config.lock()
 
 
-def _text_encoder() -> ConfigDict:
+def _text_encoder() -> Config:
     """The encoder of sentences, and the files that it starts from."""
-    return ConfigDict(
+    return Config(
         {
             "encoder": "distilbert",  # distilbert | clip
             "size": "base",  # base | small (random weights, its own vocabulary)
@@ -161,7 +160,7 @@ def _text_encoder() -> ConfigDict:
     )
 
 
-def _size_for_two_cores(config: ConfigDict) -> None:
+def _size_for_two_cores(config: Config) -> None:
     """Make the network and the run small enough for the simulated data on two CPU cores."""
     config.target.max_words = 16
     config.text.size = "small"

@@ -13,18 +13,18 @@ expected result on simulated_corpus / test: VR/R@1 19.3, SVMR/R@1,IoU=0.5 88.3, 
 29.8; location_prior 0.3, 17.8, 0.1. Source: Hou et al., ICMR 2024.
 """
 
-from ml_collections import ConfigDict
 from vmr_jax.configs import common, prem_retriever
+from vmr_jax.types import Config
 
 
-def get_config(dataset: str = "") -> ConfigDict:
+def get_config(dataset: str = "") -> Config:
     """The localizer's settings for a dataset, locked: later only these keys can be set."""
     config = prem_retriever.shared(dataset)
     config.system = "prem_localizer"
     config.batch_size = 32
     config.epochs = 15
     config.negatives = 4  # videos beside the true one
-    config.first = ConfigDict(
+    config.first = Config(
         {
             "checkpoint": "",  # a retriever's workdir; "" = one is trained in WORKDIR/first_run
             "scores_file": "",  # in its place: a submission of another system, of which VR is read
@@ -37,7 +37,7 @@ def get_config(dataset: str = "") -> ConfigDict:
     config.gate = "l2"  # l2 | sigmoid | none (PREM P12, Table 6)
     config.head = "conv5_conv1"  # conv5_conv1 | conv5_single | conv3 (PREM P11)
     config.shared_norm = True  # False: softmax over the true video alone (PREM P20, Table 6)
-    config.lc = ConfigDict(
+    config.lc = Config(
         {
             "enabled": True,  # the relevant-content head (Table 6)
             "weight": 0.8,
@@ -46,14 +46,14 @@ def get_config(dataset: str = "") -> ConfigDict:
             "share_fusion": False,  # its first fusion layer is the boundaries' too (PREM P17)
         }
     )
-    config.infer = ConfigDict(
+    config.infer = Config(
         {
             "min_l": 0,  # of last clip - first clip (PREM P19)
             "max_l": 23,
             "keep": 100,  # moments of a query
         }
     )
-    config.score = ConfigDict({"video_weight": 1.0})  # of S^R in Eq. 12 (PREM P18)
+    config.score = Config({"video_weight": 1.0})  # of S^R in Eq. 12 (PREM P18)
     if common.is_didemo(dataset):
         config.negatives = 2
         config.infer.update({"min_l": 3, "max_l": 5})

@@ -12,12 +12,11 @@ the moments in the videos that this system ranks. Without an argument training t
 seconds on two CPU cores; expected result: VR/R@1 19.3 on simulated_corpus / test, chance 0.3.
 """
 
-from ml_collections import ConfigDict
-
 from vmr_jax.configs import common
+from vmr_jax.types import Config
 
 
-def get_config(dataset: str = "") -> ConfigDict:
+def get_config(dataset: str = "") -> Config:
     """The retriever's settings for a dataset, locked: later only these keys can be set."""
     config = shared(dataset)
     config.system = "prem_retriever"
@@ -26,15 +25,15 @@ def get_config(dataset: str = "") -> ConfigDict:
     # strong (a clip of the moment) | strong_weak (and one outside) | whole_video (Table 2)
     config.positive = "strong_weak"
     config.weak_weight = 0.5  # of the loss of the clip outside (Fig. 5)
-    config.strong = ConfigDict({"joint_clip": False})  # one clip for both modalities (PREM P4)
+    config.strong = Config({"joint_clip": False})  # one clip for both modalities (PREM P4)
     config.mask_same_video = True  # pairs of one video are no negatives of each other (PREM P5)
-    config.vq = ConfigDict({"neg_scope": "video"})  # video | span of other queries (PREM P7)
+    config.vq = Config({"neg_scope": "video"})  # video | span of other queries (PREM P7)
     if common.are_simulated(config.target.dataset):
         config.batch_size, config.epochs = 64, 20
     return config.lock()
 
 
-def shared(dataset: str) -> ConfigDict:
+def shared(dataset: str) -> Config:
     """What both systems of PREM are set to, not locked."""
     config = common.run()
     config.target = common.domain_block(dataset or "simulated_corpus", labels=True)
@@ -42,7 +41,7 @@ def shared(dataset: str) -> ConfigDict:
     config.target.l2norm = True  # of the image features, not of the subtitles
     config.clip_seconds = 1.5
     config.modalities = ("image", "sub")  # ("image",) | ("sub",) (PREM P6, Table 2)
-    config.sub = ConfigDict({"mask_empty": False})  # leave out clips without subtitles (PREM P3)
+    config.sub = Config({"mask_empty": False})  # leave out clips without subtitles (PREM P3)
     config.pooling = "modality"  # of the words: mean | max | modality (Table 3)
     config.dim = 384
     config.heads = 4
@@ -51,7 +50,7 @@ def shared(dataset: str) -> ConfigDict:
     config.pos = "learned"  # learned | sin (PREM P2)
     config.end_label = "ceil_minus_1"  # ceil_minus_1 | ceil (PREM P10)
     config.temperature = 0.01
-    config.optimizer = ConfigDict(
+    config.optimizer = Config(
         {
             "name": "adamw_linear",
             "learning_rate": 1e-4,

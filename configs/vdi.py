@@ -17,8 +17,8 @@ Without an argument training takes about 2 minutes on two CPU cores; expected re
 R@1,IoU=0.5 70.8 on simulated_target / test, location_prior 15.6.
 """
 
-from ml_collections import ConfigDict
 from vmr_jax.configs import common, mmn
+from vmr_jax.types import Config
 
 _CLIP = {
     "system": "vdi",
@@ -28,7 +28,7 @@ _CLIP = {
 }
 
 
-def get_config(dataset: str = "") -> ConfigDict:
+def get_config(dataset: str = "") -> Config:
     """VDI's settings for a dataset, locked: later only these keys can be set."""
     config = mmn.get_config(dataset)
     config.unlock()
@@ -44,7 +44,7 @@ def get_config(dataset: str = "") -> ConfigDict:
     config.patch_proj = "clip"
     config.text.query_mask_mode = "drop"  # drop | token | attention | learned (VDI D1); "" = none
     config.eval.query = "full"  # full | static | dynamic (Fig. 3)
-    config.vdi = ConfigDict(
+    config.vdi = Config(
         {
             "vc": True,  # visual context injection
             "sd": True,  # spatial dynamic injection
@@ -52,7 +52,7 @@ def get_config(dataset: str = "") -> ConfigDict:
             "dropout": 0.1,  # of the two Transformer blocks
         }
     )
-    config.vc = ConfigDict(
+    config.vc = Config(
         {
             "weight": 0.5,
             "probe": "static",  # static | full | none (VDI D7)
@@ -60,7 +60,7 @@ def get_config(dataset: str = "") -> ConfigDict:
             "stop_grad": "none",  # none | target: the context is not trained (VDI D6)
         }
     )
-    config.sd = ConfigDict(
+    config.sd = Config(
         {
             "weight": 0.01,
             "seq": "transformer",  # transformer | lstm (VDI D8)

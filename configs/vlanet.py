@@ -13,12 +13,11 @@ training takes about 30 seconds on two CPU cores; expected result: R@1,IoU=0.5 5
 simulated_target / test, location_prior 15.6.
 """
 
-from ml_collections import ConfigDict
-
 from vmr_jax.configs import common
+from vmr_jax.types import Config
 
 
-def get_config(dataset: str = "") -> ConfigDict:
+def get_config(dataset: str = "") -> Config:
     """VLANet's settings for a dataset, locked: later only these keys can be set."""
     config = common.run()
     config.system = "vlanet"
@@ -29,7 +28,7 @@ def get_config(dataset: str = "") -> ConfigDict:
     config.batch_size = 128
     config.epochs = 50
     config.optimizer.update({"learning_rate": 1e-4, "grad_clip": 2.0})
-    config.proposals = ConfigDict(
+    config.proposals = Config(
         {
             "stride": 8,
             "stride_unit": "step",  # step (a clip) | frame (VLANet V1)
@@ -43,21 +42,21 @@ def get_config(dataset: str = "") -> ConfigDict:
     config.surrogate = True  # Table 3, VLANet V14
     config.cascade = ("q2v", "v2q", "q2v")  # VLANet V6
     config.cascade_repeat = 1
-    config.attn = ConfigDict(
+    config.attn = Config(
         {
             "rescale_n": False,  # times the number of rows, against shrinking (VLANet V3)
             "share_weights": False,  # one W_1, W_2 for every step and for Eq. 13 (VLANet V7)
         }
     )
-    config.vla = ConfigDict({"reduce": "sum"})  # sum | mean (VLANet V2)
-    config.query = ConfigDict({"norm_stage": "after_fc"})  # after_fc | before_fc | both (VLANet V8)
-    config.negatives = ConfigDict(
+    config.vla = Config({"reduce": "sum"})  # sum | mean (VLANet V2)
+    config.query = Config({"norm_stage": "after_fc"})  # after_fc | before_fc | both (VLANet V8)
+    config.negatives = Config(
         {
             "mode": "reencode",  # reencode | shared_vcomp (VLANet V4)
             "sides": "query",  # query | both (VLANet V5)
         }
     )
-    config.infer = ConfigDict(
+    config.infer = Config(
         {
             "score": "last_q2v",  # last_q2v | vla | product (VLANet V9)
             "fill": True,  # rank the other windows after the surrogates (VLANet V11)

@@ -1,6 +1,7 @@
 """The papers' tables: each row's settings beside its published numbers."""
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -11,9 +12,9 @@ TRANSFER = "transfer"  # the name that a transfer matrix has among the tables of
 class Run(NamedTuple):
     """A row that we can run. `evaluate_on` names another dataset than the target (EVA, Table 7)."""
 
-    settings: dict[str, object] = {}  # dotted config keys, e.g. {"branches.full": False}
+    settings: Mapping[str, object] = {}  # dotted config keys, e.g. {"branches.full": False}
     evaluate_on: str = ""
-    simulated: dict[str, object] = {}  # keys that take another value on simulated data
+    simulated: Mapping[str, object] = {}  # keys that take another value on simulated data
 
 
 class Row(NamedTuple):

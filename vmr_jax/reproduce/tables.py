@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from vmr_jax import models
-from vmr_jax.configs.tables import TRANSFER, PaperTable, Row, find_tables
+from vmr_jax.configs.tables import TRANSFER, PaperTable, Run, find_tables
 from vmr_jax.datasets import evaluation_dataset, training_dataset
 from vmr_jax.evaluation import evaluate
 from vmr_jax.evaluation import moments as evaluate_moments
@@ -154,14 +154,18 @@ def _asked(
     """The runs of each row, one a seed; none of a row that is no system of ours."""
     rows = []
     for row in table.rows:
-        runs = []
-        for seed in seeds if row.run else ():
-            config = _config(config_name, table, row, data, seed, settings)
+        rows.append([])
+        if row.run is None:
+            continue
+        argument = row.set_up or table.set_up
+        if data == SIMULATED and table.data != SIMULATED:
+            argument = ""
+        for seed in seeds:
+            config = _config(config_name, argument, row.run, data, seed, settings)
             evaluated = config
             if other := row.run.evaluate_on:
-                evaluated = _config(config_name, table, row, data, seed, settings, other)
-            runs.append(_Asked(config, evaluated, seed))
-        rows.append(runs)
+                evaluated = _config(config_name, argument, row.run, data, seed, settings, other)
+            rows[-1].append(_Asked(config, evaluated, seed))
     return rows
 
 
@@ -198,10 +202,8 @@ def _with_first_run(config: Config, seed: int, out: Path, console: Console) -> C
     return models.of(config).located(config, workdir)
 
 
-def _config(config_name, table, row: Row, data, seed, settings, evaluate_on="") -> Config:
+def _config(config_name, argument, run: Run, data, seed, settings, evaluate_on="") -> Config:
     get_config = importlib.import_module(f"vmr_jax.configs.{config_name}").get_config
-    default = data == SIMULATED and table.data != SIMULATED
-    argument = "" if default else row.set_up or table.set_up
     config = get_config(argument)
     if evaluate_on:
         unseen = "simulated_unseen" if data == SIMULATED else evaluate_on
@@ -212,8 +214,8 @@ def _config(config_name, table, row: Row, data, seed, settings, evaluate_on="") 
     if data != SIMULATED:
         config.data_dir = data
     config.seed = seed
-    of_row = row.run.settings | (row.run.simulated if data == SIMULATED else {})
-    for key, value in (of_row | dict(settings)).items():
+    of_row = {**run.settings, **(run.simulated if data == SIMULATED else {})}
+    for key, value in {**of_row, **settings}.items():
         set_key(config, key, value, config_name)
     return config
 
@@ -238,8 +240,9 @@ def _check_data(runs: Sequence[_Asked]) -> None:
     reads, missing = {}, []
     for config, evaluated, _ in runs:
         described = models.of(config)
-        for trained in (config, described.pretraining(config), described.first_run(config)):
-            for role in models.of(trained).domains(trained) if trained is not None else ():
+        before = described.pretraining(config), described.first_run(config)
+        for trained in (config, *(one for one in before if one is not None)):
+            for role in models.of(trained).domains(trained):
                 key = str((trained[role], trained.get("text")))
                 reads[key] = partial(training_dataset, trained, role)
         reads[str((evaluated.target, evaluated.eval))] = partial(_check_labels, evaluated)

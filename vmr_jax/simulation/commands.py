@@ -46,8 +46,8 @@ def simulate(
             said = f", subtitles {embedded.SUBTITLE_NAME!r}" * (domain == embedded.CORPUS)
             print(f"{data_dir / domain}: features {embedded.FEATURE_NAME!r}{said}")
         return
-    absent = [option for option, path in files.items() if path is None]
-    if absent:
+    if annotations_dir is None or glove is None or out is None:
+        absent = [option for option, path in files.items() if path is None]
         raise ValueError(f"--annotations also needs {', '.join(absent)}")
     planted = simulate_features(
         annotations,

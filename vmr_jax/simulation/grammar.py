@@ -119,7 +119,7 @@ def annotate(world: World) -> Annotations:
     for split, video, duration, draw in draw_videos(world):
         durations[video] = duration
         subject, place = draw.choice(subjects), draw.choice(places)
-        number = draw.integers(*world.queries, endpoint=True)
+        number = int(draw.integers(*world.queries, endpoint=True))
         moments = draw_moments(world, duration, number, draw)
         pairs = draw.permutation(len(verbs) * len(objects))[: len(moments)]
         for q, moment in enumerate(moments):

@@ -56,9 +56,9 @@ def annotate(world: grammar.World) -> Annotations:
     for split, video, duration, draw in grammar.draw_videos(world):
         durations[video] = duration
         subject, place = draw.choice(subjects), draw.choice(places)
-        things = draw.choice(objects, THINGS, replace=False)
+        things = list(map(str, draw.choice(objects, THINGS, replace=False)))
         for modality, of_modality in (("v", verbs), ("t", speech)):
-            number = draw.integers(*world.queries, endpoint=True)
+            number = int(draw.integers(*world.queries, endpoint=True))
             moments = grammar.draw_moments(world, duration, number, draw)
             pairs = draw.permutation(len(of_modality) * THINGS)[:number]
             for q, (moment, pair) in enumerate(zip(moments, pairs, strict=True)):

@@ -83,7 +83,7 @@ def plant_grids(
     process: PatchProcess,
 ) -> np.ndarray:
     """The latent cells y (num_clips, grid * grid, K) of a video."""
-    cells = np.stack(np.mgrid[: process.grid, : process.grid], axis=-1).reshape(-1, 2)
+    cells = np.moveaxis(np.mgrid[: process.grid, : process.grid], 0, -1).reshape(-1, 2)
     times = (np.arange(num_clips) + 0.5) * duration / num_clips
     shape = num_clips, len(cells), meaning_dim
     scene = draw.standard_normal(shape[1:]) * process.scene / np.sqrt(meaning_dim)
