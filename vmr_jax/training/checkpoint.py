@@ -40,7 +40,7 @@ class Checkpoints:
         self.directory = Path(directory).absolute()
         if read_only and not self.directory.is_dir():
             raise FileNotFoundError(f"{self.directory}: no such checkpoint directory")
-        keepers = [policies.LatestN(keep)]
+        keepers: list[policies.PreservationPolicy] = [policies.LatestN(keep)]
         if best:
             keepers.append(
                 policies.BestN(
@@ -110,7 +110,7 @@ class Checkpoints:
             meta = self.meta(step)
             if meta.get("chosen_by") in meta["metrics"]:
                 scored[step] = meta["metrics"][meta["chosen_by"]]
-        return max(scored, key=scored.get) if scored else self.steps()[-1]
+        return max(scored, key=scored.__getitem__) if scored else self.steps()[-1]
 
     def restore_newest(self, abstract: TrainState, say: Callable[[str], None]) -> TrainState | None:
         """The newest readable state, laid out as `abstract` says; None if nothing was saved.
@@ -222,7 +222,7 @@ def _checksum(tree: Any) -> int | None:
     for leaf in jax.tree.leaves(tree):
         if not (leaf.is_fully_addressable or leaf.is_fully_replicated):
             return None
-        value = zlib.crc32(np.ascontiguousarray(_whole(leaf)), value)
+        value = zlib.crc32(_whole(leaf).tobytes(), value)
     return value
 
 

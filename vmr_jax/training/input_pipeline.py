@@ -22,7 +22,7 @@ from vmr_jax.training.logs import track
 from vmr_jax.training.mesh import along_batch, local_rows
 from vmr_jax.training.state import TrainState
 from vmr_jax.training.steps import Pace, as_batch, make_batch_step, make_scan
-from vmr_jax.types import Batch, Config, System
+from vmr_jax.types import AnyBatch, Config, System
 
 # (state, first step, last step) -> (state, {metric: (last - first,) array on the device})
 Advance = Callable[[TrainState, int, int], tuple[TrainState, dict[str, jax.Array]]]
@@ -33,7 +33,7 @@ class InputPipeline(NamedTuple):
     """A run's batches. An epoch is one pass over one of the domains; the others cycle."""
 
     pace: Pace
-    example: Batch  # or another batch, or a HybridBatch; of ShapeDtypeStructs
+    example: AnyBatch  # of ShapeDtypeStructs
     make_advance: Callable[[System, object, TrainState], Advance]
 
 

@@ -59,21 +59,20 @@ class RunLog:
         self._first_step, self._last_step = first_step, last_step
         self._said = time.monotonic()
         self._paced_from = None  # when and at which step the first piece was done
-        self._file = self._board = None
+        self._files = None  # metrics.jsonl and TensorBoard's
         if jax.process_index() == 0:
             from tensorboardX import SummaryWriter
 
             path = workdir / "metrics.jsonl"
             _cut_after(path, first_step)
-            self._file = path.open("a")
-            self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first_step + 1)
+            board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first_step + 1)
+            self._files = path.open("a"), board
         self._bar = _make_bar(console) if console.is_terminal else None
-        self._task = None
 
     def __enter__(self):
         if self._bar:
             self._bar.start()
-            self._task = self._bar.add_task(
+            self._bar.add_task(
                 "training", total=self._last_step, completed=self._first_step, note=""
             )
         return self
@@ -81,9 +80,8 @@ class RunLog:
     def __exit__(self, *_):
         if self._bar:
             self._bar.stop()
-        if self._file:
-            self._file.close()
-            self._board.close()
+        for file in self._files or ():
+            file.close()
 
     def record(self, pending: tuple[int, dict] | None) -> None:
         """Fetch the metrics of the steps after `begin`, of (begin, metrics), and log their means.
@@ -111,12 +109,13 @@ class RunLog:
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add one line to metrics.jsonl and the same scalars to TensorBoard."""
-        if not self._file:
+        if self._files is None:
             return
-        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
-        self._file.flush()
+        lines, board = self._files
+        lines.write(json.dumps({"step": step, **metrics}) + "\n")
+        lines.flush()
         for name, value in metrics.items():
-            self._board.add_scalar(name, value, step)
+            board.add_scalar(name, value, step)
 
     def progress(self, step: int, losses: Mapping[str, float]) -> None:
         """Move the bar to `step`, or print a line every ten seconds where there is none.
@@ -135,7 +134,7 @@ class RunLog:
             note = f"{rate:.1f} steps/s  {note}"
             left = f"  {(self._last_step - step) / rate:.0f} s left"
         if self._bar:
-            self._bar.update(self._task, completed=step, note=note)
+            self._bar.update(self._bar.task_ids[0], completed=step, note=note)
         elif now - self._said > _PLAIN_EVERY_SECONDS or step == self._last_step:
             self._console.print(f"step {step}/{self._last_step}{left}  {note}")
             self._said = now

@@ -49,10 +49,10 @@ def _steps(run: Run, console: Console) -> tuple[TrainState, int] | None:
     """Take the steps that are left: the last state and step; None: the run was asked to stop."""
     config, checkpoints, state = run.config, run.checkpoints, run.state
     first, last_step = int(state.step), run.last_step
-    advance = None
-    if first < last_step:
-        advance = run.pipeline.make_advance(run.system, run.optimizer, state)
-        console.print("compiling the train step; a second start reads it from the cache")
+    if first >= last_step:
+        return state, last_step
+    advance = run.pipeline.make_advance(run.system, run.optimizer, state)
+    console.print("compiling the train step; a second start reads it from the cache")
     with RunLog(run.workdir, console, first, last_step) as log, StopRequest() as stop:
         pending = None
         for begin, end in chunks(first, last_step, run.steps_per_epoch, config.log_every):

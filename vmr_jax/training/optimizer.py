@@ -1,6 +1,7 @@
 """The optimiser that a config names."""
 
 import re
+from collections.abc import Hashable
 
 import jax
 import optax
@@ -9,6 +10,8 @@ from vmr_jax.training.steps import Pace
 
 NAMES = ("adam", "adamw", "adamw_linear")
 SCHEDULES = ("linear", "constant")
+
+_Groups = dict[Hashable, optax.GradientTransformation]
 
 
 def make_optimizer(settings, pace: Pace) -> optax.GradientTransformation:
@@ -41,10 +44,13 @@ def make_optimizer(settings, pace: Pace) -> optax.GradientTransformation:
     def later(inner: optax.GradientTransformation) -> optax.GradientTransformation:
         """Nothing before the group is thawed; its moments start there."""
         frozen_steps = slow.freeze_epochs * pace.steps_per_epoch
-        return optax.conditionally_mask(inner, lambda step: step >= frozen_steps)
+        return optax.conditionally_mask(inner, lambda step, **_: step >= frozen_steps)
 
-    thaw = {"base": optax.identity(), "slow": later(optax.identity())}
-    groups = {
+    thaw: _Groups = {
+        "base": optax.identity(),
+        "slow": later(optax.identity()),
+    }
+    groups: _Groups = {
         "base": _adamw(settings, pace),
         "slow": later(_adamw(settings, pace, slow.factor, slow.freeze_epochs)),
     }

@@ -1,7 +1,7 @@
 """The one train step of every system, a scan over it, and the prediction step."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,13 @@ from vmr_jax.training.mesh import along_batch, replicated
 from vmr_jax.training.state import TrainState, split_statistics
 from vmr_jax.types import (
     STATISTICS,
+    AnyBatch,
     Array,
     Batch,
     HybridBatch,
     LossTerms,
     Moments,
+    MomentSystem,
     Params,
     Progress,
     System,
@@ -82,7 +84,7 @@ def train_step(
 
     (loss, (means, replaced)), grads = jax.value_and_grad(loss_of, has_aux=True)(trained)
     updates, opt_state = optimizer.update(grads, state.opt_state, trained)
-    params = optax.apply_updates(trained, updates)
+    params = cast(dict, optax.apply_updates(trained, updates))  # optax: some tree
     if statistics:
         params |= {STATISTICS: replaced}
     metrics = {"loss": loss, **means, "grad_norm": optax.tree.norm(grads)}
@@ -116,7 +118,7 @@ def make_scan(system: System, optimizer, pace: Pace, mesh: Mesh, state: TrainSta
     return jax.jit(scan, donate_argnums=0, out_shardings=(placed, replicated(mesh)))
 
 
-def make_predict(system: System, mesh: Mesh):
+def make_predict(system: MomentSystem, mesh: Mesh):
     """jit: (params, batch) -> Moments, complete on every process."""
 
     def predict(params: Params, batch: Batch | VideoBatch) -> Moments:
@@ -125,7 +127,7 @@ def make_predict(system: System, mesh: Mesh):
     return jax.jit(predict, out_shardings=replicated(mesh))
 
 
-def as_batch(batches: dict) -> Batch | VideoBatch | HybridBatch:
+def as_batch(batches: dict) -> AnyBatch:
     """The only domain's batch, or both as a HybridBatch."""
     return HybridBatch(**batches) if len(batches) == 2 else next(iter(batches.values()))
 
