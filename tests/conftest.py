@@ -7,8 +7,8 @@ import hypothesis
 import jax
 import numpy as np
 import pytest
-from vmr_jax.configs import eva, mmcda, mmn, vdi, vlanet
 
+from vmr_jax.configs import eva, mmcda, mmn, vdi, vlanet
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import from_arrays
 from vmr_jax.data.tables.build import write_dataset
@@ -17,7 +17,12 @@ from vmr_jax.data.tables.query_features import write_query_features
 
 # Property tests: no time limit on an example, since a first one compiles; the same ones in CI.
 hypothesis.settings.register_profile(
-    "vmr", deadline=None, derandomize="CI" in os.environ, database=None, max_examples=40
+    "vmr",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    database=None,
+    max_examples=40,
+    phases=set(hypothesis.Phase) - {hypothesis.Phase.explain},  # it is slow and names NumPy's lines
 )
 hypothesis.settings.load_profile("vmr")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from metric_cases import iou_slowly, percent, queries, ranked_slowly
 
+from tests.metrics.metric_cases import iou_slowly, percent, queries, ranked_slowly
 from vmr_jax.metrics.average_precision import (
     LENGTH_RANGES,
     MAX_PREDICTIONS,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from metric_cases import iou_slowly, percent, ranked_slowly
 
+from tests.metrics.metric_cases import iou_slowly, percent, ranked_slowly
 from vmr_jax.metrics.didemo import (
     MOMENTS,
     didemo_metrics,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metric_cases import MOMENTS, iou_slowly, percent, queries, ranked_slowly
 
+from tests.metrics.metric_cases import MOMENTS, iou_slowly, percent, queries, ranked_slowly
 from vmr_jax.metrics.moments import THRESHOLDS, has_valid_truth, moment_metrics, temporal_iou
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*only NaN scores")

@@ -6,8 +6,8 @@ from fractions import Fraction
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from metric_cases import iou_slowly, percent, queries
 
+from tests.metrics.metric_cases import iou_slowly, percent, queries
 from vmr_jax.metrics.retrieval import RANKS, THRESHOLDS, corpus_metrics
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*only NaN scores")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reader_cases import (
+
+from tests.data.datasets.reader_cases import (
     NAMES,
     SENTENCES,
     VALUES,
@@ -23,7 +24,6 @@ from reader_cases import (
     tvr_lines,
     videos,
 )
-
 from vmr_jax.data.datasets import read_annotations
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 
