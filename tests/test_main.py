@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.command_line import status_of_main
 from vmr_jax import cli
 
 HEAVY = ("jax", "flax", "tensorflow_datasets", "orbax", "matplotlib", "grain", "h5py", "torch")
@@ -49,7 +50,7 @@ def test_the_package_never_imports_tensorflow_or_torch(request):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--config is missing: try --config=configs/eva.py"),
+        ([], "--config is missing: try --config=eva; `vmr configs` lists them"),
         (["--mode=eval"], "needs --restore or --workdir"),
         (["--mode=eval", "--restore=nowhere"], "no checkpoint found there"),
         (["--config=configs/eva.py:a,b"], "vmr prepare"),
@@ -61,7 +62,8 @@ def test_the_package_never_imports_tensorflow_or_torch(request):
         ),
         (["--config=configs/eva.py", "--config.epoch=3"], "unknown key: 'epoch'. Did you mean"),
         (["--config=configs/eva.py", "--config.epochs=three"], "flag --config.epochs=three"),
-        (["--config=configs/none.py:a,b"], "error: --config=configs/none.py: no such file."),
+        (["--config=configs/none.py:a,b"], "error: no config 'configs/none.py': it is neither a"),
+        (["--config", "eva:tvr"], "error: the config's argument is 'tvr'; it must be"),
         (
             ["--config=configs/mmcda.py", "--config.supervision=both"],
             "error: config.supervision='both': use one of source, target",
@@ -69,17 +71,19 @@ def test_the_package_never_imports_tensorflow_or_torch(request):
         (["--workdirr=x"], "Unknown command line flag 'workdirr'"),
     ],
 )
-def test_mistakes_end_in_a_line(request, tmp_path, arguments, message):
+def test_mistakes_end_in_a_line(request, monkeypatch, tmp_path, capsys, arguments, message):
+    monkeypatch.chdir(request.config.rootpath)
+    monkeypatch.delenv("VMR_DEBUG", raising=False)
     workdir = [f"--workdir={tmp_path}"] if "--config=configs/eva.py" in " ".join(arguments) else []
     data = [f"--config.data_dir={tmp_path}"] if workdir else []
-    done = run(["-m", "vmr_jax.main", *arguments, *workdir, *data], request.config.rootpath)
-    assert done.returncode != 0
-    assert message in done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
+    assert status_of_main(*arguments, *workdir, *data) == 1
+    assert message in capsys.readouterr().err
 
 
-def test_a_mistake_in_a_flag_shows_its_stack_trace_on_request(request):
+def test_a_mistake_is_a_line_of_a_process_of_its_own(request):
     arguments = ["-m", "vmr_jax.main", "--config=configs/eva.py:tvr"]
+    done = run(arguments, request.config.rootpath)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert "Traceback" in run(arguments, request.config.rootpath, VMR_DEBUG="1").stderr
 
 

@@ -39,7 +39,7 @@ def save_run(workdir: Path, get_config, data_dir: Path, **switches) -> str:
     blank = dict.fromkeys(form._fields) | {
         "video": zeros(12, spec.video_dim),
         "video_mask": zeros(12) == 0,
-        "sub": zeros(12, spec.sub_dim),
+        "sub": zeros(12, spec.sub_dim) if spec.sub_dim else None,
         "query": jnp.zeros((1, 6, spec.word_dim)),
         "query_mask": jnp.ones((1, 6), bool),
     }

@@ -2,7 +2,8 @@
 
 import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import overload
 
@@ -27,14 +28,17 @@ from vmr_jax.search.two_stage import make_finder
 from vmr_jax.training.checkpoint import checkpoint_directory
 from vmr_jax.training.mesh import keep_compilations, make_mesh
 from vmr_jax.training.steps import as_float32, make_predict
-from vmr_jax.types import Config, DataSpec, Localizer, Moment, MomentSystem
+from vmr_jax.types import Config, DataSpec, Localizer, Moment, Moments, MomentSystem
 
 _SPLIT, _VIDEO = "asked", "video"
 _QUIET = Console(quiet=True)
 
 
 class Predictor:
-    """A trained run that finds moments in a video's features. Its answers are the evaluation's."""
+    """A trained run that finds moments in a video's features.
+
+    Its answers are the evaluation's, up to the rounding of batches of another size.
+    """
 
     def __init__(self, restored: Restored, vocabulary: Sequence[str], vectors: np.ndarray):
         """`vocabulary` and `vectors` (W, E) are those of the data that the run was trained on."""
@@ -43,12 +47,14 @@ class Predictor:
         self.spec = DataSpec(**restored.trained)
         self._vocabulary, self._vectors = tuple(vocabulary), vectors
         specs = dict.fromkeys(models.of(self.config).domains(self.config), self.spec)
-        self._system, self._params = models.make(self.config, specs), restored.params
+        system, self._params = models.make(self.config, specs), restored.params
         self._mesh = make_mesh()
-        if isinstance(self._system, MomentSystem):
-            self._predict = make_predict(self._system, self._mesh)
-        elif isinstance(self._system, Localizer):
-            self._predict = make_finder(self._system, readout(self.config))
+        if isinstance(system, MomentSystem):
+            self._find = partial(self._in_video, make_predict(system, self._mesh))
+        elif isinstance(system, Localizer):
+            trained = Trained(self.config, system, self._params, self.spec, {})
+            find = make_finder(system, readout(self.config))
+            self._find = partial(self._by_localizer, trained, find)
         else:
             raise ValueError(
                 f"{self.config.system} ranks videos and finds no moments in them: index a corpus "
@@ -104,26 +110,27 @@ class Predictor:
         if not queries:
             raise ValueError("there are no queries")
         dataset = self._dataset(features, queries, duration, subtitles)
-        find = self._in_video if isinstance(self._system, MomentSystem) else self._by_localizer
         found = [
-            [Moment(*map(float, moment)) for moment in moments[:top_k]] for moments in find(dataset)
+            [Moment(*map(float, moment)) for moment in moments[:top_k]]
+            for moments in self._find(dataset)
         ]
         return found if several else found[0]
 
-    def _in_video(self, dataset: Dataset) -> list[np.ndarray]:
+    def _in_video(self, predict: Callable, dataset: Dataset) -> list[np.ndarray]:
         domain = self._checked(
             make_domain(dataset, _SPLIT, self._target(), text=self.config.get("text"))
         )
-        return predict_split(self._predict, self._params, domain, self.config, self._mesh, _QUIET)
+        return predict_split(predict, self._params, domain, self.config, self._mesh, _QUIET)
 
-    def _by_localizer(self, dataset: Dataset) -> list[np.ndarray]:
+    def _by_localizer(
+        self, trained: Trained[Localizer], find: Callable[..., Moments], dataset: Dataset
+    ) -> list[np.ndarray]:
         corpus = self._checked(make_corpus(dataset, _SPLIT, self._target()))
-        trained = Trained(self.config, self._system, self._params, self.spec, {})
         codes = encode_localizer(trained, corpus, _QUIET)
         count = len(corpus.pairs.video)
         queries = as_float32(query_batch(corpus, np.arange(count)))
         given = np.zeros((count, 1), np.float32), np.zeros((count, 1), np.int32)  # score and row
-        found = jax.device_get(self._predict(self._params, queries, *given, codes))
+        found = jax.device_get(find(self._params, queries, *given, codes))
         ranked = np.stack((found.start, found.end, found.score), axis=-1).astype(np.float64)
         return [moments[~np.isneginf(moments[:, 2])] for moments in ranked]
 
@@ -189,18 +196,19 @@ class Predictor:
         count = len(queries)
         words, number = np.zeros((count, 1), np.int32), np.zeros(count, np.int32)
         tokens = vectors = None
+        sentences = [query for query in queries if isinstance(query, str)]
         if self.config.target.get("query_features", ""):
             rows = [self._token_features(query) for query in queries]
             vectors = np.concatenate([np.zeros((1, self.spec.word_dim), np.float16), *rows])
             lengths = np.array([len(row) for row in rows], np.int32)
             tokens = np.stack([1 + np.cumsum(lengths) - lengths, lengths], axis=1)
-        elif any(not isinstance(query, str) for query in queries):
+        elif len(sentences) < count:
             raise ValueError("this run reads sentences, not features of their tokens")
         elif self.config.get("text"):
-            for item, sentence in enumerate(queries):
+            for item, sentence in enumerate(sentences):
                 words_of(sentence, item)
         else:
-            words, number, unknown = word_rows(queries, self._vocabulary, self.spec.max_words)
+            words, number, unknown = word_rows(sentences, self._vocabulary, self.spec.max_words)
             if any(unknown):
                 spoken = ", ".join(dict.fromkeys(itertools.chain(*unknown)))
                 warnings.warn(f"words without a vector: {spoken}", stacklevel=4)
