@@ -96,7 +96,7 @@ def test_a_retriever_of_other_videos_or_queries_is_refused(monkeypatch, own, mes
     trained = SimpleNamespace(
         config=ConfigDict(settings), identity={"fingerprint": "of the retriever"}
     )
-    monkeypatch.setattr(module, "open_trained", lambda workdir, role: trained)
+    monkeypatch.setattr(module, "open_trained", lambda workdir, kind: trained)
     monkeypatch.setattr(module, "evaluation_dataset", lambda config: None)
     monkeypatch.setattr(module, "evaluation_corpus", lambda config, dataset, split: own)
     first = {"scores_file": "", "checkpoint": "runs/other"}

@@ -10,6 +10,7 @@ from vmr_jax.search.corpus_search import Corpus
 from vmr_jax.search.index import build_index, remove_videos, video_ids
 from vmr_jax.search.manifest import DamagedIndexError, read_manifest
 from vmr_jax.search.shards import open_shard
+from vmr_jax.search.trained import role_of
 from vmr_jax.types import Queries, Videos
 
 
@@ -26,8 +27,8 @@ def small_shards(monkeypatch):
 def by_name(monkeypatch):
     """Checkpoints are found by their workdir: /runs/retriever0 is trained("retriever", 0)."""
 
-    def open_trained(workdir, role):
-        return trained(role, int(str(workdir)[-1]))
+    def open_trained(workdir, kind):
+        return trained(role_of(kind), int(str(workdir)[-1]))
 
     monkeypatch.setattr("vmr_jax.search.trained.open_trained", open_trained)
 

@@ -35,7 +35,7 @@ def index(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index_module, "_SHARD_CLIPS", 15)
         patch.setattr("vmr_jax.search.manifest._sync", quiet)  # tests need not wait for the disk
-        patch.setattr("vmr_jax.search.trained.open_trained", lambda workdir, role: RETRIEVER)
+        patch.setattr("vmr_jax.search.trained.open_trained", lambda workdir, kind: RETRIEVER)
         yield tmp_path_factory.mktemp("search") / "index"
 
 

@@ -1,6 +1,6 @@
 """An index that is open for search: queries in, ranked moments out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -13,13 +13,19 @@ from vmr_jax.search.code_store import make_store
 from vmr_jax.search.encoding import code_of_one_clip
 from vmr_jax.search.exact import top_videos
 from vmr_jax.search.index import WORDS, check_identity
-from vmr_jax.search.manifest import check_files, open_array, read_manifest, read_text
+from vmr_jax.search.manifest import (
+    DamagedIndexError,
+    check_files,
+    open_array,
+    read_manifest,
+    read_text,
+)
 from vmr_jax.search.sentences import WordVectors, queries_of_sentences
 from vmr_jax.search.shards import Shard, check_shard, open_shard
 from vmr_jax.search.table import make_table
 from vmr_jax.search.trained import Trained, open_maker
 from vmr_jax.search.two_stage import make_finder
-from vmr_jax.types import Moments, Queries
+from vmr_jax.types import Localizer, Moments, Queries, Retriever
 
 _QUERIES = 64  # that are encoded at a time
 
@@ -33,8 +39,8 @@ class Corpus:
     def __init__(
         self,
         shards: Sequence[Shard],
-        retriever: Trained,
-        localizer: Trained | None = None,
+        retriever: Trained[Retriever],
+        localizer: Trained[Localizer] | None = None,
         words: WordVectors | None = None,
         mesh: Mesh | None = None,
     ):
@@ -83,16 +89,16 @@ class Corpus:
         """
         index = Path(index)
         manifest = read_manifest(index)
-        if manifest is None:
-            raise FileNotFoundError(f"{index}: no index there; make one with `vmr index`")
         if manifest["building"]:
             there = sum(shard["videos"] for shard in manifest["shards"])
             raise ValueError(
                 f"{index} is not finished ({there} videos are there): run the same `vmr index` "
                 "command again, which continues it"
             )
-        retriever = open_maker(index, manifest, "retriever", checkpoint)
-        second = open_maker(index, manifest, "localizer", localizer)
+        retriever = open_maker(index, manifest, Retriever, checkpoint)
+        if retriever is None:
+            raise DamagedIndexError(f"{index}: its manifest names no retriever")
+        second = open_maker(index, manifest, Localizer, localizer)
         check_identity(index, manifest, retriever, second)
         words = None
         if manifest["words"]:
@@ -135,7 +141,8 @@ class Corpus:
         if self._localizer is None:
             end = jnp.where(row < 0, 0, jnp.asarray(self.duration)[row])
             return Moments(jnp.zeros_like(end), end, score, row)
-        return self._finder(top_k)(self._localizer.params, queries, score, row, self._store)
+        find = self._finder(self._localizer, top_k)
+        return find(self._localizer.params, queries, score, row, self._store)
 
     def _read(self, sentences: Sequence[str]) -> Queries:
         if isinstance(sentences, str):
@@ -175,8 +182,8 @@ class Corpus:
             found.append(self._encode(self._params, asked))
         return jnp.concatenate(found)[:count]
 
-    def _finder(self, top_k: int):
+    def _finder(self, localizer: Trained[Localizer], top_k: int) -> Callable[..., Moments]:
         if top_k not in self._finders:
-            settings = readout(self._localizer.config)._replace(keep=top_k)
-            self._finders[top_k] = make_finder(self._localizer.system, settings)
+            settings = readout(localizer.config)._replace(keep=top_k)
+            self._finders[top_k] = make_finder(localizer.system, settings)
         return self._finders[top_k]

@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from vmr_jax.data.batches import clips
 from vmr_jax.data.sources.subtitles import fit_rows
 from vmr_jax.search.trained import Trained
 from vmr_jax.search.video_source import VideoSource
-from vmr_jax.types import Config, Videos
+from vmr_jax.types import Config, Localizer, Retriever, Videos
 
 _BATCH = 16  # videos that are encoded at a time
 _LENGTH_STEP = 20  # they are padded to multiples of so many clips
@@ -38,8 +37,8 @@ class _Shown(NamedTuple):
 def encode_videos(
     source: VideoSource,
     positions: Sequence[int],
-    retriever: Trained,
-    localizer: Trained | None = None,
+    retriever: Trained[Retriever],
+    localizer: Trained[Localizer] | None = None,
 ) -> Iterator[EncodedVideo]:
     """Encode some videos of a source, in order.
 
@@ -68,9 +67,9 @@ def encode_videos(
 def code_of_one_clip(trained: Trained, encode: Callable) -> Any:
     """What `encode(params, Videos)` makes of one clip of one video: shapes (1, 1, ...)."""
     spec, reads_subtitles = trained.spec, "sub" in trained.config.modalities
-    rows = lambda width: jax.ShapeDtypeStruct((1, 1, width), jnp.float32)  # noqa: E731
+    rows = lambda width: np.zeros((1, 1, width), np.float32)  # noqa: E731
     sub = rows(spec.sub_dim) if reads_subtitles else None
-    videos = Videos(rows(spec.video_dim), jax.ShapeDtypeStruct((1, 1), bool), sub)
+    videos = Videos(rows(spec.video_dim), np.ones((1, 1), bool), sub)
     return jax.eval_shape(encode, trained.params, videos)
 
 

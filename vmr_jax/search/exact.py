@@ -87,7 +87,7 @@ def _search_block(query: Array, block: Block, mesh: Mesh, top_k: int) -> tuple[A
 
 def _tile_scores(query: Array, block: Block, start: Array, owner: Array) -> Array:
     """The scores (I, B) of the videos of a tile; of those that are not there any number."""
-    total = 0
+    total = jnp.float32(0)
     for modality, vectors in enumerate(block.vectors):
         rows = jax.lax.dynamic_slice_in_dim(vectors, start, len(owner)).astype(jnp.float32)
         product = _products(rows, query[:, modality])

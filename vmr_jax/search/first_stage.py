@@ -21,7 +21,7 @@ from vmr_jax.search.exact import top_videos
 from vmr_jax.search.table import Clips, make_table
 from vmr_jax.search.trained import Trained, open_trained
 from vmr_jax.training.logs import track
-from vmr_jax.types import Array, Config, Moments, Params, Queries, Videos
+from vmr_jax.types import Array, Config, Moments, Params, Queries, Retriever, Videos
 
 _QUERIES = 64  # that are encoded at a time
 
@@ -39,7 +39,7 @@ class RankedVideos(NamedTuple):
 
 
 def rank_videos(
-    trained: Trained, corpus: Domain, top_k: int, mesh: Mesh, console: Console
+    trained: Trained[Retriever], corpus: Domain, top_k: int, mesh: Mesh, console: Console
 ) -> RankedVideos:
     """The best `top_k` videos of a corpus for each of its queries (PREM, Eq. 6)."""
     retriever = trained.system
@@ -115,7 +115,7 @@ def first_stage(config: Config) -> FirstStage:
     """
     if config.first.scores_file:
         return _external(Path(config.first.scores_file))
-    retriever = open_trained(config.first.checkpoint, "retriever")
+    retriever = open_trained(config.first.checkpoint, Retriever)
 
     def rank(split: str, corpus: Domain, top_k: int, mesh: Mesh, console: Console) -> RankedVideos:
         reads = _on_the_data_of(config, retriever)

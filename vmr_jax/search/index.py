@@ -10,11 +10,18 @@ import numpy as np
 
 from vmr_jax.progress import Progress, quiet
 from vmr_jax.search.encoding import code_of_one_clip, encode_videos
-from vmr_jax.search.manifest import FORMAT, read_manifest, write_arrays, write_manifest
+from vmr_jax.search.manifest import (
+    FORMAT,
+    find_manifest,
+    read_manifest,
+    write_arrays,
+    write_manifest,
+)
 from vmr_jax.search.sentences import WordVectors
 from vmr_jax.search.shards import DTYPES, ShardDraft, read_ids
 from vmr_jax.search.trained import Trained
 from vmr_jax.search.video_source import VideoSource
+from vmr_jax.types import Localizer, Retriever
 
 WORDS = "words"  # the folder of the word vectors
 _SHARD_CLIPS = 65536  # of a shard, about: what an interrupted build loses at most
@@ -23,8 +30,8 @@ _SHARD_CLIPS = 65536  # of a shard, about: what an interrupted build loses at mo
 def build_index(
     index: str | Path,
     source: VideoSource,
-    retriever: Trained,
-    localizer: Trained | None = None,
+    retriever: Trained[Retriever],
+    localizer: Trained[Localizer] | None = None,
     words: WordVectors | None = None,
     *,
     dtype: str = "float16",
@@ -54,7 +61,7 @@ def build_index(
     _check_ids(source.video_id)
     _check_systems(retriever, localizer)
     with _locked(index, create=not append):
-        manifest = read_manifest(index)
+        manifest = find_manifest(index)
         if manifest is None:
             if append:
                 raise FileNotFoundError(f"{index}: no index to append to")
@@ -91,8 +98,6 @@ def remove_videos(index: str | Path, ids: Sequence[str]) -> None:
     index = Path(index)
     with _locked(index, create=False):
         manifest = read_manifest(index)
-        if manifest is None:
-            raise FileNotFoundError(f"{index}: no index there")
         absent = sorted(set(ids) - set(video_ids(index, manifest)))
         if absent:
             raise ValueError(f"{index} has no video {', '.join(absent[:3])}: nothing was removed")
@@ -179,7 +184,9 @@ def _locked(index: Path, *, create: bool) -> Iterator[None]:
         yield
 
 
-def _new_manifest(index, retriever: Trained, localizer: Trained | None, words, dtype: str) -> dict:
+def _new_manifest(
+    index, retriever: Trained[Retriever], localizer: Trained | None, words, dtype: str
+) -> dict:
     encode = retriever.system.encode_videos
     entries = None
     if words is not None:

@@ -39,7 +39,15 @@ class DamagedIndexError(ValueError):
     """A file of an index is not as it was written."""
 
 
-def read_manifest(index: Path) -> dict | None:
+def read_manifest(index: Path) -> dict:
+    """The manifest of an index, as `find_manifest`; FileNotFoundError where there is none."""
+    manifest = find_manifest(index)
+    if manifest is None:
+        raise FileNotFoundError(f"{index}: no index there; make one with `vmr index`")
+    return manifest
+
+
+def find_manifest(index: Path) -> dict | None:
     """The manifest of an index; None where there is none.
 
     Raises:

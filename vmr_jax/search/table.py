@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from vmr_jax.training.mesh import along_batch, make_mesh
-from vmr_jax.types import Array
+from vmr_jax.types import AnyArray, Array
 
 DTYPES = ("float32", "float16", "bfloat16", "int8")
 _BLOCK_ROWS = 32768  # clips of a block, about: what one dispatch searches
@@ -39,13 +39,13 @@ class Block(NamedTuple):
     it holds whole.
     """
 
-    vectors: tuple[Array, ...]  # J x (devices * R, D)
-    scale: tuple[Array, ...]  # J x (devices * R,) float32, or ()
-    tiles: Array  # (devices,) int32, those that there are
-    start: Array  # (devices * tiles,) int32
+    vectors: tuple[AnyArray, ...]  # J x (devices * R, D)
+    scale: tuple[AnyArray, ...]  # J x (devices * R,) float32, or ()
+    tiles: AnyArray  # (devices,) int32, those that there are
+    start: AnyArray  # (devices * tiles,) int32
     # (devices * tiles, T) int32 which video of the tile, ascending; -1 and I on rows of none
-    owner: Array
-    row: Array  # (devices * tiles, I) int32 row of the video in the corpus; -1 is padding
+    owner: AnyArray
+    row: AnyArray  # (devices * tiles, I) int32 row of the video in the corpus; -1 is padding
 
 
 class Table(NamedTuple):

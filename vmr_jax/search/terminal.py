@@ -14,11 +14,11 @@ from vmr_jax.datasets import open_dataset
 from vmr_jax.progress import shown
 from vmr_jax.search.corpus_search import Corpus
 from vmr_jax.search.index import build_index, remove_videos
-from vmr_jax.search.manifest import read_manifest
+from vmr_jax.search.manifest import find_manifest, read_manifest
 from vmr_jax.search.sentences import WordVectors, queries_of_features
 from vmr_jax.search.trained import Trained, open_maker
 from vmr_jax.search.video_source import open_source
-from vmr_jax.types import Moments
+from vmr_jax.types import Localizer, Moments, Retriever
 
 
 class Query(NamedTuple):
@@ -55,15 +55,15 @@ def index_videos(
         return
     if not videos:
         raise ValueError("name the videos to index with --videos, or those to --remove")
-    manifest = read_manifest(out)
+    manifest = find_manifest(out)
     if manifest:
         if dtype and dtype != manifest["dtype"]:
             raise ValueError(f"{out} is {manifest['dtype']}; it cannot be continued as {dtype}")
         dtype = manifest["dtype"]
-    retriever = open_maker(out, manifest, "retriever", checkpoint)
+    retriever = open_maker(out, manifest, Retriever, checkpoint)
     if retriever is None:
         raise ValueError("--checkpoint names the retriever's workdir")
-    second = open_maker(out, manifest, "localizer", localizer)
+    second = open_maker(out, manifest, Localizer, localizer)
     data_dir = data_dir or retriever.config.data_dir
     source = open_source(videos, subtitles, retriever.config.target, data_dir)
     words = None if manifest else _words(retriever, data_dir)

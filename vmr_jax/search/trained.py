@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -12,21 +12,28 @@ import numpy as np
 from vmr_jax import models
 from vmr_jax.evaluation.restore import restore_run
 from vmr_jax.training.checkpoint import checkpoint_directory
-from vmr_jax.types import Config, DataSpec, Params, System
+from vmr_jax.types import Config, DataSpec, Localizer, Params, Retriever
+
+Kind = TypeVar("Kind", bound=Retriever | Localizer, covariant=True)
 
 
-class Trained(NamedTuple):
+class Trained(NamedTuple, Generic[Kind]):
     """A run's best checkpoint as a system."""
 
     config: Config
-    system: System
+    system: Kind
     params: Params
     spec: DataSpec  # of its target
     identity: dict  # {"system", "step", "fingerprint", "workdir"}, for an index
 
 
-def open_trained(workdir: str | Path, role: str) -> Trained:
-    """Restore a "retriever" or "localizer" from a run's workdir or checkpoints directory.
+def role_of(kind: type[Kind]) -> str:
+    """What an index and its messages call a kind: "retriever" or "localizer"."""
+    return kind.__name__.lower()
+
+
+def open_trained(workdir: str | Path, kind: type[Kind]) -> Trained[Kind]:
+    """Restore a Retriever or Localizer from a run's workdir or checkpoints directory.
 
     Raises FileNotFoundError where there is no checkpoint, DamagedCheckpointError, and ValueError
     where the run trained something else.
@@ -36,10 +43,10 @@ def open_trained(workdir: str | Path, role: str) -> Trained:
     config = restored.config
     spec = DataSpec(**restored.trained)
     system = models.make(config, {name: spec for name in models.of(config).domains(config)})
-    if models.of(config).kind != role:
+    if not isinstance(system, kind):
         first = directory.parent / "first_run"
-        hint = f"; its retriever is in {first}" if role == "retriever" and first.is_dir() else ""
-        raise ValueError(f"{workdir}: {config.system} is no {role}{hint}")
+        hint = f"; its retriever is in {first}" if kind is Retriever and first.is_dir() else ""
+        raise ValueError(f"{workdir}: {config.system} is no {role_of(kind)}{hint}")
     identity = {
         "system": config.system,
         "step": restored.checkpoint["step"],
@@ -50,17 +57,18 @@ def open_trained(workdir: str | Path, role: str) -> Trained:
 
 
 def open_maker(
-    index: Path, manifest: Mapping | None, role: str, elsewhere: str | Path
-) -> Trained | None:
+    index: Path, manifest: Mapping | None, kind: type[Kind], elsewhere: str | Path
+) -> Trained[Kind] | None:
     """Restore the system in `elsewhere`, or else the one that an index was made by; None: neither.
 
     Raises as `open_trained`.
     """
+    role = role_of(kind)
     made_by = (manifest or {}).get(role)
     if elsewhere or not made_by:
-        return open_trained(elsewhere, role) if elsewhere else None
+        return open_trained(elsewhere, kind) if elsewhere else None
     try:
-        return open_trained(made_by["workdir"], role)
+        return open_trained(made_by["workdir"], kind)
     except FileNotFoundError as error:
         option = {"retriever": "--checkpoint", "localizer": "--localizer"}[role]
         raise FileNotFoundError(
@@ -75,5 +83,5 @@ def fingerprint(config: Config, params: Params) -> str:
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         values = np.ascontiguousarray(jax.device_get(leaf))
         digest.update(f"{jax.tree_util.keystr(path)}{values.dtype}{values.shape}".encode())
-        digest.update(values)
+        digest.update(values.tobytes())
     return digest.hexdigest()
