@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Float, Num
 from ml_collections import ConfigDict
 
 Array = jax.Array
@@ -170,8 +171,9 @@ class Queries(NamedTuple):
     query_mask: AnyArray  # (B, M) bool
 
 
-# A term's name -> (weighted sum, count): means are right over padding and over devices.
-LossTerms = dict[str, tuple[Array, Array]]
+# A weighted sum and its count: means are right over padding and over devices.
+Term = tuple[Float[Array, ""], Num[Array, ""]]
+LossTerms = dict[str, Term]  # by name
 
 
 # The part of the parameters that a step replaces and does not train, such as running means.

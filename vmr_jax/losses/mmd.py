@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, PRNGKeyArray
 
 from vmr_jax.layers.sequences import masked_max, masked_mean
-from vmr_jax.types import Array
+from vmr_jax.types import AnyArray, Array
 
 SAMPLES = ("mean", "max", "elements")
 KERNELS = ("median_multi", "median_single", "fixed")
@@ -22,12 +23,18 @@ _BITS = 4  # of a float32's 31 that one pass of the median search settles
 class Sample(NamedTuple):
     """Points of one domain or modality; those of weight 0 are padding."""
 
-    points: Array  # (n, D) float32
-    weight: Array  # (n,) float32
+    points: Float[AnyArray, "n D"]
+    weight: Float[AnyArray, "n"]
 
 
-def make_sample(settings: Any, rows: Array, mask: Array, weight: Array, key: Array) -> Sample:
-    """What an MMD compares of B items (B, L, D), (B, L), (B,), by `settings.samples` (EVA A13).
+def make_sample(
+    settings: Any,
+    rows: Float[AnyArray, "B L D"],
+    mask: Bool[AnyArray, "B L"],
+    weight: Float[AnyArray, "B"],
+    key: PRNGKeyArray,
+) -> Sample:
+    """What an MMD compares of B items of L rows, by `settings.samples` (EVA A13).
 
     "mean" and "max" pool the valid rows of each item, "elements" draws `settings.elements` of all
     valid rows with `key`.
@@ -36,31 +43,31 @@ def make_sample(settings: Any, rows: Array, mask: Array, weight: Array, key: Arr
         return Sample(masked_mean(rows, mask), weight)
     if settings.samples == "max":
         return Sample(masked_max(rows, mask).astype(jnp.float32), weight)
-    elements = rows.astype(jnp.float32).reshape(-1, rows.shape[-1])
-    element_weight = (mask * weight[:, None]).reshape(-1)
+    elements = jnp.asarray(rows, jnp.float32).reshape(-1, rows.shape[-1])
+    element_weight = jnp.reshape(mask * weight[:, None], -1)
     return Sample(*subsample(key, elements, element_weight, settings.elements))
 
 
-def sample_mmd(settings: Any, x: Sample, y: Sample) -> Array:
-    """Squared MMD of two samples with the kernel of `settings`, a config's `mmd`: a scalar."""
+def sample_mmd(settings: Any, x: Sample, y: Sample) -> Float[Array, ""]:
+    """Squared MMD of two samples with the kernel of `settings`, a config's `mmd`."""
     return mmd(x.points, y.points, x.weight, y.weight, settings.kernel, settings.gamma)
 
 
 def mmd(
-    x: Array,
-    y: Array,
-    x_weight: Array,
-    y_weight: Array,
+    x: Float[AnyArray, "n D"],
+    y: Float[AnyArray, "m D"],
+    x_weight: Float[AnyArray, "n"],
+    y_weight: Float[AnyArray, "m"],
     kernel: str = "median_multi",
     gamma: float = 1.0,
-) -> Array:
-    """Squared MMD of x (n, D) and y (m, D), the biased V-statistic: a float32 scalar.
+) -> Float[Array, ""]:
+    """Squared MMD of x and y, the biased V-statistic, in float32.
 
-    Each mean is weighted by `x_weight` (n,) and `y_weight` (m,); points of weight 0 count
-    nowhere. 0 where a sample is empty. `kernel` "fixed" is exp(-gamma |a - b|^2); with "median_*"
-    m is the median of the squared distances between different points of both samples, without a
-    gradient, at least 1e-6: "median_single" is exp(-|a - b|^2 / m), "median_multi" the mean of
-    exp(-|a - b|^2 / (c m)) over c = 1/4, 1/2, 1, 2, 4.
+    Each mean is weighted by `x_weight` and `y_weight`; points of weight 0 count nowhere. 0 where a
+    sample is empty. `kernel` "fixed" is exp(-gamma |a - b|^2); with "median_*" s is the median of
+    the squared distances between different points of both samples, without a gradient, at least
+    1e-6: "median_single" is exp(-|a - b|^2 / s), "median_multi" the mean of
+    exp(-|a - b|^2 / (c s)) over c = 1/4, 1/2, 1, 2, 4.
     """
     x_total, y_total = jnp.sum(x_weight), jnp.sum(y_weight)
     points = jnp.concatenate([x, y]).astype(jnp.float32)
@@ -85,8 +92,10 @@ def mmd(
     return jnp.where((x_total > 0) & (y_total > 0), total, 0)
 
 
-def median_squared_distance(points: Array, valid: Array) -> Array:
-    """Median of |a - b|^2 over pairs of different valid points: (n, D), (n,) -> scalar.
+def median_squared_distance(
+    points: Float[AnyArray, "n D"], valid: Bool[AnyArray, "n"]
+) -> Float[Array, ""]:
+    """Median of |a - b|^2 over pairs of different valid points.
 
     Exact, without a sort: non-negative floats order like their bits, so the bits of both middle
     values are settled from the top, `_BITS` at a time, by counting the distances below each
@@ -119,17 +128,19 @@ def median_squared_distance(points: Array, valid: Array) -> Array:
     return jnp.where(count > 1, jnp.mean(middle), 0)
 
 
-def subsample(key: Array, rows: Array, weight: Array, size: int) -> tuple[Array, Array]:
-    """Draw up to `size` of the rows (n, D) with a positive weight (n,), without repeats.
+def subsample(
+    key: PRNGKeyArray, rows: Float[Array, "n D"], weight: Float[Array, "n"], size: int
+) -> tuple[Float[Array, "m D"], Float[Array, "m"]]:
+    """Draw up to `size` of the rows with a positive weight, without repeats.
 
-    Returns rows (size, D) and their weights; where there are fewer, the rest has weight 0.
+    Returns m rows, the smaller of `size` and n, and their weights; those beyond have weight 0.
     """
     draw = jnp.where(weight > 0, jax.random.uniform(key, weight.shape), -1)
     _, index = jax.lax.top_k(draw, min(size, len(weight)))
     return rows[index], weight[index]
 
 
-def _squared_distance(rows: Array, points: Array) -> Array:
+def _squared_distance(rows: AnyArray, points: AnyArray) -> Array:
     """|a - b|^2 >= 0: (r, D), (n, D) -> (r, n)."""
     inner = jnp.matmul(rows, points.T, precision=jax.lax.Precision.HIGHEST)
     norms = jnp.sum(rows**2, axis=-1)[:, None] + jnp.sum(points**2, axis=-1)
@@ -137,14 +148,14 @@ def _squared_distance(rows: Array, points: Array) -> Array:
     return jnp.where(distance > 0, distance, 0)
 
 
-def _sum_over_tiles(function, *arrays: Array) -> Array:
+def _sum_over_tiles(function, *arrays: AnyArray) -> Array:
     """Sum of function(a tile of each array's rows) over all tiles; padding rows are zero."""
     size = len(arrays[0])
     if size <= TILE:
         return function(*arrays)
     padding = -size % TILE
 
-    def split(array: Array) -> Array:
+    def split(array: AnyArray) -> Array:
         padded = jnp.pad(array, ((0, padding),) + ((0, 0),) * (array.ndim - 1))
         return padded.reshape(-1, TILE, *array.shape[1:])
 

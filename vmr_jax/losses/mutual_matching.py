@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Int, Int32
 
 from vmr_jax.losses.contrastive import NOTHING
-from vmr_jax.types import Array
+from vmr_jax.types import AnyArray, Array, Term
 
 NEGATIVE_MASKS = ("exclude", "legacy_one")
 NEGATIVE_IOU = 0.5  # a cell or query of the same video is a negative below this IoU
@@ -19,34 +20,34 @@ NEGATIVE_IOU = 0.5  # a cell or query of the same video is a negative below this
 class Matches(NamedTuple):
     """T queries against the maps of B videos."""
 
-    score: Array  # (T, B, P) float32 cosine of each query and each cell
-    iou: Array  # (T, P) IoU of each cell of the query's own video with its moment
-    best: Array  # (T, k) int32 the positive cells
-    moment: Array  # (T, 2) seconds
-    owner: Array  # (T,) int32 which of the B videos a query is about
-    weight: Array  # (T,) 1 on real queries
-    video_weight: Array  # (B,) 1 on real videos
+    score: Float[AnyArray, "T B P"]  # cosine of each query and each cell
+    iou: Float[AnyArray, "T P"]  # of each cell of the query's own video with its moment
+    best: Int[AnyArray, "T k"]  # the positive cells
+    moment: Float[AnyArray, "T 2"]  # seconds
+    owner: Int[AnyArray, "T"]  # which of the B videos a query is about
+    weight: Float[AnyArray, "T"]  # 1 on real queries
+    video_weight: Float[AnyArray, "B"]  # 1 on real videos
 
 
-def best_cells(iou: Array, count: int) -> Array:
-    """The k = `count` cells (T, k) of largest IoU (T, P), of equal ones the first (MMN A8)."""
+def best_cells(iou: Float[AnyArray, "T P"], count: int) -> Int32[Array, "T {count}"]:
+    """The `count` cells of largest IoU, of equal ones the first (MMN A8)."""
     return jax.lax.top_k(iou, count)[1]
 
 
-def scale_iou(iou: Array, low: float, high: float) -> Array:
+def scale_iou(iou: Float[AnyArray, "*shape"], low: float, high: float) -> Float[Array, "*shape"]:
     """Labels in [0, 1] from IoUs: 0 up to `low`, 1 from `high` on, linear between (MMN A7)."""
     return jnp.clip((iou - low) / (high - low), 0, 1)
 
 
-def iou_loss(logit: Array, label: Array, weight: Array) -> tuple[Array, Array]:
-    """VDI, Eq. 7: binary cross-entropy of cells (T, P), weights (T,): (weighted sum, count)."""
+def iou_loss(
+    logit: Float[AnyArray, "T P"], label: Float[AnyArray, "T P"], weight: Float[AnyArray, "T"]
+) -> Term:
+    """VDI, Eq. 7: binary cross-entropy of cells: (weighted sum, count)."""
     loss = (jax.nn.softplus(logit) - label * logit) * weight[:, None]
     return jnp.sum(loss), jnp.sum(weight) * logit.shape[1]
 
 
-def moment_to_sentence(
-    matches: Matches, margin: float, tau: float, group_size: int = 0
-) -> tuple[Array, Array]:
+def moment_to_sentence(matches: Matches, margin: float, tau: float, group_size: int = 0) -> Term:
     """p^q of VDI, Eq. 8, a moment's sentence against the others: (weighted sum, count).
 
     Negatives are the sentences of other videos, and those of the same video whose moment has an
@@ -69,7 +70,7 @@ def sentence_to_moment(
     epsilon: float,
     negatives: str = "exclude",
     group_size: int = 0,
-) -> tuple[Array, Array]:
+) -> Term:
     """p^m of VDI, Eq. 8, a sentence's moment against the other cells: (weighted sum, count).
 
     Negatives are all cells of other videos (`group_size` as in moment_to_sentence), and those
@@ -102,12 +103,12 @@ def _told_apart(matches: Matches, negative: Array, margin: float, tau: float):
     return jnp.sum(loss), jnp.sum(matches.weight) * matches.best.shape[1]
 
 
-def _same_group(one: Array, other: Array, size: int) -> Array:
+def _same_group(one: AnyArray, other: AnyArray, size: int) -> AnyArray:
     """Whether two videos, by their places in the batch, are in one group."""
     return one // size == other // size if size else one >= 0
 
 
-def _overlap(moment: Array) -> Array:
+def _overlap(moment: AnyArray) -> Array:
     """IoU of each two of T moments: (T, 2) -> (T, T)."""
     start, end = moment[:, 0], moment[:, 1]
     inter = jnp.minimum(end[:, None], end) - jnp.maximum(start[:, None], start)

@@ -2,23 +2,24 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float
 
-from vmr_jax.types import Array
+from vmr_jax.types import AnyArray, Term
 
 REDUCTIONS = ("all", "balanced")
 
 
 def relevant_content_loss(
-    positive: Array,
-    is_positive: Array,
-    negative: Array,
-    is_negative: Array,
-    weight: Array,
+    positive: Float[AnyArray, "B P"],
+    is_positive: Bool[AnyArray, "B P"],
+    negative: Float[AnyArray, "B Q"],
+    is_negative: Bool[AnyArray, "B Q"],
+    weight: Float[AnyArray, "B"],
     reduction: str = "all",
-) -> tuple[Array, Array]:
+) -> Term:
     """L^c: binary cross-entropy of the segments of B items: (weighted sum, sum of weights).
 
-    Logits (B, P), (B, Q) and which of them are segments; weights (B,). An item's loss is the mean
+    Logits, and which of them are segments. An item's loss is the mean
     over all its segments, or with "balanced" the mean of the means of its positives and of its
     negatives (PREM P14). What an item lacks does not count. Source: PREM,
     section 3.4; also MMCDA M1 and MMCDA M7.
