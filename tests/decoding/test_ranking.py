@@ -1,11 +1,10 @@
 """Ranking in seconds, and temporal NMS: the golden table N1-N10, a float64 loop, jit and vmap."""
 
-from types import SimpleNamespace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from vmr_jax.decoding.ranking import nms, rank_moments
 
@@ -22,7 +21,7 @@ def _rank(**settings):
     end = jnp.array([[4, 4, 8, 0], [2, 4, 6, 0]])
     score = jnp.array([[0.2, 0.9, 0.5, -jnp.inf], [0.3, 0.2, 0.1, -jnp.inf]])
     block = {"top_k": 3, "nms": 1.0, "clip_to_duration": False} | settings
-    ranked = rank_moments(start, end, score, clips, duration, SimpleNamespace(**block))
+    ranked = rank_moments(start, end, score, clips, duration, ConfigDict(block))
     return jax.tree.map(np.asarray, ranked)
 
 

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int
 
 from vmr_jax.decoding.spans import search_spans
-from vmr_jax.types import Array, Config, Moments
+from vmr_jax.types import AnyArray, Array, Config, Moments
 
 
 class Readout(NamedTuple):
@@ -41,18 +42,18 @@ def readout(config: Config) -> Readout:
 
 @functools.partial(jax.jit, static_argnames="settings")
 def best_moments(
-    start_logits: Array,
-    end_logits: Array,
-    mask: Array,
-    video_score: Array,
-    row: Array,
-    durations: Array,
+    start_logits: Float[AnyArray, "B C N"],
+    end_logits: Float[AnyArray, "B C N"],
+    mask: Bool[AnyArray, "B C N"],
+    video_score: Float[AnyArray, "B C"],
+    row: Int[AnyArray, "B C"],
+    durations: Float[AnyArray, "B C"],
     settings: Readout,
 ) -> Moments:
     """The best K = `settings.keep` spans of the C videos of each query, ranked together.
 
-    Logits and mask are (B, C, N), real clips first; video_score S^R, row and durations (seconds)
-    are (B, C), the best video first. The score of clips i ... j is video_weight S^R / temperature
+    Real clips come first, and the best video first; video_score is S^R, durations are seconds,
+    row tells the videos in the corpus. The score of clips i ... j is video_weight S^R / temperature
     + start_i + end_j (PREM, Eq. 12) where min_l <= j - i <= max_l, its seconds are
     [i clip_seconds, min((j + 1) clip_seconds, duration)]. Ties: the better video, then smaller i,
     then smaller j. A video too short for min_l has one span, the whole of it; a video without
@@ -83,5 +84,5 @@ def best_moments(
     )
 
 
-def _take(values: Array, place: Array) -> Array:
+def _take(values: AnyArray, place: Array) -> Array:
     return jnp.take_along_axis(values, place, axis=-1)

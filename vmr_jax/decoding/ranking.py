@@ -7,24 +7,25 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Int, Num
 
 from vmr_jax.layers.clip_spans import spans_to_seconds
-from vmr_jax.types import Array, Config, Moments
+from vmr_jax.types import AnyArray, Array, Config, Moments
 
 
 def rank_moments(
-    start: Array,
-    end: Array,
-    score: Array,
-    num_clips: Array | int,
-    duration: Array,
+    start: Num[AnyArray, "*#B P"],
+    end: Num[AnyArray, "*#B P"],
+    score: Float[AnyArray, "B P"],
+    num_clips: Int[AnyArray, "B"] | int,
+    duration: Float[AnyArray, "B"],
     settings: Config,
 ) -> Moments:
     """The best K moments of B videos after NMS.
 
-    Half-open spans of clips (B, P), or (P,) where all videos have the same; scores (B, P), -inf is
-    padding. A video of `duration` (B,) seconds has `num_clips` (B,) equal clips, on a moment map
-    the map's number. `settings` is a config's `eval`: top_k (K), nms, clip_to_duration.
+    Half-open spans of clips, (P,) where all videos have the same; a score of -inf is padding. A
+    video of `duration` seconds has `num_clips` equal clips, on a moment map the map's number.
+    `settings` is a config's `eval`: top_k (K), nms, clip_to_duration.
     """
     start, end = spans_to_seconds(start, end, num_clips, duration)
     if settings.clip_to_duration:
@@ -34,16 +35,20 @@ def rank_moments(
 
 
 def nms(
-    start: Array, end: Array, score: Array, threshold: float, k: int
-) -> tuple[Array, Array, Array]:
+    start: Float[AnyArray, "P"],
+    end: Float[AnyArray, "P"],
+    score: Float[AnyArray, "P"],
+    threshold: float | Float[Array, ""],
+    k: int,
+) -> tuple[Float[Array, "{k}"], Float[Array, "{k}"], Float[Array, "{k}"]]:
     """Keep the best candidate, remove those that overlap it, repeat until k are kept.
 
-    start, end, score are (P,), seconds; a candidate of score -inf is padding and is never
-    kept. A candidate is removed when its IoU with a kept one is above `threshold`, in [0, 1]:
-    an equal IoU survives, and 1.0 only ranks. Equal scores keep their order; NaN scores come
-    after all others, in their order, and stay NaN. Works under jit and vmap with a static k.
+    Times are seconds; a candidate of score -inf is padding and is never kept. A candidate is
+    removed when its IoU with a kept one is above `threshold`, in [0, 1]: an equal IoU survives, and
+    1.0 only ranks. Equal scores keep their order; NaN scores come after all others, in their order,
+    and stay NaN. Works under jit and vmap with a static k.
 
-    Returns start, end, score, each (k,), best first, padded with 0, 0, -inf.
+    Returns start, end, score, best first, padded with 0, 0, -inf.
     Source: docs/metrics.md, NMS.
     """
     padding = score.shape[0]  # the row after the last candidate, picked when none is left

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, Int, Int32
 
-from vmr_jax.types import Array
+from vmr_jax.types import AnyArray, Array
 
 _COMBINE = {"sum": operator.add, "product": operator.mul}
 
@@ -20,20 +21,20 @@ _COMBINE = {"sum": operator.add, "product": operator.mul}
 class Spans(NamedTuple):
     """K spans each, best first; one that is missing is 0 ... 0 with score -inf."""
 
-    first: Array  # (..., K) int32
-    last: Array  # (..., K) int32
-    score: Array  # (..., K) float32
+    first: Int[Array, "*batch K"]
+    last: Int[Array, "*batch K"]
+    score: Float[Array, "*batch K"]
 
     @property
-    def valid(self) -> Array:
-        """Which are not missing: (..., K) bool."""
+    def valid(self) -> Bool[Array, "*batch K"]:
+        """Which are not missing."""
         return self.score > -jnp.inf
 
 
 def list_spans(
     clips: int, shortest: int = 0, longest: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """First and last clips of the P spans of N = `clips` clips: two (P,) int32.
+) -> tuple[Int32[np.ndarray, "P"], Int32[np.ndarray, "P"]]:
+    """First and last clips of the P spans of N = `clips` clips.
 
     Those with shortest <= last - first <= longest; None is no limit.
     """
@@ -44,19 +45,18 @@ def list_spans(
 
 @functools.partial(jax.jit, static_argnames=("combine", "shortest", "longest"))
 def score_spans(
-    start: Array,
-    end: Array,
-    mask: Array,
+    start: Float[AnyArray, "*batch N"],
+    end: Float[AnyArray, "*batch N"],
+    mask: Bool[AnyArray, "*batch N"],
     combine: str = "sum",
     shortest: int = 0,
     longest: int | None = None,
-    added: Array | None = None,
-) -> Array:
+    added: Float[AnyArray, "*batch P"] | None = None,
+) -> Float[Array, "*batch P"]:
     """Score all P spans of `list_spans` by start_i + end_j, or by the "product", and `added`.
 
-    start, end and the mask of real clips, which come first, are (..., N); `added` is (..., P).
-    Returns (..., P) float32, -inf where a span has clips that are not real. Sources: EVA, section
-    3.2; PREM, Eq. 12.
+    The mask is true on real clips, which come first; a span with clips that are not real has -inf.
+    Sources: EVA, section 3.2; PREM, Eq. 12.
     """
     first, last = list_spans(start.shape[-1], shortest, longest)
     score = _COMBINE[combine](start[..., first], end[..., last])
@@ -69,16 +69,16 @@ def score_spans(
     jax.jit, static_argnames=("most", "combine", "shortest", "longest", "whole_if_short")
 )
 def search_spans(
-    start: Array,
-    end: Array,
-    mask: Array,
+    start: Float[AnyArray, "*batch N"],
+    end: Float[AnyArray, "*batch N"],
+    mask: Bool[AnyArray, "*batch N"],
     most: int,
     combine: str = "sum",
     shortest: int = 0,
     longest: int | None = None,
     whole_if_short: bool = False,
 ) -> Spans:
-    """The K = `most` best spans by `score_spans`: (..., N) three times -> (..., K).
+    """The K = `most` best spans by `score_spans`.
 
     With `whole_if_short` a video with clips, but without a span of `shortest`, has one span: the
     whole of it. No gradient passes.
