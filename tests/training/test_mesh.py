@@ -1,3 +1,7 @@
+import os
+import signal
+import threading
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -88,3 +92,33 @@ def test_arguments_that_do_not_fit_are_refused(initialized):
     with pytest.raises(ValueError, match=r"--process_id 2 is not in 0 \.\.\. 1"):
         meshes.start_processes("127.0.0.1:1234", 2, 2)
     assert initialized == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_heard_and_its_handler_set_back(number):
+    before = signal.getsignal(number)
+    with meshes.StopRequest() as stop:
+        assert not stop.wanted()
+        os.kill(os.getpid(), number)
+        assert stop.wanted() and stop.wanted()
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_interrupt_does_not_wait():
+    with pytest.raises(KeyboardInterrupt), meshes.StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.wanted()
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_another_thread_gets_no_signals():
+    asked = []
+
+    def ask():
+        with meshes.StopRequest() as stop:
+            asked.append(stop.wanted())
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    assert asked == [False]
