@@ -32,7 +32,7 @@ from vmr_jax.search.first_stage import (
 from vmr_jax.search.trained import Trained
 from vmr_jax.search.two_stage import make_finder
 from vmr_jax.training.logs import track
-from vmr_jax.types import Config, Evaluation, Moments, Params, Retriever
+from vmr_jax.types import Config, Evaluation, Localizer, Moments, Params, Retriever
 
 Tasks = dict[str, Moments]  # VR, and of a localizer SVMR and VCMR
 
@@ -68,18 +68,17 @@ def _search_of(config: Config, reported: Domain, mesh: Mesh, console: Console):
     spec = reported.spec
     system = models.make(config, {role: spec for role in models.of(config).domains(config)})
 
-    def retrieve(params: Params, split: str, corpus: Domain) -> Tasks:
-        del split
-        trained = Trained(config, system, params, spec, {})
-        return {"VR": rank_videos(trained, corpus, MOST, mesh, console).as_moments()}
-
     if isinstance(system, Retriever):
+
+        def retrieve(params: Params, split: str, corpus: Domain) -> Tasks:
+            del split
+            trained = Trained(config, system, params, spec, {})
+            return {"VR": rank_videos(trained, corpus, MOST, mesh, console).as_moments()}
+
         return retrieve
-    first, finder, rankings = (
-        first_stage(config),
-        make_finder(system, readout(config)),
-        {},
-    )
+    if not isinstance(system, Localizer):
+        raise ValueError(f"{config.system} is not scored in a corpus: it finds moments in a video")
+    first, finder, rankings = first_stage(config), make_finder(system, readout(config)), {}
 
     def localize(params: Params, split: str, corpus: Domain) -> Tasks:
         if split not in rankings:
@@ -111,7 +110,7 @@ def _rank(
     return first.rank(split, corpus, top_k, mesh, console)
 
 
-def encode_localizer(trained: Trained, corpus: Domain, console: Console) -> CodeStore:
+def encode_localizer(trained: Trained[Localizer], corpus: Domain, console: Console) -> CodeStore:
     """The localizer's codes of a corpus."""
     codes = encode_corpus(trained, trained.system.encode_videos, corpus, console)
     return make_store([codes], [corpus.pairs.num_clips], corpus.pairs.duration)

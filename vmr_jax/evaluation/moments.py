@@ -25,7 +25,7 @@ from vmr_jax.metrics.moments import has_valid_truth
 from vmr_jax.training.logs import track
 from vmr_jax.training.mesh import along_batch, check_batch_size, local_rows
 from vmr_jax.training.steps import make_predict
-from vmr_jax.types import Config, Evaluation, Params, System
+from vmr_jax.types import Config, Evaluation, MomentSystem, Params
 
 
 def make_evaluation(
@@ -45,6 +45,8 @@ def make_evaluation(
         chooser = evaluation_domain(config, evaluation_dataset(config, "source"), split, "source")
         choosing = Config(config.to_dict())
         choosing.metric.didemo = ""  # asked for by the target
+        if system.predict_source is None:
+            raise ValueError(f"{config.system} cannot be chosen by the source's labels")
         choose = make_predict(system._replace(predict=system.predict_source), mesh)
     elif split:
         chooser, choosing, choose = evaluation_domain(config, dataset, split), config, predict
@@ -67,9 +69,12 @@ def make_evaluation(
     return Evaluation(select, report)
 
 
-def _system(config: Config, domain: Domain) -> System:
+def _system(config: Config, domain: Domain) -> MomentSystem:
     """The system for batches of the evaluated split."""
-    return models.make(config, {role: domain.spec for role in models.of(config).domains(config)})
+    system = models.make(config, {role: domain.spec for role in models.of(config).domains(config)})
+    if not isinstance(system, MomentSystem):
+        raise ValueError(f"{config.system} is scored in a corpus, not in given videos")
+    return system
 
 
 def reported_domain(config: Config, dataset: Dataset, trained: Mapping[str, int]) -> Domain:
@@ -143,9 +148,10 @@ def predict_split(
         found.append(predict(params, batch))
     tables = [np.stack((m.start, m.end, m.score), axis=-1) for m in jax.device_get(found)]
     table = np.concatenate(tables).astype(np.float64)
-    rows, weight = (np.concatenate(part) for part in zip(*map(queries_of, batches), strict=True))
-    predicted = np.empty((len(video), *table.shape[1:]))
-    predicted[rows[weight > 0]] = table[weight > 0]
+    rows, weight = zip(*map(queries_of, batches), strict=True)
+    real = np.concatenate(weight) > 0
+    predicted = np.empty_like(table, shape=(len(video), *table.shape[1:]))
+    predicted[np.concatenate(rows)[real]] = table[real]
     return [moments[~np.isneginf(moments[:, 2])] for moments in predicted]
 
 

@@ -16,7 +16,7 @@ def write_predictions(
     query_ids: Sequence[str],
     queries: Sequence[str],
     video_ids: Sequence[str],
-    predictions: Sequence[np.ndarray],
+    predictions: Sequence[np.ndarray] | np.ndarray,
 ) -> None:
     """Write Q queries: their ids, sentences, videos, and arrays (K, 3) of start s, end s, score.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vmr_jax import models
 from vmr_jax.training.checkpoint import Checkpoints
@@ -71,14 +71,15 @@ def trained_config(directory: Path) -> Config:
     return Config(_with_tuples(meta["config"]))
 
 
-def _value(config: Config, key: str):
+def _value(config: Config | None, key: str) -> Any:
     """What stands at a key with dots, None where there is none."""
+    value = config
     for part in key.split("."):
-        config = config.get(part) if isinstance(config, Config) else None
-    return config
+        value = value.get(part) if isinstance(value, Config) else None
+    return value
 
 
-def _with_tuples(value):
+def _with_tuples(value: Any) -> Any:
     """A config as it was written: JSON has made lists of its tuples."""
     if isinstance(value, Mapping):
         return {name: _with_tuples(part) for name, part in value.items()}

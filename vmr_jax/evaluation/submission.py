@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from vmr_jax.evaluation.predictions import file_id
+from vmr_jax.metrics.moments import PerQuery
 from vmr_jax.metrics.retrieval import MOST, TASKS, rank_rows
 from vmr_jax.types import Moments
 
@@ -38,7 +38,7 @@ def write_submission(
     video_ids: Sequence[str],
     query_ids: Sequence[str],
     sentences: Sequence[str],
-    tasks: Mapping[str, Moments | Sequence[ArrayLike]],
+    tasks: Mapping[str, Moments | PerQuery],
 ) -> None:
     """Write the first MOST predictions of Q queries for some of TASKS.
 
@@ -72,7 +72,7 @@ def write_submission(
 
 def _rows_to_write(
     task: str,
-    predictions: Moments | Sequence[ArrayLike],
+    predictions: Moments | PerQuery,
     video_ids: Sequence[str],
     query_ids: Sequence[str],
 ) -> list[np.ndarray]:

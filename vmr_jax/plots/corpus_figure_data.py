@@ -4,6 +4,7 @@ import functools
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from vmr_jax.data.batches.data_paths import query_batch, video_batch
@@ -11,7 +12,7 @@ from vmr_jax.decoding.corpus_moments import best_moments, readout
 from vmr_jax.models.prem.retriever_system import word_weights
 from vmr_jax.plots.queries import Run, about, rows_of, words_of
 from vmr_jax.training.steps import as_float32
-from vmr_jax.types import Array, Moments, Params, Queries, Videos
+from vmr_jax.types import Array, Localizer, Moments, Params, Queries, Videos
 
 
 def words_content(run: Run, qids: Sequence[str]) -> list[dict]:
@@ -85,13 +86,16 @@ def boundaries_content(run: Run, qids: Sequence[str]) -> list[dict]:
 def _make_locate(run: Run):
     """jit: (params, a video, a query, duration (1,)) -> logits (N,) and (N,), Moments (1, K)."""
     localizer, settings = run.system, readout(run.config)
+    if not isinstance(localizer, Localizer):
+        raise ValueError(f"{run.config.system} is no localizer: it finds no boundaries")
 
     @jax.jit
     def locate(
         params: Params, videos: Videos, queries: Queries, duration: Array
     ) -> tuple[Array, Array, Moments]:
         code = jax.tree.map(lambda leaf: leaf[:, None], localizer.encode_videos(params, videos))
-        query, mask = localizer.encode_queries(params, queries), videos.video_mask[:, None]
+        query = localizer.encode_queries(params, queries)
+        mask = jnp.asarray(videos.video_mask)[:, None]
         start, end = localizer.locate(params, query, code, mask)
         given = np.zeros((1, 1), np.float32), np.zeros((1, 1), np.int32)  # score and row
         found = best_moments(start, end, mask, *given, duration[:, None], settings)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -15,13 +16,22 @@ from vmr_jax.plots.queries import Run, about, rows_of, words_of
 from vmr_jax.training.checkpoint import Checkpoints, checkpoint_directory
 from vmr_jax.training.mesh import make_mesh
 from vmr_jax.training.steps import as_float32, make_predict
-from vmr_jax.types import AttentionMap, Batch, Config
+from vmr_jax.types import AttentionMap, Batch, Config, MomentSystem
 
 SHOWN = 16  # proposals in a time line
 _SIMILARITIES = {
     "positive": "train/similarity_positive",
     "negative": "train/similarity_negative",
 }
+
+
+class _Rows(NamedTuple):
+    """The R valid rows of what a system looks at in one query, as in AttentionMap."""
+
+    start: np.ndarray  # (R,)
+    end: np.ndarray  # (R,)
+    strength: np.ndarray  # (R,)
+    words: np.ndarray  # (R, M) float64, the M real words
 
 
 def attention_content(run: Run, qids: Sequence[str]) -> list[dict]:
@@ -33,7 +43,7 @@ def attention_content(run: Run, qids: Sequence[str]) -> list[dict]:
     an unknown query id.
     """
     rows = rows_of(run, qids)
-    attend = jax.jit(run.system.attention)
+    attend, _ = _functions(run)
     contents = []
     for row in rows:
         asked = words_of(run.domain, row)
@@ -46,7 +56,7 @@ def attention_content(run: Run, qids: Sequence[str]) -> list[dict]:
             | {
                 "quantity": models.of(run.config).words_show,
                 "rows_are": kind_of_rows(seen.start, seen.end),
-                "rows": {name: values.tolist() for name, values in _named(seen).items()},
+                "rows": {name: values.tolist() for name, values in seen._asdict().items()},
                 "cells": {
                     "each": "mean of the rows that cover it",
                     "edges": edges.tolist(),
@@ -65,7 +75,7 @@ def timeline_content(run: Run, qids: Sequence[str]) -> list[dict]:
     System.predict. Both are in seconds. Raises ValueError for an unknown query id.
     """
     rows = rows_of(run, qids)
-    attend, predict = jax.jit(run.system.attention), make_predict(run.system, make_mesh())
+    attend, predict = _functions(run)
     contents = []
     for row in rows:
         batch = _read(run.domain, row)
@@ -157,16 +167,21 @@ def _read(domain: Domain, row: int) -> Batch:
     return as_float32(read_batch(domain, PairIndex(np.array([row]), np.ones(1, np.float32))))
 
 
-def _valid_rows(seen: AttentionMap, num_words: int) -> AttentionMap:
+def _functions(run: Run):
+    """jit: (params, batch) -> AttentionMap, and the same -> Moments."""
+    system = run.system
+    if not isinstance(system, MomentSystem) or system.attention is None:
+        raise ValueError(f"{run.config.system} has no attention map")
+    return jax.jit(system.attention), make_predict(system, make_mesh())
+
+
+def _valid_rows(seen: AttentionMap, num_words: int) -> _Rows:
     """The valid rows of a batch of one query and its first words, without the batch axis."""
-    seen = jax.tree.map(lambda leaf: np.asarray(leaf)[0], seen)
-    seen = AttentionMap(*(leaf[seen.valid] for leaf in seen))
-    return seen._replace(words=seen.words[:, :num_words].astype(np.float64))
-
-
-def _named(seen: AttentionMap) -> dict[str, np.ndarray]:
-    """The columns of valid rows."""
-    return {name: values for name, values in seen._asdict().items() if name != "valid"}
+    valid = np.asarray(seen.valid)[0]
+    start, end, strength, words = (
+        np.asarray(leaf)[0][valid] for leaf in (seen.start, seen.end, seen.strength, seen.words)
+    )
+    return _Rows(start, end, strength, words[:, :num_words].astype(np.float64))
 
 
 def _finite(value: float) -> float | None:
