@@ -14,17 +14,26 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vmr_jax.api import evaluate as evaluate
-    from vmr_jax.api import score as score
-    from vmr_jax.api import train as train
-    from vmr_jax.evaluation.predictor import Predictor as Predictor
-    from vmr_jax.evaluation.predictor import load as load
-    from vmr_jax.evaluation.report import Report as Report
-    from vmr_jax.models import Description as Description
-    from vmr_jax.search.corpus_search import Corpus as Corpus
-    from vmr_jax.types import Moment as Moment
+    from vmr_jax.api import evaluate, score, train
+    from vmr_jax.evaluation.predictor import Predictor, load
+    from vmr_jax.evaluation.report import Report
+    from vmr_jax.models import Description
+    from vmr_jax.search.corpus_search import Corpus
+    from vmr_jax.types import Moment
 
 __version__ = "0.1.0"
+__all__ = [
+    "Corpus",
+    "Description",
+    "Moment",
+    "Predictor",
+    "Report",
+    "__version__",
+    "evaluate",
+    "load",
+    "score",
+    "train",
+]
 _ROOMS = {
     "Corpus": "search.corpus_search",
     "Description": "models",
@@ -36,7 +45,6 @@ _ROOMS = {
     "score": "api",
     "train": "api",
 }
-__all__ = ["__version__", *_ROOMS]
 
 
 def __getattr__(name: str):
