@@ -73,10 +73,10 @@ def _spans(config: Config, views: Views, batch: Batch) -> Candidates:
     mask = views.video_mask
     first, last = list_spans(mask.shape[1])
     start, end = masked_log_softmax(jnp.moveaxis(views.boundary, -1, 0), mask)
-    inside, _ = inside_outside_means(views.inside, mask, first, last)
-    similar, other = inside_outside_means(views.similarity, mask, first, last)
+    inside, _ = inside_outside_means(views.inside, mask)
+    similar, other = inside_outside_means(views.similarity, mask)
     added = config.infer.beta * inside + config.infer.eta * (similar - other)
-    score = score_spans(start, end, mask, added=added)
+    score = score_spans(start, end, mask, added=added[:, first, last])
     probability = jnp.exp(start[:, first] + end[:, last])
     return Candidates(first, last, batch.num_clips, score, probability)
 
@@ -85,26 +85,25 @@ def _cells(config: Config, views: Views, batch: Batch) -> Candidates:
     """log sigmoid of the cell's logit + eta (mean s inside - mean s outside)."""
     cells = map_cells(config.map)
     similarity = stretch_clips(views.similarity[..., None], batch.num_clips, cells.clips)[..., 0]
-    real = jnp.ones(similarity.shape, bool)
-    similar, other = inside_outside_means(similarity, real, cells.row, cells.column)
+    means = inside_outside_means(similarity, jnp.ones(similarity.shape, bool))
+    similar, other = (mean[:, cells.row, cells.column] for mean in means)
     score = jax.nn.log_sigmoid(views.cells) + config.infer.eta * (similar - other)
     probability = jax.nn.sigmoid(views.cells)
     return Candidates(cells.row, cells.column, cells.clips, score, probability)
 
 
-def inside_outside_means(
-    values: Array, mask: Array, first: np.ndarray, last: np.ndarray
-) -> tuple[Array, Array]:
-    """Mean over the clips first ... last, and over the video's other clips, 0 where none are left.
+def inside_outside_means(values: Array, mask: Array) -> tuple[Array, Array]:
+    """Mean over the clips i ... j, and over the video's other clips, 0 where there are none.
 
-    Values and valid clips, which come first, (B, N), and P spans (P,) twice -> two (B, P) float32;
-    they mean something where the last clip is valid. From prefix sums: their rounding error is
-    about N epsilon of the largest value, and no product with the memberships is needed.
+    Values and valid clips, which come first, (B, N) -> two (B, N, N) float32, first clip by last
+    clip; they mean something where i <= j and j is valid. From prefix sums: their rounding error
+    is about N epsilon of the largest value, and a product with all N^3 memberships is not needed.
     """
     values = jnp.where(mask, values.astype(jnp.float32), 0)
     sums = jnp.pad(jnp.cumsum(values, axis=1), ((0, 0), (1, 0)))
-    inside = sums[:, last + 1] - sums[:, first]
-    length = last - first + 1
-    others = mask.sum(axis=1, keepdims=True) - length
-    outside = (sums[:, -1:] - inside) / jnp.maximum(others, 1)
+    clip = jnp.arange(mask.shape[1])
+    inside = sums[:, None, 1:] - sums[:, :-1, None]
+    length = jnp.maximum(clip - clip[:, None] + 1, 1)
+    others = mask.sum(axis=1)[:, None, None] - length
+    outside = (sums[:, -1, None, None] - inside) / jnp.maximum(others, 1)
     return inside / length, jnp.where(others > 0, outside, 0)
