@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 from rich.console import Console
-from vmr_jax.configs import common, eva, mmcda, mmn, vdi
 
 from tests.conftest import small_settings, write_toy
 from vmr_jax import models
+from vmr_jax.configs import common, eva, mmcda, mmn, vdi
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import from_arrays
 from vmr_jax.data.tables.build import write_dataset
@@ -57,7 +57,7 @@ def config_of(data_dir, **changes):
         "target.features": "features",
         "epochs": 1,
     }
-    kept = common.domain_block("didemo", labels=False)
+    kept = common.domain_block("didemo", labels=False, windows=True)
     settings |= {f"target.{key}": kept[key] for key in ("max_clips", "windows", "stride")}
     config.update_from_flattened_dict(settings | changes)
     return config
