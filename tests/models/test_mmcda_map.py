@@ -16,7 +16,7 @@ def _map_views(c, params, batch, role, train):
     """What the network gives with a map, in float64."""
     views, _ = MMCDA(c).apply(as_variables(params), batch, role, train, mutable=["batch_stats"])
     return views._replace(
-        **{name: np.asarray(getattr(views, name), np.float64) for name in ("cells", "clips")}
+        **{name: np.asarray(getattr(views, name), np.float64) for name in ("logits", "clips")}
     )
 
 
@@ -27,7 +27,7 @@ def _scored_cells(c, views, batch, i):
     # Each of the 5 parts is n pieces, each clip 5
     part = np.repeat(s, 5).reshape(5, n).mean(axis=1)
     found = []
-    for logit, a, b in zip(views.cells[i], CELLS.row, CELLS.column, strict=True):
+    for logit, a, b in zip(views.logits[i], CELLS.row, CELLS.column, strict=True):
         outside = np.r_[part[:a], part[b + 1 :]]
         contrast = part[a : b + 1].mean() - (outside.mean() if len(outside) else 0)
         score = -np.logaddexp(0, -logit) + c.infer.eta * contrast
@@ -42,7 +42,7 @@ def _cell_loss(views, moment, duration):
     inter = np.maximum(np.minimum(end, last) - np.maximum(start, first), 0)
     iou = inter / (np.maximum(end, last) - np.minimum(start, first))
     label = np.clip((iou - 0.5) / 0.5, 0, 1)
-    return np.logaddexp(0, views.cells) - label * views.cells
+    return np.logaddexp(0, views.logits) - label * views.logits
 
 
 def test_predictions_of_the_map_are_its_cells_by_their_scores():
@@ -76,7 +76,7 @@ def test_the_map_learns_scaled_ious_of_labels_and_of_its_own_best_cells():
         for i, scored in enumerate(_scored_cells(c, views, target, i) for i in range(4))
     ]
     moment = [_scored_cells(c, views, target, i)[cell][:2] for i, cell in enumerate(best)]
-    probability = 1 / (1 + np.exp(-views.cells[range(4), best]))
+    probability = 1 / (1 + np.exp(-views.logits[range(4), best]))
     own = _cell_loss(views, moment, target.duration).mean(axis=1)
     total, count = terms["pseudo_iou"]
     np.testing.assert_allclose(total / count, (probability * own).mean(), rtol=1e-4)

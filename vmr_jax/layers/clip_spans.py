@@ -4,7 +4,7 @@ Sliding windows: EVA, section 3.1 and EVA A18. Segment groups: VLANet, Eq. 2 and
 """
 
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -113,7 +113,7 @@ def proposal_grid(
 
 def proposal_spans(
     grid: Grid, num_clips: Int[AnyArray, "B"], xp: ModuleType = jnp
-) -> tuple[Int[AnyArray, "B P"], Int[AnyArray, "B P"], Bool[AnyArray, "B P"]]:
+) -> tuple[Int[Any, "B P"], Int[Any, "B P"], Bool[Any, "B P"]]:
     """Start, end (half-open clips) and validity of each proposal.
 
     `xp` is jax.numpy, or numpy for work outside a compiled function. Invalid proposals are
@@ -142,7 +142,7 @@ class Groups(NamedTuple):
 
 
 def segment_groups(
-    max_clips: int, widths: tuple[int, ...], stride: float, cut: bool = True
+    max_clips: int, widths: tuple[float, ...], stride: float, cut: bool = True
 ) -> Groups:
     """List the groups at clips 0, stride, 2 stride, ... (rounded half up) of `max_clips` clips.
 
@@ -164,7 +164,7 @@ def segment_groups(
 
 def group_spans(
     groups: Groups, num_clips: Int[AnyArray, "B"], xp: ModuleType = jnp
-) -> tuple[Int[AnyArray, "B P"], Int[AnyArray, "B P"], Bool[AnyArray, "B P"]]:
+) -> tuple[Int[Any, "B P"], Int[Any, "B P"], Bool[Any, "B P"]]:
     """Start, end (half-open clips) and validity of each of the P = G L windows.
 
     Window l of group g is at g L + l. With `cut` a window is valid where it holds at least half

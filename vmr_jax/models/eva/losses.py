@@ -1,7 +1,7 @@
 """The losses of EVA (Eq. 4 to 11) on what its network computes."""
 
 import functools
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -96,9 +96,11 @@ def _matching(branch: Branch, params: Params, batch: Batch, key: Array) -> _Matc
     positive = network.interact(branch, params, items, keys[3])
     other_query = network.interact(branch, params, items, keys[4], query_index=query_index)
     other_video_ = network.interact(branch, params, items, keys[5], video_index=video_index)
-    logits = [_video_logit(branch, params, v) for v in (positive, other_query, other_video_)]
-    loss = matching_loss(*logits, has_query, has_video, batch.weight)
-    scores = jax.nn.sigmoid(logits[0]), jax.nn.sigmoid(logits[1])
+    own, of_query, of_video = (
+        _video_logit(branch, params, views) for views in (positive, other_query, other_video_)
+    )
+    loss = matching_loss(own, of_query, of_video, has_query, has_video, batch.weight)
+    scores = jax.nn.sigmoid(own), jax.nn.sigmoid(of_query)
     return _Match(positive, loss, similarities(*scores, batch.weight * has_query))
 
 
@@ -164,7 +166,7 @@ def _alignment(
                 )
             ]
             total += factor * sample_mmd(config.mmd, *samples)
-    return total
+    return jnp.asarray(total)
 
 
 def _extra_mmd(config: Config, joint, weights: tuple[Array, Array]) -> Array:
@@ -192,7 +194,7 @@ def adversarial(branch: Branch, params: Params, joint, weights: tuple[Array, Arr
     source, target = (jnp.concatenate(part, axis=-1) for part in joint)
 
     def classify(params: Params, points: Array) -> Array:
-        return branch.modules["domain"].apply({"params": params["domain"]}, points)
+        return cast(Array, branch.modules["domain"].apply({"params": params["domain"]}, points))
 
     stop = jax.lax.stop_gradient
     own = functools.partial(classify, params)

@@ -13,7 +13,7 @@ from vmr_jax.layers.sequences import masked_log_softmax
 from vmr_jax.losses.boundary import boundary_loss
 from vmr_jax.losses.mutual_matching import iou_loss, scale_iou
 from vmr_jax.losses.relevant_content import relevant_content_loss
-from vmr_jax.models.mmcda.network import Views
+from vmr_jax.models.mmcda.network import SpanLogits, Views
 from vmr_jax.types import Array, Batch, Config, LossTerms
 
 
@@ -29,15 +29,15 @@ class Candidates(NamedTuple):
 
 def localization(config: Config, views: Views, batch: Batch) -> LossTerms:
     """MMCDA M1 on the `span` of a batch, or with base=map2d on its `moment` (VDI, Eq. 7)."""
-    if config.base == "map2d":
+    if not isinstance(views.logits, SpanLogits):
         moment = jnp.where(batch.weight[:, None] > 0, batch.moment, 0)
         iou = cell_iou(map_cells(config.map), moment[:, None], batch.duration)[:, 0]
         label = scale_iou(iou, config.iou.min, config.iou.max)
-        return {"iou": iou_loss(views.cells, label, batch.weight)}
-    start, end = views.boundary[..., 0], views.boundary[..., 1]
+        return {"iou": iou_loss(views.logits, label, batch.weight)}
+    boundary, logit = views.logits
+    start, end = boundary[..., 0], boundary[..., 1]
     mask = views.video_mask
     inside, outside = split_clips(batch.span, mask)
-    logit = views.inside
     return {
         "boundary": boundary_loss(start, end, batch.span, mask, batch.weight, "softmax"),
         "inside": relevant_content_loss(logit, inside, logit, outside, batch.weight),
@@ -46,8 +46,9 @@ def localization(config: Config, views: Views, batch: Batch) -> LossTerms:
 
 def candidates(config: Config, views: Views, batch: Batch) -> Candidates:
     """All spans of a video, or all cells of its map, with their scores (MMCDA M11)."""
-    rank = _cells if config.base == "map2d" else _spans
-    return rank(config, views, batch)
+    if isinstance(views.logits, SpanLogits):
+        return _spans(config, views, views.logits, batch)
+    return _cells(config, views, views.logits, batch)
 
 
 def pseudo_labelled(config: Config, views: Views, batch: Batch) -> tuple[Batch, Array]:
@@ -68,12 +69,12 @@ def pseudo_labelled(config: Config, views: Views, batch: Batch) -> tuple[Batch, 
     return labelled, jnp.sum(weight) / jnp.maximum(jnp.sum(batch.weight), 1e-9)
 
 
-def _spans(config: Config, views: Views, batch: Batch) -> Candidates:
+def _spans(config: Config, views: Views, logits: SpanLogits, batch: Batch) -> Candidates:
     """log P_s(i) + log P_e(j) + beta mean r + eta (mean s inside - mean s outside)."""
     mask = views.video_mask
     first, last = list_spans(mask.shape[1])
-    start, end = masked_log_softmax(jnp.moveaxis(views.boundary, -1, 0), mask)
-    inside, _ = inside_outside_means(views.inside, mask)
+    start, end = masked_log_softmax(jnp.moveaxis(logits.boundary, -1, 0), mask)
+    inside, _ = inside_outside_means(logits.inside, mask)
     similar, other = inside_outside_means(views.similarity, mask)
     added = config.infer.beta * inside + config.infer.eta * (similar - other)
     score = score_spans(start, end, mask, added=added[:, first, last])
@@ -81,14 +82,14 @@ def _spans(config: Config, views: Views, batch: Batch) -> Candidates:
     return Candidates(first, last, batch.num_clips, score, probability)
 
 
-def _cells(config: Config, views: Views, batch: Batch) -> Candidates:
+def _cells(config: Config, views: Views, logits: Array, batch: Batch) -> Candidates:
     """log sigmoid of the cell's logit + eta (mean s inside - mean s outside)."""
     cells = map_cells(config.map)
     similarity = stretch_clips(views.similarity[..., None], batch.num_clips, cells.clips)[..., 0]
     means = inside_outside_means(similarity, jnp.ones(similarity.shape, bool))
     similar, other = (mean[:, cells.row, cells.column] for mean in means)
-    score = jax.nn.log_sigmoid(views.cells) + config.infer.eta * (similar - other)
-    probability = jax.nn.sigmoid(views.cells)
+    score = jax.nn.log_sigmoid(logits) + config.infer.eta * (similar - other)
+    probability = jax.nn.sigmoid(logits)
     return Candidates(cells.row, cells.column, cells.clips, score, probability)
 
 

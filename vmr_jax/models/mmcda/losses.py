@@ -1,6 +1,8 @@
 """The losses of MMCDA, of which MMCDA M10 is the sum, on what its network computes."""
 
 import functools
+from collections.abc import Callable
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,13 +18,23 @@ from vmr_jax.models.mmcda.localizers import localization, pseudo_labelled
 from vmr_jax.models.mmcda.network import MMCDA, Views
 from vmr_jax.models.mmcda.switches import POINTS, has_joint_space, terms
 from vmr_jax.models.statistics import as_variables
-from vmr_jax.types import Array, Batch, Config, HybridBatch, Losses, LossTerms, Params, Progress
+from vmr_jax.types import (
+    AnyArray,
+    Array,
+    Batch,
+    Config,
+    HybridBatch,
+    Losses,
+    LossTerms,
+    Params,
+    Progress,
+    Term,
+)
 
 SIMILARITY_SCALE = 10.0  # logit of g over the cosine s
 RAMP = 0.1  # the share of a run in which terms grow
 _HARD = 5  # clips outside a moment that MMCDA M8 looks at
 _BAG = 8  # one of so many clips is an instance of MMCDA M9
-_Term = tuple[Array, Array]
 
 
 def supervised_loss(
@@ -48,7 +60,7 @@ def cross_domain_loss(
     ramp = jnp.minimum(1.0, progress.fraction / RAMP) if config.ramp else 1.0
     weight = config.lambdas
     of_source, of_target = (config, source, batch.source), (config, target, batch.target)
-    table = {
+    table: dict[str, tuple[Any, Callable[..., Term], tuple]] = {
         "source_pairs": (weight.ca, _source_pairs, of_source),
         "target_pairs": (weight.ca * ramp, _target_pairs, of_target),
         "target_modalities": (weight.ca * ramp, _modalities, of_target),
@@ -91,13 +103,14 @@ def _point_samples(
     """What MMCDA M3 compares at one point: the rows of both halves there."""
     mask = "query_mask" if point == "query" else "video_mask"
     keys = jax.random.split(jax.random.fold_in(key, POINTS.index(point)))
-    return tuple(
+    one, other = (
         make_sample(config.mmd, getattr(views, point), getattr(views, mask), half.weight, half_key)
         for views, half, half_key in zip((source, target), batch, keys, strict=True)
     )
+    return one, other
 
 
-def _distance(network: MMCDA, params: Params, point: str, source: Sample, target: Sample) -> _Term:
+def _distance(network: MMCDA, params: Params, point: str, source: Sample, target: Sample) -> Term:
     """MMCDA M3 at one point, by `da.kind`; adversarial: a classifier learns it, H unlearns it."""
     config = network.config
     if config.da.kind == "mmd":
@@ -108,12 +121,12 @@ def _distance(network: MMCDA, params: Params, point: str, source: Sample, target
             classify = functools.partial(
                 network.apply, as_variables(params), point, method="classify"
             )
-            measure = functools.partial(adversarial_loss, classify)
+            measure = functools.partial(adversarial_loss, cast(Callable[[Array], Array], classify))
         distance = measure(source.points, target.points, source.weight, target.weight)
     return distance, jnp.ones(())
 
 
-def coral(x: Array, y: Array, x_weight: Array, y_weight: Array) -> Array:
+def coral(x: AnyArray, y: AnyArray, x_weight: AnyArray, y_weight: AnyArray) -> Array:
     """|C_x - C_y|^2 / (4 D^2) of x (n, D) and y (m, D), C the sample covariance: a scalar.
 
     Points of weight 0 in `x_weight` (n,), `y_weight` (m,) count nowhere. 0 where a sample is
@@ -124,7 +137,7 @@ def coral(x: Array, y: Array, x_weight: Array, y_weight: Array) -> Array:
     return jnp.where((jnp.sum(x_weight) > 0) & (jnp.sum(y_weight) > 0), distance, 0)
 
 
-def _covariance(points: Array, weight: Array) -> Array:
+def _covariance(points: AnyArray, weight: AnyArray) -> Array:
     """(n, D), (n,) -> (D, D); of a single point it is 0."""
     total = jnp.sum(weight)
     mean = weight @ points / jnp.maximum(total, 1e-9)
@@ -133,34 +146,37 @@ def _covariance(points: Array, weight: Array) -> Array:
     return product / jnp.maximum(total - 1, 1)
 
 
-def _source_pairs(config: Config, views: Views, batch: Batch) -> _Term:
+def _source_pairs(config: Config, views: Views, batch: Batch) -> Term:
     """MMCDA M4: the mean clip inside each moment, and its sentence, among those of the batch."""
     inside, _ = split_clips(batch.span, views.video_mask)
-    moments = l2_normalize(masked_mean(views.clips, inside))
-    score = jnp.einsum("vd,qd->vq", moments, views.sentence)
+    clips, sentence = views.joint
+    moments = l2_normalize(masked_mean(clips, inside))
+    score = jnp.einsum("vd,qd->vq", moments, sentence)
     rival = rivals(batch.video_id, batch.weight)
     return symmetric_info_nce(score, rival, batch.weight, config.ca.temperature)
 
 
-def _target_pairs(config: Config, views: Views, batch: Batch) -> _Term:
+def _target_pairs(config: Config, views: Views, batch: Batch) -> Term:
     """MMCDA M5: each video as each query attends it, e_V|q, and that query's sentence."""
     weight = masked_softmax(
         _all_similarities(views) / config.ca.attention, views.video_mask[:, None]
     )
-    attended = l2_normalize(jnp.einsum("vqn,vnd->vqd", weight, views.clips))
-    score = jnp.einsum("vqd,qd->vq", attended, views.sentence)
+    clips, sentence = views.joint
+    attended = l2_normalize(jnp.einsum("vqn,vnd->vqd", weight, clips))
+    score = jnp.einsum("vqd,qd->vq", attended, sentence)
     rival = rivals(batch.video_id, batch.weight)
     return symmetric_info_nce(score, rival, batch.weight, config.ca.temperature)
 
 
-def _modalities(config: Config, views: Views, batch: Batch) -> _Term:
+def _modalities(config: Config, views: Views, batch: Batch) -> Term:
     """MMCDA M6: MMD of the target's videos e_V and its sentences e_q."""
-    videos = l2_normalize(masked_mean(views.clips, views.video_mask))
-    samples = (Sample(points, batch.weight) for points in (videos, views.sentence))
+    clips, sentence = views.joint
+    videos = l2_normalize(masked_mean(clips, views.video_mask))
+    samples = (Sample(points, batch.weight) for points in (videos, sentence))
     return sample_mmd(config.mmd, *samples), jnp.ones(())
 
 
-def _frames(config: Config, views: Views, batch: Batch) -> _Term:
+def _frames(config: Config, views: Views, batch: Batch) -> Term:
     """MMCDA M7: which clips are inside the moment, from the logit of g."""
     del config
     inside, outside = split_clips(batch.span, views.video_mask)
@@ -168,7 +184,7 @@ def _frames(config: Config, views: Views, batch: Batch) -> _Term:
     return relevant_content_loss(logit, inside, logit, outside, batch.weight, "balanced")
 
 
-def _frame_ranking(config: Config, views: Views, batch: Batch) -> _Term:
+def _frame_ranking(config: Config, views: Views, batch: Batch) -> Term:
     """MMCDA M8: clips inside above the most similar ones outside; off where none is outside."""
     inside, outside = split_clips(batch.span, views.video_mask)
     mean = masked_mean(views.similarity[..., None], inside)[:, 0]
@@ -176,7 +192,7 @@ def _frame_ranking(config: Config, views: Views, batch: Batch) -> _Term:
     return hinge_loss(mean, hard, config.sa.margin, batch.weight * outside.any(axis=1))
 
 
-def _instances(config: Config, views: Views, batch: Batch) -> _Term:
+def _instances(config: Config, views: Views, batch: Batch) -> Term:
     """MMCDA M9: a video's best clips for its own query above those for others, and of others."""
     rival = rivals(batch.video_id, batch.weight)
     hardest = config.sa.neg == "hardest"
@@ -200,4 +216,4 @@ def _bag_scores(views: Views) -> Array:
 
 def _all_similarities(views: Views) -> Array:
     """s of each video's clips with each query of the half: (B videos, B queries, N) float32."""
-    return jnp.einsum("vnd,qd->vqn", views.clips, views.sentence)
+    return jnp.einsum("vnd,qd->vqn", *views.joint)

@@ -1,6 +1,6 @@
 """The network of MMCDA: one for both domains (docs/papers/mmcda.md)."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -22,6 +22,13 @@ _KERNEL_INIT = nn.initializers.xavier_uniform()
 _BOUNDARY_WIDTH = 5  # clips of the start and end heads
 
 
+class SpanLogits(NamedTuple):
+    """What the heads of base=span say of a video's clips, float32."""
+
+    boundary: Array  # (B, N, 2) of start and end
+    inside: Array  # (B, N) r
+
+
 class Views(NamedTuple):
     """B videos and the queries that they are paired with; rows are zero on padding."""
 
@@ -33,16 +40,19 @@ class Views(NamedTuple):
     # Unit vectors of the joint space, float32; None where no term trains it
     clips: Array | None  # (B, N, D) e_v
     sentence: Array | None  # (B, D) e_q
-    boundary: Array | None  # (B, N, 2) logits of start and end, float32; base=span
-    inside: Array | None  # (B, N) logits r, float32; base=span
-    cells: Array | None  # (B, P) logits of the map's cells, float32; base=map2d
+    logits: SpanLogits | Array  # with base=map2d (B, P) of the map's cells, float32
 
     @property
     def similarity(self) -> Array:
         """s, the cosine of each clip and the sentence: (B, N) float32, 0 without a joint space."""
         if self.clips is None:
             return jnp.zeros(self.video_mask.shape)
-        return jnp.einsum("bnd,bd->bn", self.clips, self.sentence)
+        return jnp.einsum("bnd,bd->bn", *self.joint)
+
+    @property
+    def joint(self) -> tuple[Array, Array]:
+        """e_v and e_q, where there is a joint space."""
+        return cast(tuple[Array, Array], (self.clips, self.sentence))
 
 
 class MMCDA(nn.Module):
@@ -100,40 +110,42 @@ class MMCDA(nn.Module):
         With `train` the map's batch normalisation reads the batch, and its running statistics
         follow where the caller makes them mutable.
         """
-        keys = (None, None) if key is None else jax.random.split(key)
+        video_key, meet_key = (None, None) if key is None else jax.random.split(key)
         mask, word_mask = batch.video_mask, batch.query_mask
-        video = self.encode_videos(batch.video, mask, role, keys[0])
+        video = self.encode_videos(batch.video, mask, role, video_key)
         words = self.query_encoder(batch.query, word_mask)
-        interaction_keys = (None,) * 3 if key is None else jax.random.split(keys[1], 3)
+        meet_keys = (None,) * 3 if meet_key is None else jax.random.split(meet_key, 3)
         memory = self.interaction.memory(words)
-        fused = self.interaction.meet(video, memory, word_mask, interaction_keys)
+        fused = self.interaction.meet(video, memory, word_mask, meet_keys)
         fused = jnp.where(mask[..., None], fused, 0)
-        boundary = inside = cells = clips = sentence = None
         if self.config.base == "span":
             first, second = self.inside
             boundary = self.boundary(fused)
             inside = second(nn.relu(first(fused)))[..., 0].astype(jnp.float32)
+            logits = SpanLogits(boundary, inside)
         else:
             parts = stretch_clips(fused, batch.num_clips, self.config.map.clips)
             rows = self.map(span_max(parts, map_cells(self.config.map)), train, batch.weight)
-            cells = self.cell(rows.astype(compute_dtype(self.config)))[..., 0].astype(jnp.float32)
+            logits = self.cell(rows.astype(compute_dtype(self.config)))[..., 0].astype(jnp.float32)
+        clips = sentence = None
         if has_joint_space(self.config):
             clips = unit_rows(self.joint_video(video)) * mask[..., None]
             sentence = unit_rows(self.joint_query(masked_mean(words, word_mask)))
-        return Views(video, mask, words, word_mask, fused, clips, sentence, boundary, inside, cells)
+        return Views(video, mask, words, word_mask, fused, clips, sentence, logits)
 
     def encode_videos(self, video: Array, mask: Array, role: str, key: Array | None) -> Array:
         """Clips that have attended each other: (B, N, F), (B, N) -> (B, N, D), zero on padding."""
         config = self.config
         x = self.video_fc["both" if config.share_encoders else role](video)
-        if config.video_encoder == "bigru":
-            return self.video_encoder(x, mask)
+        encoder = self.video_encoder
+        if isinstance(encoder, BiGRU):
+            return encoder(x, mask)
         length = video.shape[1]
         if config.position == "learned":
             positions = self.positions[:length]
         else:
             positions = sinusoids(length, config.dim)
-        x, _ = self.video_encoder((x + positions).astype(x.dtype), mask[:, None, None], key)
+        x, _ = encoder((x + positions).astype(x.dtype), mask[:, None, None], key)
         return jnp.where(mask[..., None], x, 0)
 
     def word_parts(self, views: Views) -> Array:
@@ -144,7 +156,7 @@ class MMCDA(nn.Module):
         words = self.joint_query(views.query).astype(jnp.float32)
         sentence = self.joint_query(masked_mean(views.query, views.query_mask))
         length = jnp.linalg.norm(sentence.astype(jnp.float32), axis=-1)[:, None, None]
-        parts = jnp.einsum("bnd,bmd->bnm", views.clips, words) / jnp.maximum(length, 1e-8)
+        parts = jnp.einsum("bnd,bmd->bnm", views.joint[0], words) / jnp.maximum(length, 1e-8)
         return parts * views.query_mask[:, None]
 
     def classify(self, point: str, rows: Array) -> Array:

@@ -113,7 +113,7 @@ def check_specs(config: Config, specs: Mapping[str, DataSpec]) -> None:
         advice = "Use the same kind of features, or config.share_encoders=False."
         check_same_widths(specs, ("video_dim",), advice)
     learned = config.video_encoder == "transformer" and config.position == "learned"
-    for role, spec in reversed(specs.items()):  # an evaluation has the target's for both
+    for role, spec in reversed(list(specs.items())):  # an evaluation has the target's for both
         if learned and spec.max_clips > config.position_rows:
             raise ValueError(
                 f"config.{role}.max_clips={spec.max_clips} clips do not fit config.position_rows="

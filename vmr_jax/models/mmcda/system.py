@@ -8,6 +8,7 @@ a reproduction: the paper's equations are not public to this project, docs/paper
 
 import functools
 from collections.abc import Mapping
+from typing import cast
 
 import jax.numpy as jnp
 
@@ -17,7 +18,7 @@ from vmr_jax.layers.moment_map import Cells, map_cells
 from vmr_jax.models.description import OPTIONAL_KEYS, Description
 from vmr_jax.models.mmcda import losses
 from vmr_jax.models.mmcda.localizers import candidates
-from vmr_jax.models.mmcda.network import MMCDA
+from vmr_jax.models.mmcda.network import MMCDA, Views
 from vmr_jax.models.mmcda.switches import check, check_specs, has_joint_space
 from vmr_jax.models.statistics import as_params, as_variables
 from vmr_jax.types import (
@@ -76,7 +77,7 @@ def _init(network: MMCDA, key: Array, batch: Batch | HybridBatch) -> Params:
 
 def _predict(network: MMCDA, role: str, params: Params, batch: Batch) -> Moments:
     """The best moments by their scores (MMCDA M11), after NMS."""
-    views = network.apply(as_variables(params), batch, role, train=False)
+    views = cast(Views, network.apply(as_variables(params), batch, role, train=False))
     found = candidates(network.config, views, batch)
     span, settings = (found.first, found.last + 1), network.config.eval
     return rank_moments(*span, found.score, found.units, batch.duration, settings)
@@ -85,8 +86,8 @@ def _predict(network: MMCDA, role: str, params: Params, batch: Batch) -> Moments
 def _attention(network: MMCDA, params: Params, batch: Batch) -> AttentionMap:
     """s of each clip, and what each word adds to it."""
     variables = as_variables(params)
-    views = network.apply(variables, batch, "target", train=False)
-    words = network.apply(variables, views, method="word_parts")
+    views = cast(Views, network.apply(variables, batch, "target", train=False))
+    words = cast(Array, network.apply(variables, views, method="word_parts"))
     clip = jnp.arange(batch.video.shape[1])
     start, end = spans_to_seconds(clip, clip + 1, batch.num_clips, batch.duration)
     return AttentionMap(start, end, batch.video_mask, views.similarity, words)

@@ -34,8 +34,10 @@ class MMN(nn.Module):
         config = self.config
         dtype = compute_dtype(config)
         sizes = text_sizes(config.text, self.vocabulary)
-        encoder = ClipText if config.text.encoder == "clip" else DistilBert
-        self.text_encoder = encoder(sizes, config.text.remat, dtype)
+        if isinstance(sizes, ClipTextConfig):
+            self.text_encoder = ClipText(sizes, config.text.remat, dtype)
+        else:
+            self.text_encoder = DistilBert(sizes, config.text.remat, dtype)
         if config.text.encoder == "distilbert" or config.text.extra_ln:
             self.text_norm = layer_norm(1e-5)
         width = sentence_width(sizes)
@@ -69,9 +71,10 @@ class MMN(nn.Module):
         the mask are not attended. Without a key there is no dropout. `replacement` is that of
         ClipText; DistilBERT takes none.
         """
-        if self.config.text.encoder == "clip":
-            return self.text_encoder(tokens, mask, replacement)
-        return masked_mean(self.text_encoder(tokens, mask, key), mask)
+        encoder = self.text_encoder
+        if isinstance(encoder, ClipText):
+            return encoder(tokens, mask, replacement)
+        return masked_mean(encoder(tokens, mask, key), mask)
 
     def queries(self, sentences: Array) -> Joint:
         """Sentence features (T, D) -> Joint of (T, D)."""

@@ -8,13 +8,14 @@ docs/papers/mmn_vdi.md.
 
 import functools
 from collections.abc import Mapping
+from typing import cast
 
 import jax
 import jax.numpy as jnp
 
 from vmr_jax.data.text.tokens import vocabulary_size
 from vmr_jax.decoding.ranking import rank_moments
-from vmr_jax.encoders.clip import load_clip_text
+from vmr_jax.encoders.clip import ClipTextConfig, load_clip_text
 from vmr_jax.encoders.distilbert import load_distilbert
 from vmr_jax.layers.map_convolution import FORMS
 from vmr_jax.layers.map_reach import map_weights
@@ -118,8 +119,11 @@ def read_text_encoder(config: Config, params: Params) -> Params:
     text = config.text
     if not text.weights:
         return params
-    load = load_clip_text if text.encoder == "clip" else load_distilbert
-    encoder = load(text.weights, text_sizes(text, vocabulary_size(text)))
+    sizes = text_sizes(text, vocabulary_size(text))
+    if isinstance(sizes, ClipTextConfig):
+        encoder = load_clip_text(text.weights, sizes)
+    else:
+        encoder = load_distilbert(text.weights, sizes)
     return {**params, "text_encoder": encoder}
 
 
@@ -217,7 +221,8 @@ def fuse_scores(iou: Array, contrastive: Array, fusion: str, power: float) -> Ar
 
 def predict(network: MMN, config: Config, params: Params, batch: VideoBatch) -> Moments:
     """The cells of each query's video by fused scores, after NMS; the first is VDI, Eq. 10's."""
-    cells, queries = network.apply(as_variables(params), batch, train=False)
+    found = network.apply(as_variables(params), batch, train=False)
+    cells, queries = cast(tuple[Joint, Joint], found)
     iou, contrastive = (
         _of_own_video(of_cells, of_queries, batch.owner)
         for of_cells, of_queries in zip(cells, queries, strict=True)

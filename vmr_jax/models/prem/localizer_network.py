@@ -16,7 +16,7 @@ from vmr_jax.models.prem.network import (
     layer_sizes,
 )
 from vmr_jax.models.switches import compute_dtype
-from vmr_jax.types import Array, CandidateBatch, Config, Queries, Videos
+from vmr_jax.types import AnyArray, Array, CandidateBatch, Config, Queries, Videos
 
 HEADS = {  # (width in clips, channels) of each convolution (PREM P11)
     "conv5_conv1": ((5, 128), (1, 1)),
@@ -36,7 +36,7 @@ class QueryCode(NamedTuple):
     """Queries before they meet a video."""
 
     vectors: Array  # (B, J, D) float32
-    mask: Array  # (B, M)
+    mask: AnyArray  # (B, M)
     memory: tuple[Memory, ...]  # what each layer of the fusion attends
 
 
@@ -98,7 +98,7 @@ class PremLocalizer(nn.Module):
         """What does not depend on a video."""
         return self._query_code(self.encoder.queries(queries), queries.query_mask)
 
-    def _query_code(self, encoded: EncodedQueries, mask: Array) -> QueryCode:
+    def _query_code(self, encoded: EncodedQueries, mask: AnyArray) -> QueryCode:
         memory = tuple(layer.memory(encoded.words) for layer in self.boundary)
         return QueryCode(encoded.vectors, mask, memory)
 
@@ -106,7 +106,7 @@ class PremLocalizer(nn.Module):
         """The gated clips c (PREM, Eq. 9): codes (B, ...) and (B, C, N, ...) -> (B, C, N, D)."""
         dtype = compute_dtype(self.config)
         rows = video.rows.astype(dtype)
-        if self.config.gate != "none":
+        if video.gate is not None:
             product = video.gate.astype(jnp.float32) * query.vectors[:, None, None]
             gate = jax.nn.sigmoid if self.config.gate == "sigmoid" else l2_normalize
             rows = rows * gate(product).astype(dtype)
@@ -122,7 +122,8 @@ class PremLocalizer(nn.Module):
     def _boundaries(self, rows: Array, mask: Array) -> tuple[Array, Array]:
         """Logits of both boundaries: (B, C, N, D), (B, C, N) -> two (B, C, N)."""
         rows = jnp.where(mask[..., None], rows, 0)
-        return tuple(jnp.where(mask, head(rows), -1e10) for head in (self.start, self.end))
+        start, end = (jnp.where(mask, head(rows), -1e10) for head in (self.start, self.end))
+        return start, end
 
     def segment_logits(self, rows: Array, spans: Spans, longest: int) -> Array:
         """c_ij of L^c: (B, N, D), spans (B, K) of at most `longest` clips -> (B, K)."""

@@ -7,6 +7,7 @@ ICMR 2024, section 3.4.
 import functools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +35,7 @@ from vmr_jax.types import (
     Params,
     Progress,
     Queries,
+    Term,
     Videos,
 )
 
@@ -115,15 +117,17 @@ def _loss(
 ) -> Losses:
     """PREM, Eq. 11: L^st + L^ed, and L^c times its weight."""
     del progress
-    located = network.apply({"params": params}, batch, key)
+    located = cast(Located, network.apply({"params": params}, batch, key))
     clips = batch.num_clips[:, 0]
     span = seconds_to_clips(batch.moment, clips, config.clip_seconds, config.end_label)
     boundaries = shared_norm_loss(
         located.start, located.end, span, batch.video_mask, batch.weight, config.shared_norm
     )
     terms = {"boundary": boundaries}
-    if config.lc.enabled:
-        terms["relevant_content"] = _content(network, config, params, batch, span, located)
+    if located.content is not None:
+        terms["relevant_content"] = _content(
+            network, config, params, batch, span, located, located.content
+        )
     return Losses(terms, {})
 
 
@@ -134,7 +138,8 @@ def _content(
     batch: CandidateBatch,
     span: Array,
     located: Located,
-) -> tuple[Array, Array]:
+    content: Array,
+) -> Term:
     """L^c (PREM, section 3.4) times its weight: (weighted sum, sum of weights)."""
     items, videos, clips = located.start.shape
     settings, lengths = config.lc, config.infer
@@ -144,8 +149,11 @@ def _content(
         *others, most=_NEGATIVES, shortest=lengths.min_l, longest=lengths.max_l
     )
     each = Spans(*(x.reshape(items * (videos - 1), -1) for x in negatives))
-    score = functools.partial(network.apply, {"params": params}, method="segment_logits")
-    content = located.content
+
+    def score(rows: Array, spans: Spans, longest: int) -> Array:
+        found = network.apply({"params": params}, rows, spans, longest, method="segment_logits")
+        return cast(Array, found)
+
     in_others = content[:, 1:].reshape(items * (videos - 1), clips, -1)
     total, count = relevant_content_loss(
         score(content[:, 0], positives, clips),
@@ -159,18 +167,21 @@ def _content(
 
 
 def _encode_videos(network: PremLocalizer, params: Params, videos: Videos) -> VideoCode:
-    return _float32(network.apply({"params": params}, videos, method="encode_videos"))
+    code = network.apply({"params": params}, videos, method="encode_videos")
+    return _float32(cast(VideoCode, code))
 
 
 def _encode_queries(network: PremLocalizer, params: Params, queries: Queries) -> QueryCode:
-    code = network.apply({"params": params}, queries, method="encode_queries")
+    found = network.apply({"params": params}, queries, method="encode_queries")
+    code = cast(QueryCode, found)
     return code._replace(memory=_float32(code.memory))
 
 
 def _locate(
     network: PremLocalizer, params: Params, query: QueryCode, video: VideoCode, mask: Array
 ) -> tuple[Array, Array]:
-    return network.apply({"params": params}, query, video, mask, method="locate")
+    found = network.apply({"params": params}, query, video, mask, method="locate")
+    return cast(tuple[Array, Array], found)
 
 
 def _float32(code):

@@ -1,5 +1,6 @@
 """The encoders of PREM, of queries and of videos; its retriever is no more (PREM, section 3.3)."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from vmr_jax.layers.sequences import dropout, masked_max, masked_mean, masked_softmax, sinusoids
 from vmr_jax.layers.transformer import TransformerLayer, layer_norm
 from vmr_jax.models.switches import compute_dtype
-from vmr_jax.types import Array, Config, Queries, Videos
+from vmr_jax.types import AnyArray, Array, Config, Queries, Videos
 
 EPSILON = 1e-5  # of every LayerNorm
 KERNEL_INIT = nn.initializers.normal(0.02)
@@ -55,7 +56,9 @@ class SequenceEncoder(nn.Module):
             **layer_sizes(config), pre_norm=False, drop_attended=True, dtype=self.dtype
         )
 
-    def __call__(self, features: dict[str, Array], mask: Array, key: Array | None = None) -> Array:
+    def __call__(
+        self, features: Mapping[str, AnyArray], mask: AnyArray, key: Array | None = None
+    ) -> Array:
         """Features (B, L, F) by modality, mask (B, J, L) -> (B, J, L, D), zero off the mask.
 
         Without a key there is no dropout. Raises ValueError for more rows than positions.
@@ -111,7 +114,7 @@ class PremEncoder(nn.Module):
             vectors = jnp.repeat(one, len(self.config.modalities), axis=1)
         return EncodedQueries(words, vectors)
 
-    def word_weights(self, words: Array, mask: Array) -> Array:
+    def word_weights(self, words: Array, mask: AnyArray) -> Array:
         """alpha of PREM, Eq. 5 for each modality: words (B, M, D), (B, M) -> (B, J, M) float32."""
         return masked_softmax(jnp.swapaxes(self.word_score(words), 1, 2), mask[:, None])
 

@@ -6,6 +6,7 @@ queries of the batch are negatives. Source: PREM, section 3.3.
 
 import functools
 from collections.abc import Mapping
+from typing import cast
 
 from vmr_jax.layers.clip_spans import seconds_to_clips
 from vmr_jax.layers.sequences import unit_rows
@@ -64,7 +65,8 @@ def _loss(
 ) -> Losses:
     """L^v + L^q (PREM, section 3.3) over the whole batch."""
     del progress
-    video, queries = network.apply({"params": params}, *_sides(batch), key)
+    found = network.apply({"params": params}, *_sides(batch), key)
+    video, queries = cast(tuple[Array, EncodedQueries], found)
     pairs = Pairs(
         query=unit_rows(queries.vectors),
         video=unit_rows(video),
@@ -77,12 +79,12 @@ def _loss(
 
 
 def _encode_videos(network: PremEncoder, params: Params, videos: Videos) -> Array:
-    return unit_rows(network.apply({"params": params}, videos, method="videos"))
+    return unit_rows(cast(Array, network.apply({"params": params}, videos, method="videos")))
 
 
 def _encode_queries(network: PremEncoder, params: Params, queries: Queries) -> Array:
-    encoded: EncodedQueries = network.apply({"params": params}, queries, method="queries")
-    return unit_rows(encoded.vectors)
+    found = network.apply({"params": params}, queries, method="queries")
+    return unit_rows(cast(EncodedQueries, found).vectors)
 
 
 def word_weights(config: Config, spec: DataSpec, params: Params, queries: Queries) -> Array:
@@ -94,8 +96,8 @@ def word_weights(config: Config, spec: DataSpec, params: Params, queries: Querie
         raise ValueError(f"config.pooling={config.pooling!r} weighs no words: use 'modality'.")
     network = PremEncoder(config, spec.max_clips, spec.max_words)
     weigh = functools.partial(network.apply, {"params": params})
-    words = weigh(queries, method="queries").words
-    return weigh(words, queries.query_mask, method="word_weights")
+    words = cast(EncodedQueries, weigh(queries, method="queries")).words
+    return cast(Array, weigh(words, queries.query_mask, method="word_weights"))
 
 
 SYSTEM = Description(

@@ -8,14 +8,14 @@ docs/papers/mmn_vdi.md.
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 
 from vmr_jax.data.text.tokens import vocabulary_size
 from vmr_jax.models.mmn import system as mmn
-from vmr_jax.models.mmn.network import MMN, text_sizes
+from vmr_jax.models.mmn.network import MMN, Joint, text_sizes
 from vmr_jax.models.statistics import as_variables
 from vmr_jax.models.switches import check_choices, compute_dtype
 from vmr_jax.models.vdi.losses import (
@@ -24,7 +24,7 @@ from vmr_jax.models.vdi.losses import (
     spatial_dynamic_loss,
     visual_context_loss,
 )
-from vmr_jax.models.vdi.network import HEADS, SpatialDynamics, VisualContext
+from vmr_jax.models.vdi.network import HEADS, Dynamics, SpatialDynamics, VisualContext
 from vmr_jax.types import (
     Array,
     Config,
@@ -103,7 +103,7 @@ def _init(networks: Networks, key: Array, batch: VideoBatch) -> Params:
     """Fresh parameters and running statistics; what training adds has names of its own."""
     _check_fields(networks.config, batch)
     config, keys = networks.config, jax.random.split(key, 4)
-    params = mmn.init(networks.mmn, keys[0], batch)
+    params = dict(mmn.init(networks.mmn, keys[0], batch))
     sizes = text_sizes(config.text, networks.mmn.vocabulary)
     if _hides_by_embedding(config):
         params["hidden_word"] = 0.02 * jax.random.normal(keys[1], (sizes.width,))
@@ -126,7 +126,7 @@ def _check_fields(config: Config, batch: VideoBatch) -> None:
         )
     if not config.vdi.sd:
         return
-    if batch.patches is None:
+    if batch.patches is None or batch.patch_cls is None:
         raise ValueError(
             "config.vdi.sd=True reads patches of frames: name them as config.target.patches, or "
             "set config.vdi.sd=False."
@@ -164,7 +164,8 @@ def _sentences(
     found = networks.mmn.apply(
         as_variables(params), tokens, mask, key, replacement, method="sentences"
     )
-    return dict(zip(("full", *parts), jnp.split(found, 1 + len(parts)), strict=True))
+    of_parts = jnp.split(cast(Array, found), 1 + len(parts))
+    return dict(zip(("full", *parts), of_parts, strict=True))
 
 
 def _context_inputs(config: Config, features: Mapping[str, Array], batch: VideoBatch) -> tuple:
@@ -186,7 +187,7 @@ def _loss(
     full = features["full"]
     if config.vdi.schedule == "alternate":
         full = jax.lax.stop_gradient(full)
-    queries = networks.mmn.apply(variables, full, method="queries")
+    queries = cast(Joint, networks.mmn.apply(variables, full, method="queries"))
     cells, new = networks.mmn.apply(
         variables, batch.video, batch.weight, True, method="maps", mutable=["batch_stats"]
     )
@@ -200,15 +201,17 @@ def _injection(
 ) -> LossTerms:
     """0.5 L^vc and 0.01 L^sd, each where the config asks for it, over the whole batch."""
     config, terms = networks.config, {}
+    dynamic_ok = cast(Array, batch.dynamic_ok)  # where there is one of the two terms
     if config.vdi.vc:
-        query, context = networks.context.apply(
+        found = networks.context.apply(
             {"params": params["visual_context"]},
             *_context_inputs(config, features, batch),
             keys[0],
         )
+        query, context = cast(tuple[Array, Array], found)
         if config.vc.stop_grad == "target":
             context = jax.lax.stop_gradient(context)
-        weight = batch.query_weight * (batch.static_ok & batch.dynamic_ok)
+        weight = batch.query_weight * (cast(Array, batch.static_ok) & dynamic_ok)
         total, count = visual_context_loss(query, context, weight, config.vc.reduction)
         terms["visual_context"] = (config.vc.weight * total, count)
     if config.vdi.sd:
@@ -219,10 +222,11 @@ def _injection(
             batch.patch_cls,
             keys[1],
         )
-        video = found.video if config.sd.train_visual else jax.lax.stop_gradient(found.video)
-        weight = batch.query_weight * batch.dynamic_ok
+        moves = cast(Dynamics, found)
+        video = moves.video if config.sd.train_visual else jax.lax.stop_gradient(moves.video)
+        weight = batch.query_weight * dynamic_ok
         total, count = spatial_dynamic_loss(
-            video, found.query, batch.owner, weight, config.sd.same_video
+            video, moves.query, batch.owner, weight, config.sd.same_video
         )
         terms["spatial_dynamic"] = (config.sd.weight * total, count)
     return terms

@@ -6,6 +6,7 @@ the same video with a query about another one.
 
 import functools
 from collections.abc import Mapping
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -111,10 +112,11 @@ def _loss(
         pairings.append((other_video(keys[1], batch.video_id, batch.weight)[0], own))
     if config.negatives.mode == "reencode":
         video, query = (jnp.concatenate(index) for index in zip(*pairings, strict=True))
-        aligned = apply(_take(videos, video), _take(queries, query), method="align")
+        found = apply(_take(videos, video), _take(queries, query), method="align")
+        aligned = cast(Aligned, found)
         scores = jnp.split(aligned.similarity, len(pairings))
     else:
-        aligned = apply(videos, queries, method="align")
+        aligned = cast(Aligned, apply(videos, queries, method="align"))
         scores = [_pair_outputs(apply, aligned, *pairing) for pairing in pairings]
     weight = batch.weight * has_other
     terms = {"contrastive": hinge_loss(scores[0], scores[1], config.margin, weight)}
@@ -140,7 +142,7 @@ def _predict(network: VLANet, config: Config, params: Params, batch: Batch) -> M
 
     On DiDeMo the moments beyond a shorter video's end follow in order, so that all 21 are ranked.
     """
-    aligned = network.apply({"params": params}, batch)
+    aligned = cast(Aligned, network.apply({"params": params}, batch))
     groups = make_groups(config, batch.video.shape[1])
     start, end, valid = group_spans(groups, batch.num_clips)
     score = _window_scores(aligned, valid, config.infer.fill)
@@ -173,7 +175,7 @@ def _attention(network: VLANet, config: Config, params: Params, batch: Batch) ->
     After the paper's Fig. 5 and 6. The paper's map of words is the outer product V Q^T of the
     outputs, whose sign means nothing without W_1 and W_2; here it is the terms of Eq. 13's E.
     """
-    aligned = network.apply({"params": params}, batch)
+    aligned = cast(Aligned, network.apply({"params": params}, batch))
     start, end, _ = group_spans(make_groups(config, batch.video.shape[1]), batch.num_clips)
     if config.surrogate:
         shape = aligned.chosen.shape
@@ -181,7 +183,7 @@ def _attention(network: VLANet, config: Config, params: Params, batch: Batch) ->
             jnp.sum(jnp.where(aligned.chosen, x.reshape(shape), 0), axis=-1) for x in (start, end)
         )
     start, end = spans_to_seconds(start, end, batch.num_clips, batch.duration)
-    words = network.apply({"params": params}, aligned, method="word_terms")
+    words = cast(Array, network.apply({"params": params}, aligned, method="word_terms"))
     return AttentionMap(start, end, jnp.isfinite(aligned.rank), aligned.strength, words)
 
 
