@@ -17,7 +17,7 @@ from vmr_jax.types import AnyArray, Array
 
 
 def masked_softmax(
-    scores: Float[AnyArray, "*batch L"], mask: Bool[AnyArray, "*#batch L"]
+    scores: Float[AnyArray, "*batch L"], mask: Bool[AnyArray, "*#batch #L"]
 ) -> Float32[Array, "*batch L"]:
     """Softmax over the last axis where mask is true, in float32.
 
