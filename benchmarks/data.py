@@ -17,9 +17,9 @@ import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
-from vmr_jax.configs import common
 
 from benchmarks.report import show
+from vmr_jax.configs import common
 from vmr_jax.data.batches import data_paths
 from vmr_jax.data.batches.clips import sample_clips
 from vmr_jax.data.batches.domain import Domain, make_domain

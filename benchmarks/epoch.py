@@ -18,10 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
-from vmr_jax.configs import eva
 
 from benchmarks.report import show
 from vmr_jax import models
+from vmr_jax.configs import eva
 from vmr_jax.data.batches.domain import Domain, make_domain
 from vmr_jax.data.tables.dataset import Dataset, MomentTable, VideoTable
 from vmr_jax.training.input_pipeline import make_input_pipeline

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
-from vmr_jax.configs import eva, mmn, vdi, vlanet
 
+from vmr_jax.configs import eva, mmn, vdi, vlanet
 from vmr_jax.training.steps import as_batch
 from vmr_jax.types import Array, Batch, DataSpec, HybridBatch, VideoBatch
 

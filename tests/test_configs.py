@@ -1,6 +1,7 @@
 """What the configs say for their arguments, and that they take no other keys."""
 
 import pytest
+
 from vmr_jax.configs import eva, mmcda, mmn, prem_localizer, prem_retriever, vdi, vlanet
 
 

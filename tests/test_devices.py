@@ -20,9 +20,9 @@ def gradient_on(devices: int, system_name: str, data_dir: str):
     jax.config.update("jax_num_cpu_devices", devices)
     import optax
     from rich.console import Console
-    from vmr_jax.configs import eva
 
     from vmr_jax import models
+    from vmr_jax.configs import eva
     from vmr_jax.datasets import training_domains
     from vmr_jax.training.input_pipeline import make_input_pipeline
     from vmr_jax.training.mesh import make_mesh

@@ -1,6 +1,6 @@
 import pytest
-from vmr_jax.configs import eva
 
+from vmr_jax.configs import eva
 from vmr_jax.overrides import parse_settings, set_key
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from rich.console import Console
-from vmr_jax.configs import common
 
 from vmr_jax import models
+from vmr_jax.configs import common
 from vmr_jax.data.text.tokens import vocabulary_size
 from vmr_jax.datasets import evaluation_dataset
 from vmr_jax.evaluation import evaluate

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from eva_reference import Reference, alignment, domain, joint, mmd, windows
-from vmr_jax.configs import eva as eva_config
 
 from vmr_jax import models
+from vmr_jax.configs import eva as eva_config
 from vmr_jax.models.eva import losses as eva_losses
 from vmr_jax.types import DataSpec, HybridBatch
 

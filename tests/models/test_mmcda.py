@@ -8,9 +8,9 @@ import mmcda_reference as reference
 import numpy as np
 import optax
 import pytest
-from vmr_jax.configs import mmcda as mmcda_config
 
 from vmr_jax import models
+from vmr_jax.configs import mmcda as mmcda_config
 from vmr_jax.models.mmcda import losses as mmcda_losses
 from vmr_jax.models.mmcda.network import Views
 from vmr_jax.training.state import TrainState

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from rich.console import Console
-from vmr_jax.configs import eva
 
 from tests.conftest import small_settings, small_vlanet
 from tests.plots.figure_cases import SENTENCE
+from vmr_jax.configs import eva
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import from_arrays
 from vmr_jax.data.tables.build import write_dataset

@@ -5,12 +5,12 @@ import json
 import jax
 import numpy as np
 import pytest
-from vmr_jax.configs import prem_localizer, prem_retriever
 
 from tests.conftest import write_toy
 from tests.plots.figure_cases import DRAW, SENTENCE, assert_readable
 from tests.plots.test_figure_files import run_cli
 from tests.search.prem_runs import save_run
+from vmr_jax.configs import prem_localizer, prem_retriever
 from vmr_jax.data.batches.data_paths import query_batch, video_batch
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import from_arrays

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from typer.testing import CliRunner
-from vmr_jax.configs import common
-from vmr_jax.configs.common import DATASETS
 
 from vmr_jax import datasets
 from vmr_jax.cli import app
+from vmr_jax.configs import common
+from vmr_jax.configs.common import DATASETS
 from vmr_jax.data.tables.build import write_dataset
 from vmr_jax.data.tables.dataset import load_dataset
 from vmr_jax.simulation import embedded, grammar, grammar_spoken, planting

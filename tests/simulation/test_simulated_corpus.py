@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from vmr_jax.configs import common
 
 from vmr_jax import datasets
+from vmr_jax.configs import common
 from vmr_jax.data.batches.splits import evaluation_corpus
 from vmr_jax.data.tables.dataset import load_dataset
 from vmr_jax.simulation import embedded, grammar, grammar_spoken

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from vmr_jax.configs import common
 
+from vmr_jax.configs import common
 from vmr_jax.datasets import training_domains
 from vmr_jax.training.input_pipeline import make_input_pipeline
 from vmr_jax.training.logs import make_console

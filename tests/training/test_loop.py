@@ -5,9 +5,9 @@ import jax
 import numpy as np
 import pytest
 from rich.console import Console
-from vmr_jax.configs import eva
 
 from tests.conftest import small_settings, small_vlanet, write_toy
+from vmr_jax.configs import eva
 from vmr_jax.data.tables.dataset import load_dataset
 from vmr_jax.evaluation import evaluate
 from vmr_jax.evaluation.moments import reported_domain

@@ -5,9 +5,9 @@ import io
 import numpy as np
 import pytest
 from rich.console import Console
-from vmr_jax.configs import prem_localizer
 
 from tests.conftest import write_toy
+from vmr_jax.configs import prem_localizer
 from vmr_jax.datasets import training_domains
 from vmr_jax.training.run_summary import print_overview
 

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
-from vmr_jax.configs.common import domain_block
 
+from vmr_jax.configs.common import domain_block
 from vmr_jax.data.batches import data_paths
 from vmr_jax.data.batches.domain import make_domain
 from vmr_jax.data.batches.sampler import in_order

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
-from vmr_jax.configs.common import domain_block
 
+from vmr_jax.configs.common import domain_block
 from vmr_jax.data.batches.data_paths import query_batch, video_batch
 from vmr_jax.data.batches.domain import make_domain
 from vmr_jax.data.batches.splits import corpus_of, make_corpus
