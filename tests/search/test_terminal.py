@@ -9,11 +9,11 @@ import h5py
 import numpy as np
 import pytest
 from typer.testing import CliRunner
-from vmr_jax.configs import prem_localizer, prem_retriever
 
 from tests.conftest import write_toy
 from tests.search.prem_runs import save_run
 from vmr_jax.cli import app
+from vmr_jax.configs import prem_localizer, prem_retriever
 from vmr_jax.search.corpus_search import Corpus
 
 
