@@ -152,7 +152,7 @@ def systems() -> None:
     for described in map(models.describe, models.names()):
         cells = described.name, described.finds, described.supervision, described.paper
         table.add_row(*map(Text, cells))
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 @app.command()

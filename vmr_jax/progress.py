@@ -35,9 +35,9 @@ def shown(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
         TimeRemainingColumn,
     )
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     if console.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
         columns += (TimeRemainingColumn(),)
         with Progress(*columns, console=console, transient=True) as bar:
             yield from bar.track(items, total=total, description=label)

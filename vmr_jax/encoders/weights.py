@@ -1,9 +1,8 @@
 """Weight files: read without running any code of theirs, and fitted to a module's parameters."""
 
-import pickle
+import math
 import re
 import zipfile
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
+from vmr_jax.bounds import check_unpacked_size
+from vmr_jax.pickle_data import Global, Stub, read_pickle
 from vmr_jax.types import Params
 
 _STORAGES = {
@@ -65,53 +66,65 @@ def _read_archive(path: Path) -> dict[str, np.ndarray]:
     """Read a zip archive that torch.save or torch.jit.save wrote."""
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
+        check_unpacked_size(archive, path)
         roots = [name[: -len("data.pkl")] for name in names if re.fullmatch("[^/]+/data.pkl", name)]
         if len(roots) != 1:
             raise ValueError("expected one <folder>/data.pkl in the archive")
         byteorder = f"{roots[0]}byteorder"
         if byteorder in names and archive.read(byteorder) != b"little":
             raise ValueError("its numbers are not little-endian")
-        return dict(_named(_TensorUnpickler(archive, roots[0]).load()))
+        content = read_pickle(
+            archive.read(f"{roots[0]}data.pkl"),
+            _BUILDERS,
+            objects=_is_class,
+            persistent=_Storages(archive, roots[0]).read,
+        )
+        return dict(_named(content))
 
 
-class _ScriptModule:
-    """Stands for every module of a TorchScript archive: pickle sets its attributes."""
-
-
-def _named(node: Any, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
+def _named(node: Any) -> Iterator[tuple[str, np.ndarray]]:
     """The tensors below a state dict or a module, under their dotted names."""
-    for name, value in (node if isinstance(node, dict) else vars(node)).items():
-        if isinstance(value, np.ndarray):
-            yield f"{prefix}{name}", value
-        elif isinstance(value, dict | _ScriptModule):
-            yield from _named(value, f"{prefix}{name}.")
+    left = [("", node)]
+    while left:
+        prefix, node = left.pop()
+        inner = []
+        for name, value in _parts(node).items():
+            if isinstance(value, np.ndarray):
+                yield f"{prefix}{name}", value
+            elif isinstance(value, dict | Stub):
+                inner.append((f"{prefix}{name}.", value))
+        left += reversed(inner)
 
 
-class _TensorUnpickler(pickle.Unpickler):
-    """Unpickle tensors of an archive, as NumPy arrays, and refuse everything else."""
+def _parts(node: Any) -> dict:
+    """What a state dict, or a module of a TorchScript archive, holds."""
+    parts = node.state if isinstance(node, Stub) else node
+    if not isinstance(parts, dict):
+        raise ValueError(f"expected a dict of tensors, found a {type(parts).__name__}")
+    return parts
+
+
+def _is_class(module: str, name: str) -> bool:
+    """Tell the classes of TorchScript's modules and of PyTorch's storages."""
+    return module.split(".")[0] == "__torch__" or (module == "torch" and name in _STORAGES)
+
+
+class _Storages:
+    """The storages of an archive, each read once, all elements of it."""
 
     def __init__(self, archive: zipfile.ZipFile, root: str):
-        super().__init__(archive.open(f"{root}data.pkl"))
         self._archive, self._root = archive, root
-        self._storages: dict[str, np.ndarray] = {}
+        self._found: dict[str, np.ndarray] = {}
 
-    def find_class(self, module: str, name: str) -> Any:
-        """Look a global up, when it is one that tensors need."""
-        if module.split(".")[0] == "__torch__":
-            return _ScriptModule
-        if module == "torch" and name in _STORAGES:
-            return np.dtype(_STORAGES[name])
-        if (module, name) not in _GLOBALS:
-            raise ValueError(f"its pickle asks for {module}.{name}, which weights do not need")
-        return _GLOBALS[module, name]
-
-    def persistent_load(self, pid: Any) -> np.ndarray:
-        """Read a storage, all elements of it, once."""
-        _, dtype, key, _, size = pid
-        if key not in self._storages:
+    def read(self, pid: Any) -> np.ndarray:
+        """The storage of a persistent id ("storage", its class, key, device, elements)."""
+        _, kind, key, _, size = pid
+        if not isinstance(kind, Global) or kind.name not in _STORAGES:
+            raise ValueError(f"it has a storage of {kind!r}")
+        if key not in self._found:
             data = self._archive.read(f"{self._root}data/{key}")
-            self._storages[key] = np.frombuffer(data, dtype, count=size)
-        return self._storages[key]
+            self._found[key] = np.frombuffer(data, np.dtype(_STORAGES[kind.name]), count=size)
+        return self._found[key]
 
 
 def _rebuild_tensor(
@@ -121,6 +134,8 @@ def _rebuild_tensor(
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if min((offset, *size, *stride)) < 0 or (all(size) and last >= len(storage)):
         raise ValueError("a tensor reaches beyond its storage")
+    if math.prod(size) > len(storage):
+        raise ValueError("a tensor has more elements than its storage")
     steps = [step * storage.itemsize for step in stride]
     return np.lib.stride_tricks.as_strided(storage[offset:], size, steps, writeable=False)
 
@@ -130,8 +145,8 @@ def _first(value: Any, *_: Any) -> Any:
     return value
 
 
-_GLOBALS = {
-    ("collections", "OrderedDict"): OrderedDict,
+_BUILDERS = {
+    ("collections", "OrderedDict"): lambda *items: dict(*items),
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): _first,
     ("torch", "device"): _first,

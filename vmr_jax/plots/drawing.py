@@ -1,8 +1,10 @@
 """Draw what figure_data collects, and nothing else: matplotlib Figures without pyplot's state."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 
+import matplotlib
 import numpy as np
 
 from vmr_jax.evaluation.report import count_seeds, measured_cell
@@ -19,6 +21,12 @@ _COLOURS = {
     "proposals": "Colour: mean of the proposals that cover a time; grey: there is none.",
 }
 _MODALITIES = {"image": ("image query", _FIRST), "sub": ("subtitle query", _SECOND)}
+
+
+def save(draw: Callable, content: Mapping, path: Path) -> None:
+    """Write what `draw` makes of a content; no `$` or `_` of a text is read as a formula."""
+    with matplotlib.rc_context({"text.parse_math": False}):
+        draw(content).savefig(path)
 
 
 def draw_attention(content: Mapping):

@@ -53,5 +53,5 @@ def _write(draw: Callable, shown: Mapping, folder: Path, name: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(shown, allow_nan=False) + "\n", "utf-8")
     picture = folder / f"{name}.png"
-    draw(shown).savefig(picture)
+    drawing.save(draw, shown, picture)
     return picture

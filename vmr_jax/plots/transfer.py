@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from vmr_jax.evaluation.report import count_seeds, markdown_table, measured_cell
-from vmr_jax.plots.drawing import draw_transfer
+from vmr_jax.plots.drawing import draw_transfer, save
 
 # A selection of the reports' metrics, so that the matrix stays readable
 METRICS = ("R@1,IoU=0.3", "R@1,IoU=0.5", "R@1,IoU=0.7", "mIoU")
@@ -22,7 +22,7 @@ def write_transfer(reports: Sequence[Mapping], folder: Path, name: str) -> list[
     files = [folder / f"{name}.{kind}" for kind in ("md", "json", "png")]
     files[0].write_text(as_markdown(matrix))
     files[1].write_text(json.dumps(matrix, indent=2, allow_nan=False) + "\n")
-    draw_transfer(matrix).savefig(files[2])
+    save(draw_transfer, matrix, files[2])
     return files
 
 

@@ -29,13 +29,13 @@ def _make_bar(console: Console) -> Progress:
     """A bar with counts, elapsed time, time left and a note, which alone is cut to the width."""
     rest_of_the_line = Column(ratio=1, no_wrap=True, overflow="ellipsis")
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(_BAR_WIDTH),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("ETA"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", table_column=rest_of_the_line),
+        TextColumn("{task.fields[note]}", markup=False, table_column=rest_of_the_line),
         console=console,
         expand=True,
     )
@@ -43,7 +43,8 @@ def _make_bar(console: Console) -> Progress:
 
 def make_console() -> Console:
     """The run's console; processes other than the first are silent."""
-    return Console(quiet=jax.process_index() != 0, highlight=False, soft_wrap=True)
+    quiet = jax.process_index() != 0
+    return Console(quiet=quiet, markup=False, highlight=False, soft_wrap=True)
 
 
 class NonFiniteLossError(FloatingPointError):

@@ -113,8 +113,8 @@ def check_built(
 
 def fault_table(faults: list[Fault], title: str) -> "Table":
     """Lay the faults out for a terminal: a line for each kind, errors first."""
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title, title_justify="left", caption_justify="left")
     table.add_column("what", overflow="fold")
@@ -125,8 +125,8 @@ def fault_table(faults: list[Fault], title: str) -> "Table":
         where, repair = group["where"], group["repair"]
         shown = where[:1] if len(where[0]) > _LONG else where[:3]
         first = ", ".join(shown) + (", …" if len(where) > len(shown) else "")
-        done = escape(repair) if repair else "[bold red]error[/]"
-        table.add_row(group["kind"], f"{len(where):,}", escape(first), done)
+        done = Text(repair) if repair else Text("error", style="bold red")
+        table.add_row(Text(group["kind"]), f"{len(where):,}", Text(first), done)
     return table
 
 

@@ -205,5 +205,5 @@ def _print_faults(faults: list[Fault], name: str) -> bool:
         print(f"{name}: nothing to report")
         return True
     errors = count_errors(faults)
-    Console().print(fault_table(faults, f"{name}: {errors:,} errors"))
+    Console(markup=False).print(fault_table(faults, f"{name}: {errors:,} errors"))
     return errors == 0

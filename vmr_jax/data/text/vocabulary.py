@@ -1,7 +1,5 @@
 """Words of queries: the tokeniser, word vectors, and the vocabulary of a dataset."""
 
-import io
-import pickle
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,21 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vmr_jax.pickle_data import ARRAYS, plain, read_pickle
+
 PADDING, UNKNOWN = "<pad>", "<unk>"  # words 0 and 1 of every vocabulary
 
 _CONTRACTION = re.compile(r"(?<=\w)(n't|'(?:s|re|ll|ve|d|m))\b")
 _TOKEN = re.compile(r"n't|'(?:s|re|ll|ve|d|m)\b|\d+(?:[.,]\d+)+|[^\W_]+(?:[-'][^\W_]+)*")
 
-# What a pickled numpy array or Counter needs, under the module names of numpy 1 and 2.
-_SAFE_CLASSES = {
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("collections", "Counter"),
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy.core.numeric", "_frombuffer"),
-    ("numpy._core.numeric", "_frombuffer"),
-}
+_CONTENT = ARRAYS | {("collections", "Counter"): dict}
 
 
 class Vocabulary(NamedTuple):
@@ -63,8 +54,7 @@ def load_glove(path: str | Path, words: Iterable[str]) -> dict[str, np.ndarray]:
     """Read the vectors (E,) float32 of the given words; words that are not there are left out.
 
     Reads GloVe's text files (Pennington et al., 2014: 6B, 42B, 840B), a line at a time, or a
-    pickled {"w2id": {word: row}, "id2vec": [vector, ...]} through an unpickler that makes
-    nothing but arrays.
+    pickled {"w2id": {word: row}, "id2vec": [vector, ...]}, of which only the data are read.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -111,25 +101,19 @@ def _read_text(path: Path, wanted: set[str]) -> dict[str, np.ndarray]:
     return {key.decode(): vector for key, vector in found.items()}
 
 
-class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickle arrays and counters, and refuse every other class."""
-
-    def find_class(self, module: str, name: str) -> type:
-        """Look a class up, when it is one that arrays need."""
-        if (module, name) not in _SAFE_CLASSES:
-            raise ValueError(f"it asks for {module}.{name}, which word vectors do not need")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-
-
 def _read_pickle(path: Path, wanted: set[str]) -> dict[str, np.ndarray]:
     """Read the wanted words' rows of a pickled subset."""
     try:
-        content = _ArrayUnpickler(io.BytesIO(path.read_bytes())).load()
-    except Exception as error:  # a damaged pickle raises many kinds
+        content = read_pickle(path.read_bytes(), _CONTENT)
+    except ValueError as error:
         raise ValueError(f"{path}: refused to unpickle: {error}") from error
     try:
-        rows, vectors = content["w2id"], content["id2vec"]
-        found = {w: np.asarray(vectors[i], np.float32) for w, i in rows.items() if w in wanted}
+        rows, vectors = content["w2id"], plain(content["id2vec"])
+        found = {
+            word: np.asarray(plain(vectors[row]), np.float32)
+            for word, row in rows.items()
+            if word in wanted
+        }
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(
             f'{path}: expected {{"w2id": {{word: row}}, "id2vec": [vector, ...]}} ({error!r})'
