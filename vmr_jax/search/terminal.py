@@ -134,7 +134,7 @@ def read_queries(path: Path) -> list[Query]:
     if not path.is_file():
         raise FileNotFoundError(f"no queries at {path}")
     queries = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), 1):
         if not line.strip():
             continue
         try:

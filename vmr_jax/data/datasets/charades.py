@@ -56,7 +56,7 @@ def _read_durations(directory: Path) -> dict[str, float]:
     for path in (directory / file for file in DURATIONS):
         if not path.is_file():
             continue
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             try:
                 rows = list(csv.DictReader(file))
             except (csv.Error, UnicodeDecodeError) as error:

@@ -52,7 +52,7 @@ def read_json(path: Path, kind: type) -> Any:
             another kind at the top level.
     """
     try:
-        value = _parse(path.read_text("utf-8"))
+        value = _parse(path.read_text("utf-8-sig"))
     except json.JSONDecodeError as error:
         raise ValueError(
             f"{path}:{error.lineno}: not valid JSON at column {error.colno} ({error.msg}); "
@@ -88,7 +88,9 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict]]:
 
 
 def read_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield ("file:line", line) for each line of a UTF-8 text that is not blank.
+    """Yield ("file:line", line) for each line of a UTF-8 text, with or without a byte order mark.
+
+    Blank lines are left out.
 
     Raises:
         ValueError: a line is not UTF-8.
@@ -97,7 +99,7 @@ def read_lines(path: Path) -> Iterator[tuple[str, str]]:
         for number, line in enumerate(lines, 1):
             where = f"{path}:{number}"
             try:
-                text = line.decode("utf-8").strip()
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
             except UnicodeDecodeError as error:
                 raise ValueError(f"{where}: not UTF-8 text") from error
             if text:

@@ -17,8 +17,8 @@ KEPT = "kept; counts as a miss"
 
 
 def is_training(split: str) -> bool:
-    """Tell whether a split is for training, by its name."""
-    return "train" in split
+    """Tell whether a split is for training: it is called train, or train_ and more."""
+    return split == "train" or split.startswith("train_")
 
 
 def set_duration(

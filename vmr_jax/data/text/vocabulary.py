@@ -76,7 +76,7 @@ def _read_text(path: Path, wanted: set[str]) -> dict[str, np.ndarray]:
     found, width = {}, 0
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
-            key, _, values = line.partition(b" ")
+            key, _, values = line.removeprefix(b"\xef\xbb\xbf").partition(b" ")
             if width and (key not in keys or key in found):
                 continue
             values = values.split()
