@@ -1,3 +1,4 @@
+import io
 import pickle
 import pickletools
 
@@ -54,7 +55,7 @@ def _dtype(state: tuple) -> bytes:
     ],
 )
 def test_a_forged_dtype_is_refused(state):
-    pickletools.dis(_dtype(state), out=open("/dev/null", "w"))  # it is a pickle
+    pickletools.dis(_dtype(state), out=io.StringIO())  # it is a pickle
     with pytest.raises(ValueError, match="forged state"):
         read_pickle(_dtype(state), ARRAYS)
 

@@ -37,7 +37,11 @@ def shown(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
 
     console = Console(stderr=True, markup=False)
     if console.is_terminal:
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+        )
         columns += (TimeRemainingColumn(),)
         with Progress(*columns, console=console, transient=True) as bar:
             yield from bar.track(items, total=total, description=label)

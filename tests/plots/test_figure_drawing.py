@@ -1,8 +1,10 @@
 """Figures can be read, whatever is in them."""
 
+import matplotlib
 import pytest
 
 from tests.plots.figure_cases import DRAW, assert_readable, made_up
+from vmr_jax.plots.drawing import save
 
 
 @pytest.mark.parametrize("figure", DRAW)
@@ -39,3 +41,12 @@ def test_the_time_line_ends_with_what_is_drawn():
     assert DRAW["timeline"](shown).axes[1].get_xlim() == (0, 25)
     shown["predictions"] |= {"start": [0, 25, 5], "end": [5, 30, 25]}
     assert DRAW["timeline"](shown).axes[1].get_xlim() == (0, 30)
+
+
+def test_signs_of_formulas_are_plain_text(tmp_path):
+    content = made_up(5, 40, []) | {"query": "pays $5_0 and $x^2 more", "video": "a_b$c"}
+    save(DRAW["timeline"], content, tmp_path / "timeline.png")
+    assert (tmp_path / "timeline.png").stat().st_size > 10_000
+    with matplotlib.rc_context({"text.parse_math": False}):
+        texts = assert_readable(DRAW["timeline"](content))
+    assert any("$5_0 and $x^2" in text for text in texts)

@@ -4,6 +4,7 @@ import io
 import re
 
 from rich.console import Console
+from rich.table import Table
 
 from vmr_jax.training import logs
 
@@ -31,3 +32,14 @@ def test_the_bar_of_a_narrow_terminal_keeps_count_and_time_left(tmp_path):
         log.progress(21, losses)
     last = [line for line in said.getvalue().splitlines() if "training" in line][-1]
     assert re.search(r" 21/1260 \d:\d\d:\d\d ETA \S+ loss 7.5  term_0 1 .*…$", last)
+
+
+def test_no_text_of_a_user_is_read_as_markup(capsys):
+    name = "How to cook rice [dQw4w9WgXcQ].npy, man [/b] door"
+    table = Table("video", title=name)
+    table.add_row(name)
+    console = logs.make_console()
+    console.print(name)
+    console.print(table)
+    said = capsys.readouterr().out
+    assert said.count("[dQw4w9WgXcQ]") == 3 and said.count("[/b]") == 3

@@ -30,7 +30,9 @@ class Report(NamedTuple):
         names = [name for name in BASELINES if name in self.values]
         columns = {self.values.get("system", "model"): self.metrics}
         text = io.StringIO()
-        console = Console(file=text, width=1000, markup=False, force_terminal=False, force_jupyter=False)
+        console = Console(
+            file=text, width=1000, markup=False, force_terminal=False, force_jupyter=False
+        )
         console.print(metrics_table(columns | {name: self.values[name] for name in names}))
         return text.getvalue()
 

@@ -1,8 +1,8 @@
 """Draw what figure_data collects, and nothing else: matplotlib Figures without pyplot's state."""
 
 import textwrap
-from pathlib import Path
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import matplotlib
 import numpy as np

@@ -59,3 +59,18 @@ def test_errors_name_file_and_line(tmp_path):
         write(tmp_path / "val.jsonl", QUERY, QUERY | change)
         with pytest.raises(ValueError, match=f"val.jsonl:2: {message}"):
             read_annotations("jsonl", tmp_path)
+
+
+def test_a_split_is_for_training_by_its_exact_name(tmp_path):
+    line = '{"qid": %d, "query": "a", "vid": "v", "duration": 9, "relevant_windows": [[%d, 4]]}\n'
+    for split in ("train", "train_b", "test_constrained", "strain"):
+        (tmp_path / f"{split}.jsonl").write_text(line % (1, 2) + line % (2, 4))
+    found = read_annotations("jsonl", tmp_path)
+    counts = {split: len(records) for split, records in found.splits.items()}
+    assert counts == {"train": 1, "train_b": 1, "test_constrained": 2, "strain": 2}
+
+
+def test_a_byte_order_mark_is_no_content(tmp_path):
+    line = '{"qid": 1, "query": "a", "vid": "v", "duration": 9, "relevant_windows": [[2, 4]]}\n'
+    (tmp_path / "test.jsonl").write_text(line, encoding="utf-8-sig")
+    assert read_annotations("jsonl", tmp_path).splits["test"][0].query_id == "1"

@@ -113,7 +113,7 @@ class Attack:
 def test_a_pickle_that_runs_code_is_refused(tmp_path, monkeypatch):
     path = write(tmp_path / "glove.pkl", pickle.dumps({"w2id": Attack()}))
     monkeypatch.setattr(os, "system", lambda command: pytest.fail("the command ran"))
-    with pytest.raises(ValueError, match=r"refused to unpickle: its pickle asks for (posix|nt).system"):
+    with pytest.raises(ValueError, match=r"unpickle: its pickle asks for (posix|nt).system"):
         load_glove(path, ["dog"])
 
 

@@ -1,0 +1,28 @@
+import os
+import zipfile
+
+import pytest
+
+from vmr_jax.bounds import check_regular, check_unpacked_size
+from vmr_jax.encoders.weights import read_tensors
+
+
+def test_a_pipe_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "features.npy")
+    with pytest.raises(ValueError, match="no regular file"):
+        check_regular(tmp_path / "features.npy")
+    (tmp_path / "file").write_bytes(b"x")
+    check_regular(tmp_path / "file")
+
+
+def test_an_archive_that_unpacks_to_far_more_than_it_is_is_refused(tmp_path):
+    bomb = tmp_path / "weights.bin"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model/data.pkl", b"}.")
+        archive.writestr("model/data/0", bytes(80 * 2**20))
+    with pytest.raises(ValueError, match="more than 100 times as many are refused"):
+        read_tensors(bomb)
+    with zipfile.ZipFile(bomb) as archive:
+        assert bomb.stat().st_size < 2**20
+        with pytest.raises(ValueError, match="would unpack to 83,886,082"):
+            check_unpacked_size(archive, bomb)
