@@ -5,7 +5,9 @@ The files of TVR's release (jayleicn/TVRetrieval, utils/text_feature) hold for e
 `<video>-lengths` (lines,), how many tokens each line has.
 """
 
+import functools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,13 +48,7 @@ def pool_subtitles(path: str | Path, annotations: Annotations, seconds: float) -
     except OSError as error:
         raise ValueError(f"{path} cannot be read as HDF5; is it complete? ({error})") from error
 
-    def stored(name: str) -> h5py.Dataset:
-        """An entry of the file."""
-        entry = file[name]
-        if not isinstance(entry, h5py.Dataset):
-            raise ValueError(f"{path}: {name}: expected a dataset")
-        return entry
-
+    stored = functools.partial(_dataset, file)
     lines = {video: annotations.subtitles.get(video, []) for video in annotations.durations}
     widths = (stored(name).shape[-1] for name in map(str, file) if not name.endswith(_LENGTHS))
     width = next(widths, 0)
@@ -87,6 +83,13 @@ def pool_subtitles(path: str | Path, annotations: Annotations, seconds: float) -
 
     found = tuple(sorted(video for video in lines if video in file or not lines[video]))
     return FeatureSource(found, read, bool(file.attrs.get(SIMULATED, False)), tuple(faults))
+
+
+def _dataset(file: Any, name: str) -> Any:
+    """A dataset of an open HDF5 file. Raises ValueError where the entry is none."""
+    if not hasattr(file[name], "shape"):
+        raise ValueError(f"{file.filename}: {name}: expected a dataset")
+    return file[name]
 
 
 def can_fit(rows: np.ndarray | int, clips: np.ndarray | int) -> np.ndarray | bool:
