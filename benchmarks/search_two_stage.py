@@ -4,8 +4,7 @@
 
 The localizer has the paper's size and random parameters; retriever vectors and localizer codes are
 random float16, as an index holds them. Encoding the queries is part of it; the ten best videos of
-each query are looked at. The public PyTorch code of such systems (spec prem.md, related code) was
-measured at 0.77 queries/s on two cores.
+each query are looked at.
 """
 
 import argparse

@@ -70,10 +70,13 @@ DATASETS = {
 }
 
 
-def domain_block(dataset: str, labels: bool, *, windows: bool = False) -> Config:
+def domain_block(
+    dataset: str, labels: bool, *, windows: bool = False, subtitles: bool = False
+) -> Config:
     """One dataset in one role. `labels=False` hides its boundaries from training.
 
-    With `windows` also the sliding windows and their stride that moments are proposed by, in clips.
+    With `windows` also the sliding windows and their stride that moments are proposed by, in clips;
+    with `subtitles` those that the dataset is known to have.
     """
     settings = {
         "dataset": dataset,
@@ -97,6 +100,8 @@ def domain_block(dataset: str, labels: bool, *, windows: bool = False) -> Config
         "stride": 8,
     }
     settings |= DATASETS.get("didemo" if is_didemo(dataset) else dataset, {"features": "features"})
+    if not subtitles:
+        settings["subtitles"] = ""
     if not windows:
         del settings["windows"], settings["stride"]
     return Config(settings)

@@ -36,7 +36,7 @@ def get_config(dataset: str = "") -> Config:
 def shared(dataset: str) -> Config:
     """What both systems of PREM are set to, not locked."""
     config = common.run()
-    config.target = common.domain_block(dataset or "simulated_corpus", labels=True)
+    config.target = common.domain_block(dataset or "simulated_corpus", labels=True, subtitles=True)
     config.target.clip_sampling = "cut"
     config.target.l2norm = True  # of the image features, not of the subtitles
     config.clip_seconds = 1.5

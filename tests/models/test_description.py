@@ -156,7 +156,7 @@ def test_a_key_that_nothing_reads_is_refused(config, message):
 def test_precision_is_refused_where_it_is_not_read():
     config = changed(vlanet.get_config, precision="bfloat16")
     models.of(config).refuse_unread(config, common.run())
-    without = dataclasses.replace(models.of(config), reads=())
+    without = dataclasses.replace(models.of(config), reads=(), readout=())
     with pytest.raises(ValueError, match="config.precision='bfloat16' has no effect: vlanet does"):
         without.refuse_unread(config, common.run())
     lacking = ConfigDict({"system": "vlanet"})

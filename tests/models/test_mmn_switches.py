@@ -13,7 +13,6 @@ from rich.console import Console
 
 from tests.conftest import small_mmn
 from vmr_jax import models
-from vmr_jax.models.mmn import system as mmn
 from vmr_jax.training import loop as train
 from vmr_jax.training.checkpoint import Checkpoints
 from vmr_jax.training.optimizer import make_optimizer
@@ -202,4 +201,4 @@ def _params(workdir):
 )
 def test_wrong_switches_are_refused(switches, message):
     with pytest.raises(ValueError, match=message):
-        mmn.make(cases.config(**switches), cases.SPECS)
+        models.make(cases.config(**switches), cases.SPECS)

@@ -256,7 +256,7 @@ def test_batches_without_what_the_losses_read_are_refused():
 )
 def test_wrong_switches_are_refused(switches, message):
     with pytest.raises(ValueError, match=message):
-        vdi.make(cases.config(**switches), cases.SPECS)
+        models.make(cases.config(**switches), cases.SPECS)
 
 
 def test_frames_that_the_heads_do_not_divide_are_refused():

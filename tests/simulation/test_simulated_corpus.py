@@ -92,7 +92,7 @@ def test_what_is_shown_does_not_depend_on_the_subtitles():
 
 def test_a_run_builds_the_corpus_and_loads_both_modalities(tmp_path, monkeypatch):
     config = common.run()
-    config.target = common.domain_block(embedded.CORPUS, labels=True)
+    config.target = common.domain_block(embedded.CORPUS, labels=True, subtitles=True)
     config.data_dir = str(tmp_path)
     domain = datasets.training_domains(config, ["target"])["target"]
     assert (domain.spec.video_dim, domain.spec.sub_dim) == (64, 48)

@@ -94,8 +94,18 @@ def test_arguments_that_do_not_fit_are_refused(initialized):
     assert initialized == []
 
 
+@pytest.fixture
+def heard():
+    """Python's own handlers: what starts the tests may have the signals ignored."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_is_heard_and_its_handler_set_back(number):
+def test_a_signal_is_heard_and_its_handler_set_back(number, heard):
     before = signal.getsignal(number)
     with meshes.StopRequest() as stop:
         assert not stop.wanted()
@@ -104,7 +114,7 @@ def test_a_signal_is_heard_and_its_handler_set_back(number):
     assert signal.getsignal(number) is before
 
 
-def test_a_second_interrupt_does_not_wait():
+def test_a_second_interrupt_does_not_wait(heard):
     with pytest.raises(KeyboardInterrupt), meshes.StopRequest() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.wanted()

@@ -9,7 +9,7 @@ from rich.console import Console
 from tests.conftest import write_toy
 from vmr_jax.configs import prem_localizer
 from vmr_jax.datasets import training_domains
-from vmr_jax.training.run_summary import print_overview
+from vmr_jax.training.run_summary import print_run_summary
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def overview(data_dir, **changes):
     config.update_from_flattened_dict(settings | changes)
     domains = training_domains(config, ("target",))
     said = io.StringIO()
-    print_overview(config, domains, 1234, 60, Console(file=said, width=300))
+    print_run_summary(config, domains, 1234, 60, Console(file=said, width=300))
     span = domains["target"].pairs.span
     return said.getvalue().splitlines(), span[:, 1] - span[:, 0]
 

@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
-from vmr_jax.bounds import check_unpacked_size
 from vmr_jax.pickle_data import Global, Stub, read_pickle
 from vmr_jax.types import Params
 
+_RATIO = 100  # of unpacked to packed bytes, beyond which an archive is none of arrays
+_SMALL = 64 * 2**20  # bytes that may be unpacked at any ratio
 _STORAGES = {
     "FloatStorage": np.float32,
     "DoubleStorage": np.float64,
@@ -60,6 +61,17 @@ def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
     if not tensors:
         raise ValueError(f"{path} holds no tensors")
     return tensors
+
+
+def check_unpacked_size(archive: zipfile.ZipFile, path: str | Path) -> None:
+    """Raise ValueError for an archive that would unpack to far more bytes than it is."""
+    unpacked = sum(entry.file_size for entry in archive.infolist())
+    packed = Path(path).stat().st_size
+    if unpacked > max(_SMALL, _RATIO * packed):
+        raise ValueError(
+            f"{path} has {packed:,} bytes and would unpack to {unpacked:,}: more than {_RATIO} "
+            "times as many are refused"
+        )
 
 
 def _read_archive(path: Path) -> dict[str, np.ndarray]:

@@ -2,13 +2,14 @@
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from vmr_jax.layers.moment_map import Cells
 from vmr_jax.models.merge_params import merge_params
-from vmr_jax.types import Config, DataSpec, Params, System
+from vmr_jax.types import Array, Config, DataSpec, Params, Queries, System
 
 Kind = Literal["moments", "retriever", "localizer"]
 BatchForm = Literal["pairs", "videos", "candidates"]
@@ -20,6 +21,8 @@ OPTIONAL_KEYS = ("precision", "eval.top_k", "eval.nms", "eval.clip_to_duration")
 # ... and those that the house reads for some systems alone.
 _OF_PAIRS = ("data.queries_per_video",)
 _OF_MOMENTS = ("metric.iou_cmp", "metric.drop_invalid_gt", "metric.discounted", "metric.didemo")
+_OF_SUBTITLES = ("source.subtitles", "target.subtitles")
+_METRIC = re.compile(r"((VR|SVMR|VCMR)/)?(d?R@\d+(,IoU=[\d.]+)?|SumR|mIoU|rank@[15])")
 
 
 def _only_target(_: Config) -> str:
@@ -60,7 +63,11 @@ class Description:
     selected_by: str = "R@1,IoU=0.5"  # the metric of the selection split
     readout: tuple[str, ...] = ()  # blocks of the config that an evaluation may change
     reads: tuple[str, ...] = ()  # those of OPTIONAL_KEYS that the functions read
+    subtitles: bool = False  # whether they read the subtitles of a batch, where the config has them
     words_show: str = "attention weight"  # what AttentionMap.words holds
+    # (config, sizes, params, queries) -> how much each word counts for each modality (B, J, M), of
+    # a system with such a figure
+    word_weights: Callable[[Config, DataSpec, Params, Queries], Array] | None = None
     # The domain whose labels may choose a checkpoint
     chooser: Callable[[Config], str] = _only_target
     # The cells of the 2D map that `predict` ranks, if it ranks such
@@ -88,6 +95,11 @@ class Description:
         for field in ("readout", "reads"):
             if isinstance(getattr(self, field), str):
                 raise ValueError(f"system {self.name!r}: {field} must be a tuple of names")
+        if not _METRIC.fullmatch(self.selected_by):
+            raise ValueError(
+                f"system {self.name!r}: selected_by={self.selected_by!r} is no metric, such as "
+                "R@1,IoU=0.5 or VR/SumR"
+            )
         unknown = [key for key in self.reads if key not in OPTIONAL_KEYS]
         if unknown:
             raise ValueError(
@@ -120,16 +132,23 @@ class Description:
         unread = [key for key in OPTIONAL_KEYS if key not in self.reads]
         unread += _OF_PAIRS if self.batch != "pairs" else ()
         unread += _OF_MOMENTS if self.kind != "moments" else ()
+        unread += () if self.subtitles else _OF_SUBTITLES
         return tuple(unread)
 
     def refuse_unread(self, config: Config, default: Config) -> None:
-        """Raise ValueError for a common key that is not at its default and that nothing reads."""
+        """Raise ValueError for a common key that is not at its default and that nothing reads.
+
+        Also for a `readout` that names no block of the config.
+        """
+        unknown = [block for block in self.readout if block not in config]
+        if unknown:
+            raise ValueError(f"system {self.name!r}: readout={unknown} are no blocks of its config")
         for key in self.unread:
             value, usual = _value(config, key), _value(default, key)
-            if value not in (usual, None):
+            if value not in (usual, None, ""):
                 raise ValueError(
                     f"config.{key}={value!r} has no effect: {self.name} does not read it. Leave it "
-                    f"at {usual!r}"
+                    f"at {(usual or '')!r}"
                 )
 
 

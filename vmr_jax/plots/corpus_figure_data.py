@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vmr_jax import models
 from vmr_jax.data.batches.data_paths import query_batch, video_batch
 from vmr_jax.decoding.corpus_moments import best_moments, readout
-from vmr_jax.models.prem.retriever_system import word_weights
 from vmr_jax.plots.queries import Run, about, rows_of, words_of
 from vmr_jax.training.steps import as_float32
 from vmr_jax.types import Array, Localizer, Moments, Params, Queries, Videos
@@ -22,6 +22,9 @@ def words_content(run: Run, qids: Sequence[str]) -> list[dict]:
     ValueError for an unknown query id, and where the retriever pools words without weights.
     """
     rows = rows_of(run, qids)
+    word_weights = models.of(run.config).word_weights
+    if word_weights is None:
+        raise ValueError(f"{run.config.system} weighs no words for modalities")
     weigh = jax.jit(functools.partial(word_weights, run.config, run.domain.spec))
     contents = []
     for row in rows:

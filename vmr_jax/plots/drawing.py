@@ -4,7 +4,6 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 
 from vmr_jax.evaluation.report import count_seeds, measured_cell
@@ -25,6 +24,8 @@ _MODALITIES = {"image": ("image query", _FIRST), "sub": ("subtitle query", _SECO
 
 def save(draw: Callable, content: Mapping, path: Path) -> None:
     """Write what `draw` makes of a content; no `$` or `_` of a text is read as a formula."""
+    import matplotlib
+
     with matplotlib.rc_context({"text.parse_math": False}):
         draw(content).savefig(path)
 

@@ -17,7 +17,7 @@ from vmr_jax.training.input_pipeline import InputPipeline, make_input_pipeline
 from vmr_jax.training.mesh import check_batch_size, make_mesh
 from vmr_jax.training.mining import with_candidates
 from vmr_jax.training.optimizer import make_optimizer
-from vmr_jax.training.run_summary import print_overview
+from vmr_jax.training.run_summary import print_run_summary
 from vmr_jax.training.state import (
     TrainState,
     abstract_state,
@@ -158,5 +158,5 @@ def _announced(run: Run, domains: dict[str, Domain], console: Console) -> Run:
         if run.out_of_patience():
             run = run._replace(last_step=first)
     parameters = num_parameters(run.state.params)
-    print_overview(run.config, domains, parameters, run.last_step, console)
+    print_run_summary(run.config, domains, parameters, run.last_step, console)
     return run

@@ -13,7 +13,7 @@ from vmr_jax.types import Config
 _CLIP_SLACK = 0.1  # share by which a dataset's clips may differ from config.clip_seconds in silence
 
 
-def print_overview(
+def print_run_summary(
     config: Config,
     domains: Mapping[str, Domain],
     parameters: int,

@@ -199,6 +199,7 @@ SYSTEM = Description(
     selected_by="VCMR/R@1,IoU=0.7",
     readout=("first", "infer", "score"),
     reads=("precision",),
+    subtitles=True,
     first_run=first_run,
     located=located,
 )

@@ -109,4 +109,6 @@ SYSTEM = Description(
     domains=domains,
     selected_by="VR/SumR",
     reads=("precision",),
+    subtitles=True,
+    word_weights=word_weights,
 )
