@@ -1,5 +1,6 @@
 """What several tests share: a prepared pair of tiny domains, small systems on it."""
 
+import gc
 import os
 from importlib.metadata import version
 
@@ -7,6 +8,7 @@ import hypothesis
 import jax
 import numpy as np
 import pytest
+from jaxtyping import install_import_hook
 
 from vmr_jax.configs import eva, mmcda, mmn, vdi, vlanet
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
@@ -25,6 +27,12 @@ hypothesis.settings.register_profile(
     phases=set(hypothesis.Phase) - {hypothesis.Phase.explain},  # it is slow and names NumPy's lines
 )
 hypothesis.settings.load_profile("vmr")
+
+# Annotated shapes are checked in tests, and only there; an int is a float, as for pyright.
+install_import_hook(
+    ("vmr_jax.layers", "vmr_jax.losses", "vmr_jax.decoding"),
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+)
 
 _WORDS = ["a", "person", "opens", "closes", "the", "door", "window", "box", "red", "blue"]
 
@@ -75,7 +83,11 @@ def write_toy(
 
 
 def pytest_configure():
-    """Compile with XLA's older code generator for CPUs, which takes a third of the time."""
+    """Compile with XLA's older code generator for CPUs, which takes a third of the time.
+
+    What JAX traces is many small objects: the garbage collector looks at them less often.
+    """
+    gc.set_threshold(100_000, 50, 100)
     if version("jaxlib").startswith("0.10."):  # XLA ends a process whose flags it does not know
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"--xla_cpu_use_fusion_emitters=false {flags}".strip()

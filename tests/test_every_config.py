@@ -1,11 +1,13 @@
 """Every config, with every dataset as its argument, builds a system and a training step."""
 
+import functools
 import importlib
 import itertools
 import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -121,20 +123,42 @@ def content(config):
     return json.dumps(found, sort_keys=True)
 
 
-def build(config):
-    """A config's state and a function that traces one training step, at the config's sizes."""
+class Sizes(NamedTuple):
+    """What a config is built for."""
+
+    specs: dict[str, DataSpec]
+    batch: object
+
+    def parts(self) -> set:
+        """Each domain's sizes, and the widths that meet in shared parameters."""
+        widths = [(s.video_dim, s.word_dim, s.sub_dim) for s in self.specs.values()]
+        return {*self.specs.items(), tuple(widths)}
+
+
+def sizes_of(config):
     specs = {role: spec_of(config, role) for role in models.of(config).domains(config)}
-    system = models.make(config, specs)
-    batch = as_batch({role: example(config, role, spec) for role, spec in specs.items()})
+    return Sizes(specs, as_batch({role: example(config, role, s) for role, s in specs.items()}))
+
+
+def made(config, sizes):
+    """A config's system, with its pace and optimiser."""
     pace = Pace(10, config.epochs)
-    optimizer = make_optimizer(config.optimizer, pace)
-    state = jax.eval_shape(state_maker(system, optimizer, batch, config.seed))
+    return {
+        "system": models.make(config, sizes.specs),
+        "pace": pace,
+        "optimizer": make_optimizer(config.optimizer, pace),
+    }
 
-    def step(state, batch):
-        seed = np.uint32(0)
-        return train_step(state, batch, seed, system=system, optimizer=optimizer, pace=pace)
 
-    return state, lambda: jax.eval_shape(step, state, batch)
+def first_state(config, sizes, made):
+    return jax.eval_shape(state_maker(made["system"], made["optimizer"], sizes.batch, config.seed))
+
+
+def distinct(name, arguments):
+    """The config of an argument, and the argument, once for all that have equal settings."""
+    get_config = importlib.import_module(f"vmr_jax.configs.{name}").get_config
+    configs = {argument: get_config(argument) for argument in arguments}
+    return {content(config): (argument, config) for argument, config in configs.items()}.values()
 
 
 @pytest.fixture(autouse=True)
@@ -146,22 +170,27 @@ def vocabulary(monkeypatch):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_argument_builds(name):
-    """Arguments with equal sizes are built once."""
-    get_config = importlib.import_module(f"vmr_jax.configs.{name}").get_config
-    distinct = {content(get_config(argument)): argument for argument in arguments(name)}
-    assert len(distinct) > 1
-    for argument in distinct.values():
-        state, _ = build(get_config(argument))
-        assert len(jax.tree.leaves(state.params)) > 4, argument
+    """Parameters are made for the sizes of every dataset, and for all widths that meet."""
+    found, seen = distinct(name, arguments(name)), set()
+    assert len(found) > 1
+    for argument, config in found:
+        sizes = sizes_of(config)
+        system = made(config, sizes)
+        if not sizes.parts() <= seen:
+            seen |= sizes.parts()
+            state = first_state(config, sizes, system)
+            assert len(jax.tree.leaves(state.params)) > 4, argument
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_step_of_every_documented_command(name):
     """It keeps every parameter's shape and type, and its metrics are scalars."""
-    get_config = importlib.import_module(f"vmr_jax.configs.{name}").get_config
-    for argument in documented(name):
-        before, step = build(get_config(argument))
-        after, metrics = step()
+    for argument, config in distinct(name, documented(name)):
+        sizes = sizes_of(config)
+        system = made(config, sizes)
+        before = first_state(config, sizes, system)
+        step = functools.partial(train_step, seed=np.uint32(0), **system)
+        after, metrics = jax.eval_shape(step, before, sizes.batch)
         shapes = [jax.tree.map(lambda x: (x.shape, x.dtype), state) for state in (before, after)]
         assert shapes[0] == shapes[1], argument
         assert {metric.shape for metric in metrics.values()} == {()}, argument

@@ -1,7 +1,8 @@
-"""Two processes of four simulated devices against one process of one device, over loopback."""
+"""Two processes of simulated devices against one process of one device, over loopback."""
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 from jax.experimental import multihost_utils
 
-from tests.conftest import small_settings, write_toy
+from tests.command_line import status_of_main
+from tests.conftest import small_settings, vlanet_settings, write_toy
 from tests.search.prem_runs import TOY, save_run
 from vmr_jax.configs import prem_retriever
 from vmr_jax.training.mesh import StopRequest
@@ -23,25 +25,34 @@ TIMEOUT = 240  # seconds for anything that is started here
 
 
 class Processes:
-    """Several processes of one run; none outlives its `with` block."""
+    """Two processes of one run; none outlives its `with` block.
 
-    def __init__(self, folder: Path, flags: list[str], count: int = 1, devices: int = 1):
+    `signals` maps a process to a signal and the step whose metrics it has written then. Only one
+    of both compiles.
+    """
+
+    def __init__(self, folder: Path, flags: list[str], devices: int = 1, signals=None):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self._logs, self._processes = [], []
-        for number in range(count):
+        for number in range(2):
             log = folder / f"process_{number}_{port}.log"
             self._logs.append(log)
-            command = [sys.executable, "-m", "vmr_jax.main", f"--cpu_devices={devices}", *flags]
-            if count > 1:
-                where = f"--coordinator=127.0.0.1:{port}"
-                command += [where, f"--num_processes={count}", f"--process_id={number}"]
-            variables = {"JAX_COMPILATION_CACHE_DIR": str(folder / "programs")}
+            module = ["vmr_jax.main"]
+            if signals and number in signals:
+                module = ["tests.training.interrupted_run", *map(str, signals[number])]
+            where = [f"--coordinator=127.0.0.1:{port}", "--num_processes=2"]
+            where += [f"--process_id={number}", f"--cpu_devices={devices}"]
+            variables = {"JAX_SHARE_BINARY_BETWEEN_HOSTS": "1"}
             with log.open("w") as output:
                 self._processes.append(
                     subprocess.Popen(
-                        command, stdout=output, stderr=output, cwd=ROOT, env=os.environ | variables
+                        [sys.executable, "-m", *module, *flags, *where],
+                        stdout=output,
+                        stderr=output,
+                        cwd=ROOT,
+                        env=os.environ | variables,
                     )
                 )
 
@@ -53,9 +64,6 @@ class Processes:
             process.kill()
             process.wait()
 
-    def signal(self, name: str, number: int) -> None:
-        getattr(self._processes[number], name)()
-
     def wait(self) -> list[int]:
         """The exit statuses; where a process does not end, all logs."""
         end = time.monotonic() + TIMEOUT
@@ -63,14 +71,6 @@ class Processes:
             return [p.wait(max(0, end - time.monotonic())) for p in self._processes]
         except subprocess.TimeoutExpired:
             pytest.fail(f"a process did not end within {TIMEOUT} s\n{self.logs()}")
-
-    def wait_for(self, found) -> None:
-        """Wait until `found()` is true."""
-        end = time.monotonic() + TIMEOUT
-        while not found():
-            if time.monotonic() > end or any(p.poll() is not None for p in self._processes):
-                pytest.fail(f"what was waited for did not come\n{self.logs()}")
-            time.sleep(0.1)
 
     def logs(self) -> str:
         return "\n".join(f"--- {log.name}\n{log.read_text()}" for log in self._logs)
@@ -83,35 +83,58 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def flags(toy_data):
-    """Flags of a small EVA of one epoch of 3 steps."""
-    settings = small_settings(toy_data) | {"epochs": 1, "log_every": 1}
-    settings |= {"batch_size": 16, "eval.batch_size": 16}
-    given = [f"--config.{name}={value}" for name, value in settings.items()]
-    return ["--config=configs/eva.py:toy_source,toy_target", *given]
+    """Flags of a small system, for one epoch of 3 steps."""
+    changes = {"epochs": 1, "log_every": 1, "batch_size": 16, "eval.batch_size": 16}
+    settings = {
+        "vlanet:toy_target": vlanet_settings(toy_data) | changes,
+        "eva:toy_source,toy_target": small_settings(toy_data) | changes,
+    }
+    return {
+        config.partition(":")[0]: [f"--config={config}", *as_flags(keys)]
+        for config, keys in settings.items()
+    }
 
 
-def run(folder: Path, flags: list[str], workdir: Path, count: int = 1, devices: int = 1) -> str:
-    """Run to the end; returns the logs."""
-    with Processes(folder, [*flags, f"--workdir={workdir}"], count, devices) as processes:
-        statuses = processes.wait()
-        assert statuses == [0] * count, processes.logs()
+def as_flags(settings: dict) -> list[str]:
+    return [f"--config.{name}={value}" for name, value in settings.items()]
+
+
+def run(folder: Path, flags: list[str], workdir: Path, devices: int = 1) -> str:
+    """Run two processes to the end; returns the logs."""
+    with Processes(folder, [*flags, f"--workdir={workdir}"], devices) as processes:
+        assert processes.wait() == [0, 0], processes.logs()
         return processes.logs()
+
+
+def run_alone(flags: list[str], workdir: Path) -> Path:
+    """Run this process, which has one device, to the end; returns the workdir."""
+    assert status_of_main(*flags, f"--workdir={workdir}") is None
+    return workdir
 
 
 @pytest.fixture(scope="module")
 def alone(folder, flags):
-    """The workdir of one process with one device."""
-    run(folder, flags, folder / "alone")
-    return folder / "alone"
+    """The workdirs of one process with one device, by system."""
+    return {name: run_alone(flags[name], folder / f"{name}_alone") for name in flags}
 
 
-@pytest.fixture(scope="module", params=["device", "host"])
+RUNS = {"vlanet_device": 4, "vlanet_host": 4, "eva_device": 1}  # devices of each process
+
+
+@pytest.fixture(scope="module", params=RUNS)
 def together(request, folder, flags):
-    """The workdir of two processes with four devices each, for both data paths."""
-    workdir = folder / request.param
-    logs = run(folder, [*flags, f"--config.data.residency={request.param}"], workdir, 2, 4)
-    assert "on 8 cpu devices" in logs
-    return workdir
+    """The workdir of two processes, for both data paths, and of EVA, which has two domains."""
+    system, residency = request.param.split("_")
+    settings = [*flags[system], f"--config.data.residency={residency}"]
+    logs = run(folder, settings, folder / request.param, RUNS[request.param])
+    assert f"on {2 * RUNS[request.param]} cpu devices" in logs
+    return folder / request.param
+
+
+@pytest.fixture
+def partner(alone, together):
+    """The workdir of one process with one device that did the same."""
+    return alone[together.name.split("_")[0]]
 
 
 def lines_of(workdir: Path) -> list[dict]:
@@ -132,59 +155,49 @@ def check_losses(workdir: Path, alone: Path) -> None:
             np.testing.assert_allclose(ours[name], value, rtol=1e-5, err_msg=name)
 
 
-def test_losses_and_gradients_are_those_of_one_device(alone, together):
-    check_losses(together, alone)
+def test_losses_and_gradients_are_those_of_one_device(partner, together):
+    check_losses(together, partner)
 
 
-def test_metrics_are_those_of_one_device(alone, together):
-    assert report_of(together) == report_of(alone)
+def test_metrics_are_those_of_one_device(partner, together):
+    assert report_of(together) == report_of(partner)
 
 
-def test_only_the_first_process_writes_predictions(alone, together):
+def test_only_the_first_process_writes_predictions(partner, together):
     name = "eval/toy_target_test/predictions.jsonl"
-    ours, theirs = ((x / name).read_text().splitlines() for x in (together, alone))
+    ours, theirs = ((x / name).read_text().splitlines() for x in (together, partner))
     assert [json.loads(x)["qid"] for x in ours] == [json.loads(x)["qid"] for x in theirs]
 
 
-def test_a_checkpoint_of_eight_devices_is_evaluated_on_one(together, folder):
-    workdir = folder / f"eval_{together.name}"
-    run(folder, ["--mode=eval", f"--restore={together}"], workdir)
+def test_a_checkpoint_of_many_devices_is_evaluated_on_one(together, folder):
+    workdir = run_alone(["--mode=eval", f"--restore={together}"], folder / f"eval_{together.name}")
     assert report_of(workdir) == report_of(together)
 
 
-def test_a_stopped_and_a_killed_run_go_on_elsewhere(folder, flags):
+def test_a_stopped_and_a_killed_run_go_on_elsewhere(folder, flags, capfd):
     workdir = folder / "broken"
-    metrics = workdir / "metrics.jsonl"
-    settings = {"epochs": 40, "checkpoint_every": 40, "losses.align": False, "losses.domain": False}
-    flags = [*flags, f"--workdir={workdir}", *(f"--config.{k}={v}" for k, v in settings.items())]
+    flags = [*flags["vlanet"], *as_flags({"epochs": 4, "checkpoint_every": 4})]
+    of_both = [*flags, f"--workdir={workdir}"]
 
     def steps():
-        written = metrics.read_text() if metrics.exists() else ""
-        whole = written[: written.rfind("\n") + 1].splitlines()
-        return [json.loads(line)["step"] for line in whole]
+        return [line["step"] for line in lines_of(workdir)]
 
-    def done():
-        return max(steps(), default=0)
-
-    with Processes(folder, flags, 2) as processes:
-        processes.wait_for(lambda: done() > 1)
-        processes.signal("terminate", 1)
+    with Processes(folder, of_both, signals={1: (int(signal.SIGTERM), 2)}) as processes:
         assert processes.wait() == [143, 143], processes.logs()
         assert "stopped by a signal; saved step" in processes.logs()
     saved = max(int(x.name) for x in (workdir / "checkpoints").iterdir() if x.name.isdigit())
-    assert saved == done() < 120
+    assert saved == max(steps()) < 9
 
-    with Processes(folder, flags, 2) as processes:
-        processes.wait_for(lambda: done() > saved)
-        processes.signal("kill", 0)
+    with Processes(folder, of_both, signals={0: (int(signal.SIGKILL), saved + 2)}) as processes:
         killed, partner = processes.wait()
         assert killed == -9 and partner not in (0, 143), processes.logs()
         assert f"at step {saved}" in processes.logs()
+    assert max(steps()) > saved
 
-    logs = run(folder, flags, workdir)
-    assert f"at step {saved}" in logs
-    assert steps() == list(range(1, 121))
-    assert report_of(workdir)["checkpoint"]["step"] == 120
+    run_alone(flags, workdir)
+    assert f"at step {saved}" in capfd.readouterr().out
+    assert steps() == list(range(1, 13))
+    assert report_of(workdir)["checkpoint"]["step"] == 12
 
 
 def test_a_localizer_mines_trains_and_searches_as_on_one_device(folder):
@@ -193,11 +206,10 @@ def test_a_localizer_mines_trains_and_searches_as_on_one_device(folder):
     first = save_run(folder / "retriever", prem_retriever.get_config, folder / "data")
     settings = TOY | {"data_dir": folder / "data", "first.checkpoint": first, "first.top": 10}
     settings |= {"epochs": 1, "log_every": 1, "batch_size": 16, "negatives": 2, "lc.enabled": False}
-    flags = [f"--config.{name}={value}" for name, value in settings.items()]
-    flags = ["--config=configs/prem_localizer.py", *flags]
-    alone, together = folder / "localizer_alone", folder / "localizer_together"
-    run(folder, flags, alone)
-    assert "on 2 cpu devices" in run(folder, flags, together, 2)
+    flags = ["--config=prem_localizer", *as_flags(settings)]
+    alone = run_alone(flags, folder / "localizer_alone")
+    together = folder / "localizer_together"
+    assert "on 2 cpu devices" in run(folder, flags, together)
     check_losses(together, alone)
     assert report_of(together, "toy_test") == report_of(alone, "toy_test")
     mined = [np.load(workdir / "candidates.npz") for workdir in (alone, together)]
@@ -218,6 +230,6 @@ def test_no_number_is_left_out_when_processes_agree_on_stopping(monkeypatch):
 
 
 def test_processes_need_a_workdir_that_they_share(folder, flags):
-    with Processes(folder, flags, 2) as processes:
+    with Processes(folder, flags["vlanet"]) as processes:
         assert processes.wait() == [1, 1], processes.logs()
         assert processes.logs().count("error: --workdir is missing: a run of several") == 2
