@@ -1,7 +1,6 @@
 """Two processes of simulated devices against one process of one device, over loopback."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -27,8 +26,7 @@ TIMEOUT = 240  # seconds for anything that is started here
 class Processes:
     """Two processes of one run; none outlives its `with` block.
 
-    `signals` maps a process to a signal and the step whose metrics it has written then. Only one
-    of both compiles.
+    `signals` maps a process to a signal and the step whose metrics it has written then.
     """
 
     def __init__(self, folder: Path, flags: list[str], devices: int = 1, signals=None):
@@ -44,7 +42,6 @@ class Processes:
                 module = ["tests.training.interrupted_run", *map(str, signals[number])]
             where = [f"--coordinator=127.0.0.1:{port}", "--num_processes=2"]
             where += [f"--process_id={number}", f"--cpu_devices={devices}"]
-            variables = {"JAX_SHARE_BINARY_BETWEEN_HOSTS": "1"}
             with log.open("w") as output:
                 self._processes.append(
                     subprocess.Popen(
@@ -52,7 +49,6 @@ class Processes:
                         stdout=output,
                         stderr=output,
                         cwd=ROOT,
-                        env=os.environ | variables,
                     )
                 )
 
