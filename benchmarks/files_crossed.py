@@ -12,8 +12,6 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from absl import app
-
 from vmr_jax import main
 
 _ROOT = Path(__file__).parents[1]
@@ -27,7 +25,7 @@ def count_calls(run) -> Counter:
         code = frame.f_code
         if event == "call" and code.co_flags & inspect.CO_OPTIMIZED:
             path = Path(code.co_filename)
-            if path.is_relative_to(_ROOT):
+            if path.is_relative_to(_ROOT) and path != Path(__file__):
                 calls[str(path.relative_to(_ROOT))] += 1
 
     threading.setprofile(note)
@@ -43,7 +41,7 @@ def count_calls(run) -> Counter:
 def _train() -> None:
     flags = ["files_crossed", "--config=configs/eva.py", "--config.epochs=1", *sys.argv[1:]]
     try:
-        app.run(main.main, flags, main.parse_flags)
+        main.start(flags)
     except SystemExit as end:
         if end.code:
             raise
