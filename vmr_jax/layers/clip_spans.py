@@ -18,7 +18,7 @@ END_LABELS = ("ceil_minus_1", "ceil")
 def spans_to_seconds(
     start: Num[AnyArray, "*#B P"],
     end: Num[AnyArray, "*#B P"],
-    num_clips: Int[AnyArray, "B"] | int,
+    num_clips: Int[AnyArray, "*#B"] | int,
     duration: Float[AnyArray, "B"],
 ) -> tuple[Float[Array, "B P"], Float[Array, "B P"]]:
     """Half-open clip indices -> seconds; a clip lasts duration / num_clips.
