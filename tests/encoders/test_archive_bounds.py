@@ -2,7 +2,8 @@ import zipfile
 
 import pytest
 
-from vmr_jax.encoders.weights import check_unpacked_size, read_tensors
+from vmr_jax.encoders.weights import read_tensors
+from vmr_jax.input_files import check_archive
 
 
 def test_an_archive_that_unpacks_to_far_more_than_it_is_is_refused(tmp_path):
@@ -15,4 +16,4 @@ def test_an_archive_that_unpacks_to_far_more_than_it_is_is_refused(tmp_path):
     with zipfile.ZipFile(bomb) as archive:
         assert bomb.stat().st_size < 2**20
         with pytest.raises(ValueError, match="would unpack to 83,886,082"):
-            check_unpacked_size(archive, bomb)
+            check_archive(archive, bomb)

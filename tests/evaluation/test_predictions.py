@@ -79,5 +79,5 @@ def test_binary_file(tmp_path):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match="none.jsonl is not a file; give a predictions"):
+    with pytest.raises(FileNotFoundError, match="no predictions at .*none.jsonl"):
         read_predictions(tmp_path / "none.jsonl")

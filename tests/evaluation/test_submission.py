@@ -117,5 +117,5 @@ def test_refusals_of_reading(tmp_path, value, message):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match="give a submission .json file"):
+    with pytest.raises(FileNotFoundError, match="no predictions at"):
         read_submission(tmp_path / "none.json")

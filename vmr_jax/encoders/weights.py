@@ -12,11 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
+from vmr_jax.input_files import check_archive, require_file
 from vmr_jax.pickle_data import Global, Stub, read_pickle
 from vmr_jax.types import Params
 
-_RATIO = 100  # of unpacked to packed bytes, beyond which an archive is none of arrays
-_SMALL = 64 * 2**20  # bytes that may be unpacked at any ratio
 _STORAGES = {
     "FloatStorage": np.float32,
     "DoubleStorage": np.float64,
@@ -43,9 +42,7 @@ def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
         ValueError: the file is damaged, empty, in another format, or its pickle asks for anything
             but tensors (named in the message).
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no weights at {path}")
+    path = require_file(path, "weights")
     with path.open("rb") as file:
         head = file.read(9)
     archive = head.startswith(b"PK\x03\x04")
@@ -63,22 +60,11 @@ def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
     return tensors
 
 
-def check_unpacked_size(archive: zipfile.ZipFile, path: str | Path) -> None:
-    """Raise ValueError for an archive that would unpack to far more bytes than it is."""
-    unpacked = sum(entry.file_size for entry in archive.infolist())
-    packed = Path(path).stat().st_size
-    if unpacked > max(_SMALL, _RATIO * packed):
-        raise ValueError(
-            f"{path} has {packed:,} bytes and would unpack to {unpacked:,}: more than {_RATIO} "
-            "times as many are refused"
-        )
-
-
 def _read_archive(path: Path) -> dict[str, np.ndarray]:
     """Read a zip archive that torch.save or torch.jit.save wrote."""
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-        check_unpacked_size(archive, path)
+        check_archive(archive, path)
         roots = [name[: -len("data.pkl")] for name in names if re.fullmatch("[^/]+/data.pkl", name)]
         if len(roots) != 1:
             raise ValueError("expected one <folder>/data.pkl in the archive")

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from vmr_jax.input_files import require_file
+
 
 def write_predictions(
     path: str | Path,
@@ -50,9 +52,7 @@ def read_predictions(path: str | Path) -> dict[str, np.ndarray]:
         ValueError: a line is not in the format or repeats an id (file and line named), or the
             file has no line.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not a file; give a predictions .jsonl file")
+    path = require_file(path, "predictions")
     predictions: dict[str, np.ndarray] = {}
     lines: dict[str, int] = {}
     with path.open("rb") as file:

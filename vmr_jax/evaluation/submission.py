@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vmr_jax.evaluation.predictions import file_id
+from vmr_jax.input_files import require_file
 from vmr_jax.metrics.moments import PerQuery
 from vmr_jax.metrics.retrieval import MOST, TASKS, rank_rows
 from vmr_jax.types import Moments
@@ -110,9 +111,7 @@ def read_submission(path: str | Path) -> Submission:
         ValueError: the file is not in the format, an index stands for two videos, a prediction
             names a video that is not in "video2idx", or a query comes twice in a task.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not a file; give a submission .json file")
+    path = require_file(path, "predictions")
     try:
         found = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, or of lists in lists

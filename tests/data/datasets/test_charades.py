@@ -1,6 +1,7 @@
 """Charades-STA."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -59,7 +60,22 @@ def test_errors_name_the_line(directory, line):
 @pytest.mark.parametrize("row", ["BBBBB,X", "BBBBB,X,y,", "BBBBB,X,y,long"])
 def test_a_truncated_csv_is_an_error(directory, row):
     (directory / "Charades_v1_train.csv").write_text(HEADER + row)
-    with pytest.raises(ValueError, match=r"row of 'BBBBB' has no number in the column `length`"):
+    with pytest.raises(ValueError, match=r"row of 'BBBBB' has no number, such as 30.5, in the"):
+        read_annotations("charades_sta", directory)
+
+
+def test_a_table_of_a_spreadsheet_has_semicolons(directory):
+    table = directory / "Charades_v1_train.csv"
+    table.write_text(table.read_text().replace(",", ";"), "utf-8-sig")
+    assert read_annotations("charades_sta", directory).durations == {"AAAAA": 30.5, "BBBBB": 8.25}
+    table.write_text("id;length\nAAAAA;30,5\n")
+    with pytest.raises(ValueError, match="no number, such as 30.5, .* .'30,5'.; is the file"):
+        read_annotations("charades_sta", directory)
+
+
+def test_a_pipe_is_no_file_of_durations(directory):
+    os.mkfifo(directory / "Charades_v1_test.csv")
+    with pytest.raises(ValueError, match="v1_test.csv is a pipe; durations are read from a regul"):
         read_annotations("charades_sta", directory)
 
 

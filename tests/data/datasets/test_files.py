@@ -1,5 +1,6 @@
 """Finding and parsing annotation files."""
 
+import os
 import re
 
 import pytest
@@ -102,3 +103,17 @@ def test_window_refuses_what_is_no_pair(value):
     with pytest.raises(ValueError, match=re.escape("here: expected [start, end] in numbers")):
         window(value, "here")
     assert window([0, 1.5], "here") == (0.0, 1.5)
+
+
+def test_only_regular_files_are_opened(tmp_path):
+    os.mkfifo(tmp_path / "train.json")
+    (tmp_path / "val.json").mkdir()
+    (tmp_path / "link.json").symlink_to("/dev/zero")
+    candidates = {name: (f"{name}.json",) for name in ("train", "val", "link")}
+    paths, _ = find_splits("some", tmp_path, candidates)
+    for name, kind in {"train": "pipe", "val": "directory", "link": "device"}.items():
+        message = f"{name}.json is a {kind}; annotations are read from a regular file"
+        with pytest.raises(ValueError, match=message):
+            read_json(paths[name], dict)
+        with pytest.raises(ValueError, match=message):
+            list(read_json_lines(paths[name]))

@@ -9,6 +9,7 @@ import numpy as np
 from vmr_jax.data.datasets.files import field, find_splits, read_json, read_lines
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.datasets.repair import set_duration
+from vmr_jax.input_files import require_file
 
 FILES = {"train": ("charades_sta_train.txt",), "test": ("charades_sta_test.txt",)}
 DURATIONS = ("Charades_v1_train.csv", "Charades_v1_test.csv")
@@ -54,23 +55,18 @@ def _read_durations(directory: Path) -> dict[str, float]:
     """Read every Charades video's length in seconds."""
     lengths = {}
     for path in (directory / file for file in DURATIONS):
-        if not path.is_file():
+        if not path.exists():
             continue
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            try:
-                rows = list(csv.DictReader(file))
-            except (csv.Error, UnicodeDecodeError) as error:
-                raise ValueError(f"{path}: not a CSV file in UTF-8 ({error})") from error
-        for row in rows:
+        for row in _read_rows(path):
             try:
                 lengths[row["id"]] = float(row["length"])
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(
-                    f"{path}: row of {row.get('id')!r} has no number in the column `length`; "
-                    "is the file complete?"
+                    f"{path}: row of {row.get('id')!r} has no number, such as 30.5, in the column "
+                    f"`length` ({row.get('length')!r}); is the file complete?"
                 ) from error
     other = directory / "charades.json"
-    if not lengths and other.is_file():
+    if not lengths and other.exists():
         for video, entry in read_json(other, dict).items():
             lengths[video] = float(field(entry, "duration", (float, int), f"{other}: {video}"))
     if not lengths:
@@ -79,3 +75,16 @@ def _read_durations(directory: Path) -> dict[str, float]:
             f"put {' and '.join(DURATIONS)}, or charades.json, there"
         )
     return lengths
+
+
+def _read_rows(path: Path) -> list[dict]:
+    """Read a CSV file of named columns, between commas or, as spreadsheets write, semicolons."""
+    require_file(path, "durations")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            names = file.readline()
+            file.seek(0)
+            delimiter = ";" if names.count(";") > names.count(",") else ","
+            return list(csv.DictReader(file, delimiter=delimiter))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a CSV file in UTF-8 ({error})") from error

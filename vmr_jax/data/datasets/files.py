@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vmr_jax.data.datasets.records import Fault
+from vmr_jax.input_files import require_file
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _MOST_DIGITS = 300  # of a whole number: float64 holds it
@@ -31,7 +32,7 @@ def find_splits(
     """
     found, faults = {}, []
     for split, names in candidates.items():
-        path = next((directory / n for n in names if (directory / n).is_file()), None)
+        path = next((directory / n for n in names if (directory / n).exists()), None)
         if path is None:
             faults.append(Fault("no file for a split", f"{split} ({names[0]})", "split left out"))
         else:
@@ -51,6 +52,7 @@ def read_json(path: Path, kind: type) -> Any:
         ValueError: not JSON, a key twice in one object, a number or text that cannot be stored, or
             another kind at the top level.
     """
+    require_file(path, "annotations")
     try:
         value = _parse(path.read_text("utf-8-sig"))
     except json.JSONDecodeError as error:
@@ -93,8 +95,10 @@ def read_lines(path: Path) -> Iterator[tuple[str, str]]:
     Blank lines are left out.
 
     Raises:
-        ValueError: a line is not UTF-8.
+        FileNotFoundError: there is no such file.
+        ValueError: a line is not UTF-8, or it is no regular file.
     """
+    require_file(path, "annotations")
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             where = f"{path}:{number}"

@@ -53,7 +53,7 @@ def read(name: str, directory: Path) -> Annotations:
 def _read_durations(directory: Path, splits: list[str], faults: list[Fault]) -> dict[str, float]:
     """Read the durations of these splits' videos."""
     path = directory / DURATIONS
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path} is missing: it holds the durations of TVR's videos")
     index = read_json(path, dict)
     durations = {}
@@ -70,7 +70,7 @@ def _read_subtitles(
     path: Path, durations: dict[str, float], faults: list[Fault]
 ) -> dict[str, list[tuple[float, float, str]]]:
     """Read the subtitles of the videos that are used; none when the file is absent."""
-    if not path.is_file():
+    if not path.exists():
         faults.append(Fault("no subtitles", path.name, "read without"))
         return {}
     subtitles = {}

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vmr_jax.input_files import require_file
 from vmr_jax.pickle_data import ARRAYS, plain, read_pickle
 
 PADDING, UNKNOWN = "<pad>", "<unk>"  # words 0 and 1 of every vocabulary
@@ -61,9 +62,7 @@ def load_glove(path: str | Path, words: Iterable[str]) -> dict[str, np.ndarray]:
         ValueError: the file is damaged or in another format (file and line named), or a pickle
             asks for a class that is not needed (its name given).
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no word vectors at {path}")
+    path = require_file(path, "word vectors")
     wanted = set(words)
     with path.open("rb") as file:
         pickled = file.read(1) == b"\x80"
