@@ -40,6 +40,12 @@ def readout(config: Config) -> Readout:
     )
 
 
+def most_moments(clips: int, settings: Readout) -> int:
+    """How many spans a video of N = `clips` clips may have, or more."""
+    lengths = min(clips, settings.max_l + 1) - settings.min_l
+    return max(1, clips * lengths)
+
+
 @functools.partial(jax.jit, static_argnames="settings")
 def best_moments(
     start_logits: Float[AnyArray, "B C N"],
@@ -59,11 +65,12 @@ def best_moments(
     then smaller j. A video too short for min_l has one span, the whole of it; a video without
     clips has none. Where there are fewer than K spans the rest has score -inf and video -1.
     """
+    each = min(settings.keep, most_moments(mask.shape[-1], settings))
     spans = search_spans(
         start_logits,
         end_logits,
         mask,
-        most=settings.keep,
+        most=each,
         shortest=settings.min_l,
         longest=settings.max_l,
         whole_if_short=True,
@@ -71,8 +78,11 @@ def best_moments(
     prior = settings.video_weight * video_score / settings.temperature
     score = jnp.where(spans.valid, prior[..., None] + spans.score, -jnp.inf)
     score, first, last = (x.reshape(len(x), -1) for x in (score, spans.first, spans.last))
+    missing = ((0, 0), (0, max(settings.keep - score.shape[1], 0)))
+    score = jnp.pad(score, missing, constant_values=-jnp.inf)
     score, place = jax.lax.top_k(score, settings.keep)
-    video = place // settings.keep
+    place = jnp.minimum(place, first.shape[1] - 1)
+    video = place // each
     start = settings.clip_seconds * _take(first, place).astype(jnp.float32)
     end = settings.clip_seconds * (_take(last, place) + 1).astype(jnp.float32)
     found = ~jnp.isneginf(score)

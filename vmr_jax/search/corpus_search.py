@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from vmr_jax.decoding.corpus_moments import readout
+from vmr_jax.decoding.corpus_moments import most_moments, readout
 from vmr_jax.search.code_store import make_store
 from vmr_jax.search.encoding import code_of_one_clip
 from vmr_jax.search.exact import top_videos
@@ -122,8 +122,8 @@ class Corpus:
         Queries are sentences, where the index has word vectors, or features (B, M, E) and mask.
         `video` of the moments has rows of `video_id`, which tells their ids; `start` and `end` are
         seconds, a higher `score` is better. Without a localizer a video is its own only moment, and
-        its score is the retriever's. K is always `top_k`: where the corpus, or these videos, have
-        fewer moments, the rest has score -inf and video -1.
+        its score is the retriever's. K is `top_k`, or less where no query can have so many: where
+        one has fewer, the rest has score -inf and video -1.
 
         Raises ValueError as `queries_of_sentences`; for one sentence that is in no list; for
         features of another width, longer than the systems read or not finite; for a query without
@@ -136,12 +136,14 @@ class Corpus:
         if not isinstance(queries, Queries):
             queries = self._read(queries)
         self._check(queries)
-        wanted = top_k if self._localizer is None else videos
+        wanted = min(top_k if self._localizer is None else videos, self._table.videos)
         score, row = top_videos(self._encode_all(queries), self._table, wanted)
         if self._localizer is None:
             end = jnp.where(row < 0, 0, jnp.asarray(self.duration)[row])
             return Moments(jnp.zeros_like(end), end, score, row)
-        find = self._finder(self._localizer, top_k)
+        longest = int(self._store.num_clips.max())
+        most = wanted * most_moments(longest, readout(self._localizer.config))
+        find = self._finder(self._localizer, min(top_k, most))
         return find(self._localizer.params, queries, score, row, self._store)
 
     def _read(self, sentences: Sequence[str]) -> Queries:
