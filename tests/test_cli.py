@@ -195,10 +195,13 @@ def test_a_sentence_has_a_table_and_unknown_words_are_told(run, video, tmp_path)
 def test_a_localizer_knows_how_long_its_clips_are(prem, tmp_path):
     rng = np.random.default_rng(0)
     with h5py.File(tmp_path / "v.h5", "w") as file, h5py.File(tmp_path / "s.h5", "w") as sub:
-        file["v"], sub["v"] = rng.normal(size=(6, 8)), rng.normal(size=(6, 5))
-    sources = ["--features", tmp_path / "v.h5", "--subtitles", tmp_path / "s.h5"]
-    told = printed("predict", prem["localizer"], "a red door", *sources, "--json", "--top", 99)
-    (line,) = lines_of(told)
+        file["v.mp4/rgb"], sub["v"] = rng.normal(size=(6, 8)), rng.normal(size=(6, 5))
+        file["v.mp4/flow"] = np.ones(3)
+    sources = ["--features", tmp_path / "v.h5", "--subtitles", tmp_path / "s.h5", "--key", "rgb"]
+    asked = ("predict", prem["localizer"], "a red door", *sources, "--video", "v")
+    told = vmr(*asked, "--json", "--top", 99)
+    assert told.stderr == f"vmr: {tmp_path}/v.h5: 'v.mp4' is taken for 'v'\n"
+    (line,) = lines_of(told.stdout)
     ends = [end for _, end, _ in line[WINDOWS]]
     assert (line["qid"], line["vid"], max(ends)) == (1, "v", 6 * 1.5)
 
@@ -214,7 +217,7 @@ def test_mistakes_in_predictions(run, prem, video, tmp_path, mistake):
         ((run, "a door"), "--features names the file or directory with the video's features"),
         ((run, "a door", "--features", tmp_path / "w.npy"), f"no features at {tmp_path}/w.npy"),
         ((run, "a door", *several), "several.h5 holds 2 videos: name one with --video"),
-        ((run, "a door", *several, "--video", "c"), "several.h5 has no video 'c'; it has 2, such"),
+        ((run, "a door", *several, "--video", "c"), "several.h5 has no video c; it has 2, such"),
         ((run, "a door", *several, "--video", "b", "--duration", 9), "are 3 wide, others 8"),
         ((run, "a door", *one), "--duration is missing: how many seconds does the video last?"),
         ((run, "a door", *one, "--duration", -1), "duration is -1.0"),

@@ -103,6 +103,9 @@ def predict(
         Path | None, typer.Option(help='Many sentences: JSONL of {"qid": ..., "query": ...}.')
     ] = None,
     subtitles: Annotated[str, typer.Option(help="Subtitle features, as --features.")] = "",
+    key: Annotated[
+        str, typer.Option(help="The features among several arrays of an .npz or HDF5 group.")
+    ] = "",
     top: Annotated[int, typer.Option(min=1, help="Moments a query.")] = 5,
     data_dir: Annotated[str, typer.Option(help="Prepared data; else where the run had them.")] = "",
     as_json: Annotated[
@@ -120,6 +123,7 @@ def predict(
         video,
         duration=duration,
         subtitles=subtitles,
+        key=key,
         top=top,
         data_dir=data_dir,
         as_json=as_json,

@@ -188,14 +188,15 @@ def test_mistakes(runs, tmp_path):
     with pytest.raises(FileNotFoundError, match="no queries at"):
         vmr("search", "--index", out, "--queries", queries)
     for line, message in (
-        ('{"query": "a door"}', "qid is missing"),
-        ('{"qid": "a"}', "query is missing"),
-        ('{"qid": [], "query": "a door"}', r"qid is \[\]"),
-        ("7", "this is no JSON object"),
-        ("{", r"this is no JSON \(Expecting property name"),
+        ('{"query": "a door"}', 'no "qid"; found query'),
+        ('{"qid": "a"}', 'no "query"; found qid'),
+        ('{"qid": [], "query": "a door"}', '"qid" is a list; expected a string'),
+        ("7", "expected one JSON object, found a whole number"),
+        ("{", r"not valid JSON at column 2 \(Expecting property name"),
+        ("[" * 100_000, "lists or objects are nested too deeply"),
     ):
         queries.write_text(f'{{"qid": 1, "query": "a box"}}\n{line}\n')
-        with pytest.raises(ValueError, match=rf"queries.jsonl:2: {message}.*; expected is .\"qid"):
+        with pytest.raises(ValueError, match=f"queries.jsonl:2: {message}"):
             vmr("search", "--index", out, "--queries", queries)
     queries.write_text('{"qid": 1, "query": "a box"}\n{"qid": "1", "query": "a box"}')
     with pytest.raises(ValueError, match="a query id comes twice"):

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vmr_jax.data.sources.features import FeatureSource, open_features
+from vmr_jax.data.sources.features import FeatureSource, notes, open_features
+from vmr_jax.data.sources.names import describe_missing, match_names
 from vmr_jax.evaluation.predictions import file_id
 from vmr_jax.evaluation.predictor import Predictor, load
 from vmr_jax.search.terminal import Query, read_queries
@@ -26,6 +27,7 @@ def predict_moments(
     *,
     duration: float,
     subtitles: str,
+    key: str,
     top: int,
     data_dir: str,
     as_json: bool,
@@ -33,19 +35,19 @@ def predict_moments(
     """Print the best `top` moments of each query in a video: tables, or lines of predictions.jsonl.
 
     The features are read from a file or directory, of which `video` names one where there are
-    several; a `duration` of 0 is the run's clip length times the clips. What the predictor warns
-    of is said on stderr. Raises ValueError for options that do not go together, and as `load`,
-    `open_features` and `Predictor.predict`.
+    several, `key` is that of `open_features`; a `duration` of 0 is the run's clip length times the
+    clips. What the predictor warns of is said on stderr. Raises ValueError for options that do not
+    go together, and as `load`, `open_features` and `Predictor.predict`.
     """
     if (queries is None) != bool(sentence.strip()):
         raise ValueError('give either one sentence, such as "a person opens a door", or --queries')
     if not features:
         raise ValueError("--features names the file or directory with the video's features")
     asked = read_queries(queries) if queries else [Query("1", sentence)]
-    source = open_features(features)
+    source = open_features(features, key=key)
     video = video or _only(source, features)
     clips = _read(source, video, features)
-    spoken = _read(open_features(subtitles), video, subtitles) if subtitles else None
+    spoken = _read(open_features(subtitles, key=key), video, subtitles) if subtitles else None
     predictor = load(workdir, data_dir)
     with warnings.catch_warnings(record=True) as told:
         found = predictor.predict(
@@ -71,12 +73,18 @@ def _only(source: FeatureSource, path: str) -> str:
 
 
 def _read(source: FeatureSource, video: str, path: str):
-    if video not in source.ids:
+    for note in notes(source):
+        print(f"vmr: {note}", file=sys.stderr)
+    name = match_names(source.ids, [video]).get(video)
+    if name is None:
+        missing = describe_missing(source.ids, [video])[video]
         shown = ", ".join(source.ids[:3])
         raise ValueError(
-            f"{path} has no video {video!r}; it has {len(source.ids)}, such as {shown}"
+            f"{path} has no video {missing}; it has {len(source.ids)}, such as {shown}"
         )
-    return source.read(video)
+    if name != video:
+        print(f"vmr: {path}: {name!a} is taken for {video!a}", file=sys.stderr)
+    return source.read(name)
 
 
 def _duration(predictor: Predictor, clips: int) -> float:

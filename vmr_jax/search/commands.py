@@ -25,6 +25,9 @@ def index(
         str, typer.Option(help="The localizer's workdir; else what OUT was made by.")
     ] = "",
     subtitles: Annotated[str, typer.Option(help="Subtitle features, as --videos.")] = "",
+    key: Annotated[
+        str, typer.Option(help="The features among several arrays of an .npz or HDF5 group.")
+    ] = "",
     data_dir: Annotated[str, typer.Option(help="Prepared data; else where the run had them.")] = "",
     dtype: Annotated[
         str,
@@ -53,6 +56,7 @@ def index(
         checkpoint=checkpoint,
         localizer=localizer,
         subtitles=subtitles,
+        key=key,
         data_dir=data_dir,
         dtype=dtype,
         append=append,
@@ -70,6 +74,9 @@ def search(
     ] = None,
     query_features: Annotated[
         str, typer.Option(help="HDF5 of token features by qid, for systems trained on such.")
+    ] = "",
+    key: Annotated[
+        str, typer.Option(help="The features among several arrays of an .npz or HDF5 group.")
     ] = "",
     top: Annotated[int, typer.Option(help="Moments a query.")] = 10,
     videos: Annotated[int, typer.Option(help="Videos a query that the localizer looks at.")] = 10,
@@ -94,6 +101,7 @@ def search(
         checkpoint=checkpoint,
         localizer=localizer,
         query_features=query_features,
+        key=key,
         top=top,
         videos=videos,
         verify=verify,

@@ -74,15 +74,18 @@ def words_of(sentence: str, item: int) -> list[str]:
 
 
 def queries_of_features(
-    path: str | Path, ids: Sequence[str], width: int, max_words: int
+    path: str | Path, ids: Sequence[str], width: int, max_words: int, key: str = ""
 ) -> Queries:
     """Token features (L, E) of an HDF5 file, one array a query id, as Queries (B, max_words, E).
+
+    `key` is that of `open_features`.
 
     Raises FileNotFoundError and ValueError: a query has no features, or empty ones, of another
     width than `width` (E), longer than max_words or not finite.
     """
-    source = open_features(path)
-    missing = [query for query in ids if query not in source.ids]
+    source = open_features(path, key=key)
+    there = set(source.ids)
+    missing = [query for query in ids if query not in there]
     if missing:
         raise ValueError(
             f"{path}: {len(missing)} of {len(ids)} queries have no features, such as "

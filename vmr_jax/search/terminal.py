@@ -10,7 +10,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from vmr_jax.data.datasets.files import field, read_json_lines
 from vmr_jax.datasets import open_dataset
+from vmr_jax.input_files import require_file
 from vmr_jax.progress import shown
 from vmr_jax.search.corpus_search import Corpus
 from vmr_jax.search.index import build_index, remove_videos
@@ -35,6 +37,7 @@ def index_videos(
     checkpoint: str = "",
     localizer: str = "",
     subtitles: str = "",
+    key: str = "",
     data_dir: str = "",
     dtype: str = "",
     append: bool = False,
@@ -65,7 +68,9 @@ def index_videos(
         raise ValueError("--checkpoint names the retriever's workdir")
     second = open_maker(out, manifest, Localizer, localizer)
     data_dir = data_dir or retriever.config.data_dir
-    source = open_source(videos, subtitles, retriever.config.target, data_dir)
+    source = open_source(videos, subtitles, key, retriever.config.target, data_dir)
+    for note in source.notes:
+        console.print(note)
     words = None if manifest else _words(retriever, data_dir)
     count = build_index(
         out,
@@ -91,6 +96,7 @@ def search_index(
     checkpoint: str = "",
     localizer: str = "",
     query_features: str = "",
+    key: str = "",
     top: int = 10,
     videos: int = 10,
     verify: bool = True,
@@ -105,7 +111,7 @@ def search_index(
     corpus = Corpus.open(index, checkpoint=checkpoint, localizer=localizer, verify=verify)
     if query_features:
         ids = [str(query.qid) for query in queries]
-        asked = queries_of_features(query_features, ids, corpus.word_dim, corpus.max_words)
+        asked = queries_of_features(query_features, ids, corpus.word_dim, corpus.max_words, key)
     else:
         asked = [query.text for query in queries]
     found = corpus.search(asked, top, videos)
@@ -131,39 +137,17 @@ def read_queries(path: Path) -> list[Query]:
 
     Raises FileNotFoundError, and ValueError with the line that is at fault; 7 and "7" are one id.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no queries at {path}")
-    queries = []
-    for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            queries.append(_read_query(line))
-        except ValueError as error:
-            raise ValueError(
-                f'{path}:{number}: {error}; expected is {{"qid": ..., "query": "..."}}'
-            ) from error
+    require_file(path, "queries")
+    queries = [
+        Query(field(record, "qid", (str, int), where), field(record, "query", str, where))
+        for where, record in read_json_lines(path)
+    ]
     if not queries:
         raise ValueError(f"{path} holds no queries")
     [(qid, times)] = Counter(str(query.qid) for query in queries).most_common(1)
     if times > 1:
         raise ValueError(f"{path}: a query id comes twice: {qid}")
     return queries
-
-
-def _read_query(line: str) -> Query:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise ValueError(f"this is no JSON ({error})") from error
-    if not isinstance(record, dict):
-        raise ValueError("this is no JSON object")
-    for name, kinds in (("qid", str | int), ("query", str)):
-        if name not in record:
-            raise ValueError(f"{name} is missing")
-        if not isinstance(record[name], kinds):
-            raise ValueError(f"{name} is {record[name]!r}")
-    return Query(record["qid"], record["query"])
 
 
 def _words(retriever: Trained, data_dir: str) -> WordVectors | None:

@@ -1,5 +1,8 @@
 """Feature files."""
 
+import os
+import zipfile
+
 import h5py
 import numpy as np
 import pytest
@@ -9,7 +12,6 @@ from vmr_jax.data.sources.features import (
     as_float16,
     from_arrays,
     join,
-    match_names,
     open_features,
     without_didemo_padding,
 )
@@ -41,7 +43,10 @@ def test_hdf5_with_a_group_a_video(tmp_path, arrays):
         file["two/a"] = file["two/b"] = arrays["v3"]
     source = open_features(tmp_path / "x.h5")
     np.testing.assert_array_equal(source.read("v5"), arrays["v5"])
-    with pytest.raises(ValueError, match="x.h5: two: a group of 2 entries; expected one dataset"):
+    with pytest.raises(
+        ValueError,
+        match=r"two: a group of 2 entries \(a, b\); expected one dataset, 'c3d_features'",
+    ):
         source.read("two")
 
 
@@ -49,6 +54,80 @@ def test_npy(tmp_path, arrays):
     for video, array in arrays.items():
         np.save(tmp_path / f"{video}.npy", array)
     assert_serves(open_features(tmp_path), arrays)
+
+
+def test_npy_and_npz_are_read_together(tmp_path, arrays):
+    for video, array in arrays.items():
+        np.savez(tmp_path / f"{video}.npz", array)
+    np.save(tmp_path / "stray.NPY", arrays["v1"])
+    (tmp_path / "stray.NPY.npy").rename(tmp_path / "stray.NPY")
+    assert_serves(open_features(tmp_path), arrays | {"stray": arrays["v1"]})
+    np.save(tmp_path / "v1.npy", arrays["v1"])
+    with pytest.raises(ValueError, match="v1.npy and v1.npz are features of one video: keep one"):
+        open_features(tmp_path)
+
+
+def test_a_directory_of_arrays_and_an_hdf5_file_is_refused(tmp_path, arrays):
+    h5py.File(tmp_path / "all.h5", "w").close()
+    with pytest.raises(ValueError, match=r"no .npy or .npz file .but all.h5: give that file itse"):
+        open_features(tmp_path)
+    np.save(tmp_path / "v1.npy", arrays["v1"])
+    with pytest.raises(ValueError, match="holds v1.npy and all.h5: give the HDF5 file itself"):
+        open_features(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"\0\0\0\x18ftypmp42", "MP4 or MOV"),
+        (b"\x1aE\xdf\xa3\x01", "WebM or MKV"),
+        (b"RIFF\x10\0\0\0AVI LIST", "AVI"),
+        (b"G" + bytes(187) + b"G" + bytes(187), "MPEG-TS"),
+    ],
+)
+@pytest.mark.parametrize("name", ["v.mp4", "v.npy", "v.npz", "v.h5"])
+def test_a_video_is_no_features(tmp_path, content, kind, name):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name} is a video .{kind}.; features are needed"):
+        open_features(tmp_path / name).read("v")
+    (tmp_path / name).rename(tmp_path / "v.mp4")
+    with pytest.raises(ValueError, match=r"no .npy or .npz file .but videos, such as v.mp4"):
+        open_features(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["v.npy", "v.npz", "v.h5"])
+@pytest.mark.parametrize(("kind", "make"), [("pipe", os.mkfifo), ("directory", os.mkdir)])
+def test_only_regular_files_are_opened(tmp_path, name, kind, make):
+    make(tmp_path / name)
+    if name != "v.h5":
+        with pytest.raises(ValueError, match=f"{name} is a {kind}; features are read from a reg"):
+            open_features(tmp_path).read("v")
+    with pytest.raises(ValueError, match=f"{name} is a {kind}|{name} holds no .npy"):
+        open_features(tmp_path / name).read("v")
+
+
+def test_a_header_that_promises_more_than_there_is(tmp_path, arrays):
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 4), }"
+    content = b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header + bytes(64)
+    (tmp_path / "v.npy").write_bytes(content)
+    promise = r"cannot be read \(its header promises 16,000,000,000,000 bytes of shape"
+    with pytest.raises(ValueError, match=promise):
+        open_features(tmp_path).read("v")
+    (tmp_path / "v.npy").unlink()
+    with zipfile.ZipFile(tmp_path / "v.npz", "w") as archive:
+        archive.writestr("features.npy", content)
+    with pytest.raises(ValueError, match=promise):
+        open_features(tmp_path).read("v")
+
+
+def test_a_member_that_unpacks_to_far_too_much(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "v.npz", features=np.zeros((2**21, 9), np.float32))
+    assert (tmp_path / "v.npz").stat().st_size < 2**20
+    message = "its 'features' has .* would unpack to 75,497,600: .*VMR_MAX_UNPACKED=75497600 allows"
+    with pytest.raises(ValueError, match=message):
+        open_features(tmp_path).read("v")
+    monkeypatch.setenv("VMR_MAX_UNPACKED", "75497600")
+    assert open_features(tmp_path).read("v").shape == (2**21, 9)
 
 
 @pytest.mark.parametrize("ending", ["npy", "npz"])
@@ -72,6 +151,10 @@ def test_npz_with_several_arrays(tmp_path, arrays):
     np.testing.assert_array_equal(source.read("a"), arrays["v3"])
     with pytest.raises(ValueError, match=r"b.npz: cannot be read \(it holds \['one', 'other'\]"):
         source.read("b")
+    chosen = open_features(tmp_path, key="one")
+    np.testing.assert_array_equal(chosen.read("b"), arrays["v3"])
+    with pytest.raises(ValueError, match=r"holds \['features', 'other'\]; expected the key 'one'"):
+        chosen.read("a")
 
 
 def test_files_of_different_videos_are_one_source(arrays):
@@ -129,12 +212,6 @@ def test_bad_files(tmp_path, arrays):
         open_features(tmp_path / "x.h5")
 
 
-def test_names_match_with_and_without_a_video_files_extension():
-    names = ["a.mov", "a.mp4", "b.", "c", "d.x", "e.mp4"]
-    videos = ["a", "b", "c", "d", "e.mp4"]
-    assert match_names(names, videos) == {"a": "a.mov", "b": "b.", "c": "c", "e.mp4": "e.mp4"}
-
-
 @pytest.mark.parametrize(
     ("value", "message"),
     [
@@ -163,6 +240,7 @@ def rows(*values):
 def test_zero_rows_after_didemos_last_segment_are_left_out():
     arrays = {
         "padded.mov": rows(1, 2, 3, 4, 5, 0),
+        "padded.mp4": rows(9, 9, 9, 9, 9, 9),
         "dark end": rows(1, 2, 3, 4, 0, 0),
         "sixth row": rows(1, 2, 3, 4, 5, 6),
         "nan": rows(1, 2, 3, 4, 5, np.nan),
@@ -171,14 +249,19 @@ def test_zero_rows_after_didemos_last_segment_are_left_out():
         "by the second": rows(*range(1, 21), *[0] * 5),
         "unused": rows(1, 2, 3, 4, 5, 0),
     }
-    durations = {name.removesuffix(".mov"): 25.0 for name in arrays} | {"whole": 30.0}
+    durations = {name.split(".")[0]: 25.0 for name in arrays} | {"whole": 30.0}
     del durations["unused"]
     freed = without_didemo_padding(from_arrays(arrays), durations)
     kind = "zero rows after the last segment"
-    assert freed.faults == ((kind, "dark end", "left out"), (kind, "padded", "left out"))
+    assert freed.faults == (
+        ("video under two extensions", "padded.mp4", "the first is read"),
+        (kind, "dark end", "left out"),
+        (kind, "padded", "left out"),
+    )
+    assert "padded.mp4" not in freed.ids
     np.testing.assert_array_equal(freed.read("padded.mov"), arrays["padded.mov"][:5])
     np.testing.assert_array_equal(freed.read("dark end"), arrays["dark end"][:5])
-    for name in set(arrays) - {"padded.mov", "dark end"}:
+    for name in set(arrays) - {"padded.mov", "padded.mp4", "dark end"}:
         np.testing.assert_array_equal(freed.read(name), arrays[name])
 
 

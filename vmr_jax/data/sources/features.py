@@ -1,19 +1,17 @@
 """Clip features of videos as extractors leave them: one HDF5 file, or a directory of arrays."""
 
 import math
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from vmr_jax.data.datasets.records import Fault
+from vmr_jax.data.sources.array_files import SUFFIXES, load_array
+from vmr_jax.data.sources.names import match_names, stem
 from vmr_jax.metrics.didemo import SEGMENT, SEGMENTS
-
-_VIDEO_FILE = re.compile(r"\.(3g2|3gp|avi|flv|m2ts|m4v|mkv|mov|mp4|mpe?g|mts|webm|wmv)?$", re.I)
-
 
 FLOAT16_MAX = 65504
 SIMULATED = "simulated"  # HDF5 attribute of a file that `vmr simulate` made
@@ -29,48 +27,83 @@ class FeatureSource(NamedTuple):
     faults: tuple[Fault, ...] = ()  # that `read` repairs
 
 
-def open_features(path: str | Path, *, patches: bool = False) -> FeatureSource:
+def open_features(path: str | Path, *, patches: bool = False, key: str = "") -> FeatureSource:
     """Open an HDF5 file with a dataset a video, or a .npy or .npz of one, or a directory of these.
 
-    An array's file is named as its video. An .npz holds its features under the key "features", or
-    holds one array. In HDF5 a video may also be a group that holds one dataset. With `patches` the
-    arrays are (N, G, F), the G cells of a square grid row by row; a class token before them (G + 1)
-    is left out, and noted.
+    An array's file is named as its video. In HDF5 a video may also be a group that holds one
+    dataset; this is noted. Where a group or an .npz holds several, `key` names the features; an
+    .npz needs none where they are called "features". With `patches` the arrays are (N, G, F), the
+    G cells of a square grid row by row; a class token before them (G + 1) is left out, and noted.
 
     Raises:
         FileNotFoundError: the path does not exist.
-        ValueError: it holds no features of a known kind. `read` raises ValueError, naming the
-            video, when its array cannot be read or is not of shape (N, F), or (N, G, F).
+        ValueError: it holds no features of a known kind, or those of a video twice. `read` raises
+            ValueError, naming the video, when its array cannot be read whole or is not of shape
+            (N, F), or (N, G, F).
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no features at {path}")
     if not patches:
-        return _open(path, _two_dimensional)
-    source = _open(path, _grid)
-    shape = np.shape(_open(path, lambda array, where: array).read(source.ids[0]))
+        return _open(path, _two_dimensional, key)
+    source = _open(path, _grid, key)
+    shape = np.shape(_open(path, lambda array, where: array, key).read(source.ids[0]))
     if len(shape) == 3 and not _is_square(shape[1]):
         noted = "left out; the frame features are the class tokens"
-        source = source._replace(faults=(Fault("class token among the patches", str(path), noted),))
+        fault = Fault("class token among the patches", str(path), noted)
+        source = source._replace(faults=(*source.faults, fault))
     return source
+
+
+def notes(source: FeatureSource) -> list[str]:
+    """What a command that shows no table of faults says of features that it reads, a line each."""
+    return [f"{fault.where}: {fault.kind}: {fault.repair}" for fault in source.faults]
 
 
 # (an array as it was read, where it is) -> the checked features
 _Check = Callable[[np.ndarray, str], np.ndarray]
 
 
-def _open(path: Path, check: _Check) -> FeatureSource:
+def _open(path: Path, check: _Check, key: str) -> FeatureSource:
     """Open a file or directory whose arrays `check` brings to their shape."""
-    if path.is_file() and path.suffix not in (".npy", ".npz"):
-        return _open_hdf5(path, check)
-    paths = [path] if path.is_file() else list(path.glob("*.npy")) or list(path.glob("*.npz"))
-    files = {path.stem: path for path in paths}
-    if files:
-        return FeatureSource(tuple(sorted(files)), lambda video: _load_array(files[video], check))
-    raise ValueError(
-        f"{path} holds no .npy or .npz file; features are one HDF5 file with a dataset a video, "
-        "or a directory with a .npy or .npz file a video"
-    )
+    if not path.is_dir() and path.suffix.lower() not in SUFFIXES:
+        return _open_hdf5(path, check, key)
+    files = _array_files(path) if path.is_dir() else {path.stem: path}
+
+    def read(video: str) -> np.ndarray:
+        return check(load_array(files[video], key), str(files[video]))
+
+    return FeatureSource(tuple(sorted(files)), read)
+
+
+def _array_files(folder: Path) -> dict[str, Path]:
+    """The file of each video in a directory. Raises ValueError where some would not be read."""
+    paths = sorted(folder.iterdir())
+    hdf5 = [path.name for path in paths if path.suffix.lower() in (".h5", ".hdf5")]
+    files: dict[str, Path] = {}
+    for path in paths:
+        if path.suffix.lower() not in SUFFIXES:
+            continue
+        if path.stem in files:
+            raise ValueError(
+                f"{folder}: {files[path.stem].name} and {path.name} are features of one video: "
+                "keep one of them"
+            )
+        files[path.stem] = path
+    if files and hdf5:
+        raise ValueError(
+            f"{folder} holds {next(iter(files.values())).name} and {hdf5[0]}: give the HDF5 file "
+            "itself, or a directory without one"
+        )
+    if not files:
+        found = f" (but {hdf5[0]}: give that file itself)" if hdf5 else ""
+        videos = [path.name for path in paths if stem(path.name) != path.name]
+        found = found or (f" (but videos, such as {videos[0]})" if videos else "")
+        raise ValueError(
+            f"{folder} holds no .npy or .npz file{found}; features are one HDF5 file with a "
+            "dataset a video, or a directory with a .npy or .npz file a video"
+        )
+    return files
 
 
 def join(sources: Sequence[FeatureSource]) -> FeatureSource:
@@ -103,32 +136,24 @@ def from_arrays(features: Mapping[str, np.ndarray], *, patches: bool = False) ->
     return FeatureSource(tuple(sorted(features)), lambda video: check(features[video], video))
 
 
-def match_names(ids: Iterable[str], videos: Iterable[str]) -> dict[str, str]:
-    """Find each video's features: video id -> feature id, for the videos that have them.
-
-    The names are equal, or equal once the extension of a video file is taken off (DiDeMo's
-    features carry it). Of several extensions the first in the order of `ids` is taken.
-    """
-    exact, stems = set(), {}
-    for name in ids:
-        exact.add(name)
-        stems.setdefault(_VIDEO_FILE.sub("", name), name)
-    found = {}
-    for video in videos:
-        name = video if video in exact else stems.get(video)
-        if name is not None:
-            found[video] = name
-    return found
-
-
 def without_didemo_padding(
     features: FeatureSource, durations: Mapping[str, float]
 ) -> FeatureSource:
     """Leave out the zero rows after the last segment of DiDeMo's videos, and report them.
 
     The published files (LisaAnne/LocalizingMoments, make_average_video_dict.py) hold SEGMENTS rows
-    a video, one a segment; those that a shorter video does not have are zero. Other rows stay.
+    a video, one a segment; those that a shorter video does not have are zero. Other rows stay. Of a
+    video that they hold under two extensions the first is read.
     """
+    ids: dict[str, str] = {}
+    for name in features.ids:
+        ids.setdefault(stem(name), name)
+    twice = [
+        Fault("video under two extensions", name, "the first is read")
+        for name in features.ids
+        if ids[stem(name)] != name
+    ]
+    features = features._replace(ids=tuple(sorted(ids.values())), faults=(*features.faults, *twice))
     padded, faults = {}, []
     for video, name in sorted(match_names(features.ids, durations).items()):
         segments = round(durations[video] / SEGMENT)
@@ -168,47 +193,22 @@ def as_float16(features: np.ndarray, shape: tuple[int, ...], video: str) -> np.n
     return clips
 
 
-def _open_hdf5(path: Path, check: _Check) -> FeatureSource:
-    """Open an HDF5 file with a dataset, or a group of one dataset, a video."""
-    import h5py
+def _open_hdf5(path: Path, check: _Check, key: str) -> FeatureSource:
+    """Open an HDF5 file with a dataset, or a group with one, a video."""
+    from vmr_jax.data.sources.hdf5 import find_dataset, key_of_groups, open_hdf5, read_dataset
 
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read as HDF5; is it complete? ({error})") from error
+    file = open_hdf5(path, "features")
     if not len(file):
         raise ValueError(f"{path} is an HDF5 file without a dataset")
+    found = key_of_groups(file)
 
     def read(video: str) -> np.ndarray:
-        entry = file[video]
-        where = f"{path}: {video}"
-        if isinstance(entry, h5py.Group):
-            if len(entry) != 1:
-                raise ValueError(f"{where}: a group of {len(entry)} entries; expected one dataset")
-            entry = next(iter(entry.values()))
-        if not isinstance(entry, h5py.Dataset):
-            raise ValueError(f"{where}: expected a dataset")
-        try:
-            return check(entry[()], where)
-        except (OSError, TypeError) as error:
-            raise ValueError(f"{where}: cannot be read ({error})") from error
+        dataset = find_dataset(file, video, key or found, chosen=bool(key))
+        return check(read_dataset(dataset), f"{path}: {video}")
 
-    return FeatureSource(tuple(sorted(file)), read, bool(file.attrs.get(SIMULATED, False)))
-
-
-def _load_array(path: Path, check: _Check) -> np.ndarray:
-    """Load the features of one .npy or .npz file."""
-    try:
-        array = np.load(path, allow_pickle=False)
-        if isinstance(array, np.lib.npyio.NpzFile):
-            with array as entries:
-                keys = entries.files
-                if "features" not in keys and len(keys) != 1:
-                    raise ValueError(f'it holds {keys}; expected one array, or the key "features"')
-                array = entries["features" if "features" in keys else keys[0]]
-    except Exception as error:  # numpy raises many kinds on a damaged file
-        raise ValueError(f"{path}: cannot be read ({error or type(error).__name__})") from error
-    return check(array, str(path))
+    where = f"{path}: {min(file)}/{found}"
+    faults = (Fault("features in groups", where, "a group is a video"),) if found else ()
+    return FeatureSource(tuple(sorted(file)), read, bool(file.attrs.get(SIMULATED, False)), faults)
 
 
 def _two_dimensional(array: np.ndarray, where: str) -> np.ndarray:

@@ -7,7 +7,6 @@ The files of TVR's release (jayleicn/TVRetrieval, utils/text_feature) hold for e
 
 import functools
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,24 +30,18 @@ def pool_subtitles(path: str | Path, annotations: Annotations, seconds: float) -
         ValueError: it is not HDF5, the annotations have no subtitles, or `seconds` is not positive;
             from `read`: the lengths do not fit the tokens or the lines (video named).
     """
-    import h5py
+    from vmr_jax.data.sources.hdf5 import find_dataset, open_hdf5, read_dataset
 
     path = Path(path)
     if not seconds > 0:
         raise ValueError(f"subtitles cannot be pooled into clips of {seconds} s")
-    if not path.is_file():
-        raise FileNotFoundError(f"no subtitle features at {path}")
     if not annotations.subtitles:
         raise ValueError(
             f"the annotations of {annotations.name} hold no subtitles: to pool their features into "
             "clips their times are needed (tvqa_preprocessed_subtitles.jsonl)"
         )
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read as HDF5; is it complete? ({error})") from error
-
-    stored = functools.partial(_dataset, file)
+    file = open_hdf5(path, "subtitle features")
+    stored = functools.partial(find_dataset, file)
     lines = {video: annotations.subtitles.get(video, []) for video in annotations.durations}
     widths = (stored(name).shape[-1] for name in map(str, file) if not name.endswith(_LENGTHS))
     width = next(widths, 0)
@@ -68,8 +61,8 @@ def pool_subtitles(path: str | Path, annotations: Annotations, seconds: float) -
         where = f"{path}: {video}"
         if f"{video}{_LENGTHS}" not in file:
             raise ValueError(f"{where}: no {video}{_LENGTHS}, the number of tokens of each line")
-        tokens = np.asarray(stored(video)[()], np.float32)
-        lengths = np.asarray(stored(f"{video}{_LENGTHS}")[()], np.int64)
+        tokens = np.asarray(read_dataset(stored(video)), np.float32)
+        lengths = np.asarray(read_dataset(stored(f"{video}{_LENGTHS}")), np.int64)
         if tokens.ndim != 2 or lengths.sum() != len(tokens):
             raise ValueError(
                 f"{where}: tokens of shape {tokens.shape}, but the lines have {lengths.sum()}"
@@ -83,13 +76,6 @@ def pool_subtitles(path: str | Path, annotations: Annotations, seconds: float) -
 
     found = tuple(sorted(video for video in lines if video in file or not lines[video]))
     return FeatureSource(found, read, bool(file.attrs.get(SIMULATED, False)), tuple(faults))
-
-
-def _dataset(file: Any, name: str) -> Any:
-    """A dataset of an open HDF5 file. Raises ValueError where the entry is none."""
-    if not hasattr(file[name], "shape"):
-        raise ValueError(f"{file.filename}: {name}: expected a dataset")
-    return file[name]
 
 
 def can_fit(rows: np.ndarray | int, clips: np.ndarray | int) -> np.ndarray | bool:

@@ -9,7 +9,6 @@ The queries are stored once, whatever kinds of features there are.
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,7 +16,8 @@ import numpy as np
 
 from vmr_jax.data.datasets.faults import count_splits, refuse_faults, summarise
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
-from vmr_jax.data.sources.features import FeatureSource, as_float16, match_names
+from vmr_jax.data.sources.features import FeatureSource, as_float16
+from vmr_jax.data.sources.names import describe_missing, match_names
 from vmr_jax.data.tables.atomic_write import check_name, locked, other_content, put_in_place
 from vmr_jax.data.tables.store import CORPUS, find_report, write_json, write_table
 from vmr_jax.data.text.vocabulary import PADDING, Vocabulary, build_vocabulary, tokenize
@@ -59,11 +59,6 @@ def write_dataset(
     """
     check_name(annotations.name)
     check_name(feature_name)
-    for split in annotations.splits:
-        if not re.fullmatch(r"\w+", split) or split == "all":
-            raise ValueError(
-                f"{split!r} cannot name a split; use letters, digits and '_', and not 'all'"
-            )
     refuse_faults(annotations)
     root = Path(data_dir) / annotations.name
     root.mkdir(parents=True, exist_ok=True)
@@ -248,9 +243,10 @@ def _names_of_features(
     names = match_names(features.ids, annotations.durations)
     missing = sorted(set(annotations.durations) - set(names))
     if missing and not drop_missing:
+        shown = describe_missing(features.ids, missing[:3]).values()
         raise ValueError(
             f"{len(missing)} of {len(annotations.durations)} videos of {annotations.name} have no "
-            f"features, such as {', '.join(missing[:3])}; --drop-missing leaves them out"
+            f"features, such as {', '.join(shown)}; --drop-missing leaves them out"
         )
     if not names:
         raise ValueError(f"no video of {annotations.name} has features")
