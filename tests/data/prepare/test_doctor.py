@@ -60,6 +60,48 @@ def test_features_resampled_to_one_length_fit_every_duration():
     assert check(raw, from_arrays(features)) == []
 
 
+@pytest.mark.parametrize(
+    ("features", "fault"),
+    [
+        (
+            {v: np.ones((8, n)) for n, v in enumerate(arrays(), 4)},
+            (
+                "features look transposed",
+                "10 videos of shape (8, 10 or 11 or 12, …); expected (clips, width)",
+                "",
+            ),
+        ),
+        ({v: np.zeros((10, 4)) for v in arrays()}, ("all features are zero", "10 videos", "")),
+        (
+            {v: np.ones((1, 4)) for v in arrays()},
+            ("one clip a video", "10 videos of about 14 s; a row for each clip is needed", ""),
+        ),
+    ],
+)
+def test_features_in_which_nothing_can_be_found(features, fault):
+    assert check(annotations(), from_arrays(features)) == [fault]
+
+
+def test_one_video_of_zeros_is_kept():
+    (fault,) = check(annotations(), from_arrays(arrays() | {"v3": np.zeros((13, 4))}))
+    assert fault == ("features are all zero", "v3", "kept; nothing is found in it")
+
+
+def test_ids_in_another_form():
+    features = {f"{video}.mp4": clips for video, clips in arrays().items()}
+    faults = check(annotations(), from_arrays(features))
+    assert len(faults) == 10
+    assert faults[0] == ("id has another form in the features", "'v0' is 'v0.mp4'", "taken as one")
+    features["v0.avi"] = features["v0.mp4"]
+    missing = check(annotations(), from_arrays(features))[0]
+    assert missing == ("video without features", "'v0' (alike: 'v0.avi' and 'v0.mp4')", "")
+
+
+def test_vectors_of_other_words():
+    faults = check(annotations(), None, {})
+    assert faults[-1].kind == "no word of the queries has a vector" and not faults[-1].repair
+
+
 def test_names():
     features = arrays(9) | {"other": np.ones((3, 4))}
     missing, unused = check(annotations(), from_arrays(features))

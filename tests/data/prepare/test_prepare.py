@@ -71,6 +71,44 @@ def test_prepare_then_doctor(monkeypatch, capsys, files, tmp_path):
     assert "mine: 0 errors" in capsys.readouterr().out
 
 
+def test_doctor_looks_where_prepare_writes(monkeypatch, capsys, files, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert prepare(monkeypatch, files, "data_cache") == 0
+    assert run(monkeypatch, "doctor", "mine") == 0
+    assert "mine: 0 errors" in capsys.readouterr().out
+    assert prepare(monkeypatch, files, "data_cache", "--feature-name", "c3d") == 0
+    message = run(monkeypatch, "doctor", "mine")
+    assert message == "vmr: --feature-name says which to check; there are c3d, i3d"
+
+
+def test_the_key_of_the_features(monkeypatch, capsys, files, tmp_path):
+    with h5py.File(tmp_path / "grouped.h5", "w") as file:
+        for n in range(3):
+            file[f"v{n}/rgb"], file[f"v{n}/flow"] = np.ones((5, 4)), np.ones((5, 3))
+    files["--features"] = tmp_path / "grouped.h5"
+    assert run(monkeypatch, "doctor", "jsonl", *flat(files)) == 1
+    assert "v0: a group of 2 entries (flow, rgb)" in " ".join(capsys.readouterr().out.split())
+    assert run(monkeypatch, "doctor", "jsonl", *flat(files), "--key", "flow") == 0
+    assert prepare(monkeypatch, files, tmp_path / "out", "--key", "flow") == 0
+    assert "3 videos, 15 clips of width 3" in capsys.readouterr().out
+
+
+def test_a_split_that_prepare_cannot_write(monkeypatch, capsys, files, tmp_path):
+    (files["--annotations"] / "train.jsonl").rename(files["--annotations"] / "my-train.jsonl")
+    assert run(monkeypatch, "doctor", "jsonl", *flat(files)) == 1
+    assert "a split cannot have this name" in capsys.readouterr().out
+    assert "nothing was written" in prepare(monkeypatch, files, tmp_path / "out")
+    assert "a split cannot have this name" in capsys.readouterr().out
+
+
+def test_a_training_split_without_a_moment(monkeypatch, capsys, files):
+    path = files["--annotations"] / "train.jsonl"
+    path.write_text(path.read_text().replace("[[1, 4]]", "[[4, 4]]"))
+    assert run(monkeypatch, "doctor", "jsonl", *flat(files)) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"no query of a training split .*│ train: all 4 dropped", out)
+
+
 def test_features_of_different_videos_lie_in_several_files(monkeypatch, capsys, files, tmp_path):
     (tmp_path / "more").mkdir()
     (tmp_path / "clips/v2.npy").rename(tmp_path / "more/v2.npy")
@@ -210,8 +248,12 @@ def test_prepare_reads_the_layout_of_tvrs_release(monkeypatch, capsys, tvr_files
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("doctor", "tvr"), "vmr: give either --annotations"),
-        (("doctor", "tvr", "--data-dir", "x"), "vmr: --data-dir needs --feature-name"),
+        (("doctor", "tvr"), "vmr: tvr with features 'features' is not prepared in data_cache"),
+        (
+            ("doctor", "tvr", "--data-dir", "x", "--annotations", "y"),
+            "vmr: give either --annotations",
+        ),
+        (("doctor", "tvr", "--glove", "x"), "vmr: --features, --glove, --patches and --key need"),
         (
             ("doctor", "tv", "--annotations", "x"),
             "vmr: unknown dataset 'tv'; known are charades_sta",
@@ -257,7 +299,7 @@ def didemo_files(tmp_path):
 
 
 def test_didemo_is_freed_of_its_padding(monkeypatch, capsys, didemo_files, tmp_path):
-    fault = r"zero rows after the last segment │     1 │ a +│ left out"
+    fault = r"zero rows after the last segment +│ +1 │ a +│ left out"
     assert run(monkeypatch, "doctor", "didemo", *flat(didemo_files)) in (0, None)
     assert re.search(fault, capsys.readouterr().out)
     options = ["--feature-name", "vgg16", "--data-dir", tmp_path, "--name", "didemo_mine"]

@@ -167,8 +167,14 @@ def test_missing_videos(tmp_path):
         ({"raw": annotations([Fault("duplicate query id", "train q0", "")])}, "id .1.: train q0"),
         ({"name": "a/b"}, "'a/b' cannot be a name"),
         ({"raw": annotations()._replace(name="..")}, "'..' cannot be a name"),
-        ({"raw": annotations()._replace(splits={"all": []})}, "'all' cannot name a split"),
-        ({"raw": annotations()._replace(splits={"my-val": []})}, "'my-val' cannot name a split"),
+        (
+            {"raw": annotations()._replace(splits={"all": []})},
+            "a split cannot have this name .1.: 'all'",
+        ),
+        (
+            {"raw": annotations()._replace(splits={"my-val": []})},
+            "cannot have this name .1.: 'my-val'",
+        ),
     ],
 )
 def test_errors(tmp_path, options, message):

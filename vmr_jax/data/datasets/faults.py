@@ -1,5 +1,6 @@
 """What was found wrong with a dataset's files, gathered by kind, counted by split, or refused."""
 
+import re
 from collections import Counter
 
 from vmr_jax.data.datasets.records import Annotations, Fault
@@ -30,9 +31,17 @@ def count_splits(annotations: Annotations) -> dict[str, dict[str, int]]:
     }
 
 
+def bad_split_names(annotations: Annotations) -> list[Fault]:
+    """Find the names that cannot be a split's: a table is written under each of the others."""
+    bad = [n for n in annotations.splits if not re.fullmatch(r"\w+", n) or n == "all"]
+    rule = "letters, digits and '_', and not 'all'"
+    return [Fault("a split cannot have this name", f"{name!r}: {rule}", "") for name in bad]
+
+
 def refuse_faults(annotations: Annotations) -> None:
     """Refuse annotations with a fault that nothing repairs."""
-    errors = [group for group in summarise(annotations.faults) if not group["repair"]]
+    faults = [*annotations.faults, *bad_split_names(annotations)]
+    errors = [group for group in summarise(faults) if not group["repair"]]
     if errors:
         listed = "; ".join(f"{e['kind']} ({len(e['where'])}): {e['where'][0]}" for e in errors)
         raise ValueError(f"{annotations.name}: {listed}. Run `vmr doctor` for all of them")

@@ -43,6 +43,9 @@ def repair(raw: Annotations) -> Annotations:
             kept = _repair_record(record, split, raw.durations, faults)
             if kept is not None:
                 splits[split].append(kept)
+        if records and not splits[split]:
+            where = f"{split}: all {len(records)} dropped, see above"
+            faults.append(Fault("no query of a training split has a moment", where, ""))
         counts = Counter(record.query_id for record in records)
         faults += [
             Fault("duplicate query id", f"{split} {i}", "") for i, n in counts.items() if n > 1

@@ -54,6 +54,9 @@ def prepare(
         Path | None, typer.Option(help="Features of the queries' tokens: HDF5, by query id.")
     ] = None,
     query_feature_name: Annotated[str, typer.Option(help="Names them: roberta ...")] = "",
+    key: Annotated[
+        str, typer.Option(help="The features among several arrays of an .npz or HDF5 group.")
+    ] = "",
 ) -> None:
     """Check a dataset and write it to disk for training."""
     from vmr_jax.data.prepare.prepare import prepare_dataset
@@ -73,6 +76,7 @@ def prepare(
         clip_seconds=pool_subtitles,
         query_features=query_features,
         query_feature_name=query_feature_name,
+        key=key,
     )
 
 
@@ -83,20 +87,31 @@ def doctor(
         list[Path] | None, typer.Option(help="... and these features; repeatable.")
     ] = None,
     glove: Annotated[Path | None, typer.Option(help="... and these word vectors.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Check what is built here.")] = None,
-    feature_name: Annotated[str, typer.Option(help="... with these features.")] = "",
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Check what is built here.", show_default="data_cache"),
+    ] = None,
+    feature_name: Annotated[
+        str, typer.Option(help="... with these features; not needed if there are no others.")
+    ] = "",
     patches: Annotated[bool, typer.Option("--patches", help="FEATURES are patches.")] = False,
+    key: Annotated[
+        str, typer.Option(help="The features among several arrays of an .npz or HDF5 group.")
+    ] = "",
 ) -> None:
     """Check raw files or a built dataset; the exit status is 1 when something must be mended."""
     from vmr_jax.data.prepare.prepare import diagnose_built, diagnose_files
 
-    if annotations is not None and data_dir is None:
-        healthy = diagnose_files(dataset, annotations, features or [], glove, patches)
-    elif data_dir is not None and annotations is None:
-        if not feature_name:
-            raise ValueError("--data-dir needs --feature-name: which features to check")
-        healthy = diagnose_built(data_dir, dataset, feature_name)
+    if annotations is not None:
+        if data_dir is not None or feature_name:
+            raise ValueError(
+                "give either --annotations (raw files) or --data-dir and --feature-name (what is "
+                "built)"
+            )
+        healthy = diagnose_files(dataset, annotations, features or [], glove, patches, key)
     else:
-        raise ValueError("give either --annotations (raw files) or --data-dir (what is built)")
+        if features or glove or patches or key:
+            raise ValueError("--features, --glove, --patches and --key need --annotations")
+        healthy = diagnose_built(data_dir or Path("data_cache"), dataset, feature_name)
     if not healthy:
         raise typer.Exit(1)

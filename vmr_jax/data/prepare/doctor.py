@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vmr_jax.data.datasets.faults import summarise
+from vmr_jax.data.datasets.faults import bad_split_names, summarise
 from vmr_jax.data.datasets.records import Annotations, Fault
-from vmr_jax.data.sources.features import FLOAT16_MAX, FeatureSource, match_names
+from vmr_jax.data.sources.features import FLOAT16_MAX, FeatureSource
+from vmr_jax.data.sources.names import describe_missing, match_names
 from vmr_jax.data.tables.build import hash_video
 from vmr_jax.data.tables.dataset import load_dataset
 from vmr_jax.data.tables.store import read_report
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # length predicts by this factor, and by more than this many clips.
 _ODD_RATIO = 1.5
 _ODD_CLIPS = 2
+
+_LONGEST_CLIP = 10  # seconds: features of longer ones are those of whole videos
 
 _LONG = 60  # characters; of places with longer names only the first is shown
 _QUERIES_DROPPED = "left out, with its queries"
@@ -41,7 +44,7 @@ def check(
 
     A fault with an empty `repair` is an error: it must be mended before the dataset is built.
     """
-    faults = list(annotations.faults)
+    faults = [*annotations.faults, *bad_split_names(annotations)]
     sentences = [record.sentence for split in annotations.splits.values() for record in split]
     faults += [
         Fault("sentence without words", f"{split} {record.query_id}", "read as one unknown word")
@@ -52,6 +55,7 @@ def check(
     if vectors is not None:
         vocabulary = build_vocabulary(sentences, vectors)
         faults += _unknown_words(dict(vocabulary.unknown.most_common()), vocabulary.coverage)
+        faults += _without_vectors(vocabulary.coverage)
     if features is not None:
         faults += features.faults
         faults += _check_names(annotations, features, drop_missing)
@@ -82,6 +86,7 @@ def check_built(
     ]
     words = moments["vocabulary"]
     faults += _unknown_words(words["unknown"], words["coverage"])
+    faults += _without_vectors(words["coverage"] if words["width"] else 1)
     faults += [
         Fault("video without features", video, _QUERIES_DROPPED) for video in videos["missing"]
     ]
@@ -141,6 +146,14 @@ def _unknown_words(unknown: Mapping[str, int], coverage: float) -> list[Fault]:
     return [Fault("word without a vector", word, repair) for word in unknown]
 
 
+def _without_vectors(coverage: float) -> list[Fault]:
+    """Report word vectors none of which is of a word of the queries."""
+    if coverage > 0:
+        return []
+    where = "are the vectors of the queries' language, and in lower case?"
+    return [Fault("no word of the queries has a vector", where, "")]
+
+
 def _check_names(
     annotations: Annotations, features: FeatureSource, drop_missing: bool
 ) -> list[Fault]:
@@ -149,8 +162,17 @@ def _check_names(
     repair = _QUERIES_DROPPED if drop_missing else ""
     missing = sorted(set(annotations.durations) - set(names))
     unused = sorted(set(features.ids) - set(names.values()))
-    return [Fault("video without features", video, repair) for video in missing] + [
-        Fault("features of no annotated video", name, "not stored") for name in unused
+    alike = sorted((video, name) for video, name in names.items() if video != name)
+    return [
+        *(
+            Fault("video without features", where, repair)
+            for where in describe_missing(features.ids, missing).values()
+        ),
+        *(
+            Fault("id has another form in the features", f"{video!a} is {name!a}", "taken as one")
+            for video, name in alike
+        ),
+        *(Fault("features of no annotated video", name, "not stored") for name in unused),
     ]
 
 
@@ -158,7 +180,7 @@ def _check_features(
     dataset: str, durations: Mapping[str, float], features: FeatureSource, progress: Progress
 ) -> list[Fault]:
     """Read every video's features once and check them."""
-    faults, widths, lengths = [], {}, {}
+    faults, widths, lengths, zeros = [], {}, {}, []
     names = match_names(features.ids, durations)
     for video in progress(sorted(names), f"{dataset}: checking features", len(names)):
         try:
@@ -172,18 +194,52 @@ def _check_features(
         widths[video] = " x ".join(map(str, clips.shape[1:]))
         lengths[video] = len(clips)
         largest = float(np.abs(clips).max(initial=0))  # NaN and infinity survive the maximum
+        if not largest:
+            zeros.append(video)
         if not np.isfinite(largest):
             faults.append(Fault("features with NaN or infinity", video, ""))
         elif largest > FLOAT16_MAX:
             faults.append(Fault(f"features beyond float16 ({FLOAT16_MAX})", video, ""))
-    if widths:
-        usual = Counter(widths.values()).most_common(1)[0][0]
-        faults += [
-            Fault("features of another width", f"{video} ({width}, usual is {usual})", "")
-            for video, width in widths.items()
-            if width != usual
-        ]
-    return faults + _odd_lengths(durations, lengths)
+    faults += _zeros(zeros, len(lengths))
+    faults += _transposed(widths, lengths) or _odd_widths(widths)
+    return faults + _single_clips(durations, lengths) + _odd_lengths(durations, lengths)
+
+
+def _zeros(zeros: list[str], videos: int) -> list[Fault]:
+    """Report videos all of whose features are zero; that all of them are so is one error."""
+    if len(zeros) == videos > 0:
+        return [Fault("all features are zero", f"{videos} videos", "")]
+    return [
+        Fault("features are all zero", video, "kept; nothing is found in it") for video in zeros
+    ]
+
+
+def _transposed(widths: Mapping[str, str], lengths: Mapping[str, int]) -> list[Fault]:
+    """Find arrays (width, clips): as many rows in each video, and columns that vary."""
+    rows, columns = set(lengths.values()), set(widths.values())
+    if len(rows) != 1 or len(columns) < 2 or rows == {1}:
+        return []
+    where = f"({rows.pop()}, {' or '.join(sorted(columns)[:3])}, …); expected (clips, width)"
+    return [Fault("features look transposed", f"{len(lengths)} videos of shape {where}", "")]
+
+
+def _odd_widths(widths: Mapping[str, str]) -> list[Fault]:
+    """Find videos whose features are of another width than those of most."""
+    usual = Counter(widths.values()).most_common(1)[0][0] if widths else ""
+    return [
+        Fault("features of another width", f"{video} ({width}, usual is {usual})", "")
+        for video, width in widths.items()
+        if width != usual
+    ]
+
+
+def _single_clips(durations: Mapping[str, float], lengths: Mapping[str, int]) -> list[Fault]:
+    """Find features that are one row for each whole, long video: no moment can be found in it."""
+    if set(lengths.values()) != {1}:
+        return []
+    seconds = float(np.median([durations[video] for video in lengths]))
+    where = f"{len(lengths)} videos of about {seconds:.0f} s; a row for each clip is needed"
+    return [Fault("one clip a video", where, "")] if seconds > _LONGEST_CLIP else []
 
 
 def _odd_lengths(durations: Mapping[str, float], lengths: Mapping[str, int]) -> list[Fault]:

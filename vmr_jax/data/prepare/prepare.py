@@ -35,6 +35,7 @@ def prepare_dataset(
     clip_seconds: float,
     query_features: Path | None,
     query_feature_name: str,
+    key: str,
 ) -> None:
     """Check a dataset's files, then write its tables to data_dir/name.
 
@@ -42,7 +43,7 @@ def prepare_dataset(
     `noun_chunks` names how to find the chunks of the queries, "" leaves those that are there.
     With `patches` the features are grids of patches; with `clip_seconds` they are those of the
     subtitles' tokens, which are pooled into clips of that length. `query_features` are those of the
-    queries' tokens, stored as `query_feature_name`.
+    queries' tokens, stored as `query_feature_name`. `key` is that of `open_features`.
 
     Raises:
         ValueError: the check found errors, or as in `write_dataset`, `pool_subtitles`,
@@ -60,11 +61,11 @@ def prepare_dataset(
     if clip_seconds:
         source = pool_subtitles(features[0], annotations, clip_seconds)
     else:
-        source = _open_features(dataset, features, annotations, patches)
+        source = _open_features(dataset, features, annotations, patches, key)
     _refuse_disguise(source, features, "feature-name", feature_name)
     tokens = None
     if query_features is not None:
-        tokens = open_features(query_features)
+        tokens = open_features(query_features, key=key)
         _refuse_disguise(tokens, [query_features], "query-feature-name", query_feature_name)
     vectors = _load_vectors(annotations, glove)
     faults = check(annotations, source, vectors, drop_missing=drop_missing, progress=shown)
@@ -142,12 +143,13 @@ def diagnose_files(
     features: Sequence[Path],
     glove: Path | None,
     patches: bool,
+    key: str,
 ) -> bool:
     """Check raw files and print what was found; true when there is no error."""
     annotations = read_annotations(dataset, annotations_dir)
     source = None
     if features:
-        source = _open_features(dataset, features, annotations, patches)
+        source = _open_features(dataset, features, annotations, patches, key)
     vectors = _load_vectors(annotations, glove)
     faults = check(annotations, source, vectors, progress=shown)
     _print_annotations(annotations)
@@ -155,15 +157,23 @@ def diagnose_files(
 
 
 def diagnose_built(data_dir: Path, name: str, feature_name: str) -> bool:
-    """Check a built dataset and print what was found; true when there is no error."""
+    """Check a built dataset and print what was found; true when there is no error.
+
+    Raises ValueError where several kinds of features are there and `feature_name` is "".
+    """
+    if not feature_name:
+        there = sorted(p.name.removeprefix("videos-") for p in (data_dir / name).glob("videos-*"))
+        if len(there) > 1:
+            raise ValueError(f"--feature-name says which to check; there are {', '.join(there)}")
+        feature_name = there[0] if there else "features"
     return _print_faults(check_built(data_dir, name, feature_name, progress=shown), name)
 
 
 def _open_features(
-    dataset: str, paths: Sequence[Path], annotations: Annotations, patches: bool
+    dataset: str, paths: Sequence[Path], annotations: Annotations, patches: bool, key: str
 ) -> FeatureSource:
     """Open a dataset's features; DiDeMo's are freed of their padding."""
-    source = join([open_features(path, patches=patches) for path in paths])
+    source = join([open_features(path, patches=patches, key=key) for path in paths])
     if dataset == "didemo":
         return without_didemo_padding(source, annotations.durations)
     return source
