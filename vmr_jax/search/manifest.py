@@ -60,7 +60,7 @@ def find_manifest(index: Path) -> dict | None:
     try:
         manifest = json.loads(path.read_text("utf-8"))
         missing = _KEYS - manifest.keys()
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise DamagedIndexError(f"{path} is damaged ({error}): {_AGAIN}") from error
     if manifest.get("format") != FORMAT:
         raise ValueError(

@@ -86,8 +86,11 @@ def test_the_key_of_the_features(monkeypatch, capsys, files, tmp_path):
         for n in range(3):
             file[f"v{n}/rgb"], file[f"v{n}/flow"] = np.ones((5, 4)), np.ones((5, 3))
     files["--features"] = tmp_path / "grouped.h5"
-    assert run(monkeypatch, "doctor", "jsonl", *flat(files)) == 1
-    assert "v0: a group of 2 entries (flow, rgb)" in " ".join(capsys.readouterr().out.split())
+    message = run(monkeypatch, "doctor", "jsonl", *flat(files))
+    assert message == (
+        f"vmr: {tmp_path}/grouped.h5: v0: a group of 2 entries (flow, rgb); expected one dataset, "
+        "or --key NAME for that of several"
+    )
     assert run(monkeypatch, "doctor", "jsonl", *flat(files), "--key", "flow") == 0
     assert prepare(monkeypatch, files, tmp_path / "out", "--key", "flow") == 0
     assert "3 videos, 15 clips of width 3" in capsys.readouterr().out

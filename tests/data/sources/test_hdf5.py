@@ -209,3 +209,16 @@ def test_groups_of_groups_and_a_group_beside_datasets_are_refused(path):
     refused(path, r"test: a group of 1 group \(v3\); expected one dataset", "test")
     with pytest.raises(ValueError, match=r"test/v3: a group of 1 entry \(c3d\); expected a data"):
         open_features(path, key="v3").read("test")
+
+
+def test_a_file_of_groups_of_several_is_refused_when_it_is_opened(path):
+    with h5py.File(path, "w") as file:
+        file["all/v1"] = file["all/v2"] = ROWS
+    with pytest.raises(
+        ValueError, match=r"x.h5: all: a group of 2 entries \(v1, v2\); expected one"
+    ):
+        open_features(path)
+    with h5py.File(path, "w") as file:
+        file["test/v3/c3d"] = ROWS
+    with pytest.raises(ValueError, match=r"x.h5: test: a group of 1 group \(v3\); expected one"):
+        open_features(path)

@@ -200,7 +200,7 @@ def _open_hdf5(path: Path, check: _Check, key: str) -> FeatureSource:
     file = open_hdf5(path, "features")
     if not len(file):
         raise ValueError(f"{path} is an HDF5 file without a dataset")
-    found = key_of_groups(file)
+    found = "" if key else key_of_groups(file)
 
     def read(video: str) -> np.ndarray:
         dataset = find_dataset(file, video, key or found, chosen=bool(key))

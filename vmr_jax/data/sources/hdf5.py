@@ -24,16 +24,23 @@ def open_hdf5(path: Path, what: str) -> h5py.File:
 
 
 def key_of_groups(file: h5py.File) -> str:
-    """The entry of the first group that has only one, if the file begins with a group; else ""."""
+    """The dataset in the first group of only one, if the file begins with a group; else "".
+
+    Raises ValueError where it holds nothing but groups of something else.
+    """
+    said = ""
     for name in sorted(file):
-        if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        if _kind(file, name) is not h5py.Group:
             return ""
-        group = file[name]
-        if not isinstance(group, h5py.Group):
-            return ""
+        group: Any = file[name]
         if len(group) == 1:
-            return str(next(iter(group)))
-    return ""
+            (inner,) = group
+            if _kind(group, inner) is not h5py.Group:
+                return str(inner)
+        said = (
+            said or f"{file.filename}: {name}: {_describe(group)}; expected {_expected('', False)}"
+        )
+    raise ValueError(said)
 
 
 def find_dataset(file: h5py.File, name: str, key: str = "", *, chosen: bool = True) -> h5py.Dataset:
@@ -89,10 +96,16 @@ def _follow(parent: h5py.Group, name: str, where: str) -> Any:
         raise ValueError(f"{where}: {what} that cannot be opened ({error.args[0]})") from error
 
 
+def _kind(group: h5py.Group, name: str) -> type | None:
+    """The class of an entry; None of what is behind a soft or an external link."""
+    hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
+    return group.get(name, getclass=True) if hard else None
+
+
 def _describe(group: h5py.Group) -> str:
     """Say what a group holds."""
     names = list(group)
-    kinds = {group.get(name, getclass=True) for name in names}
+    kinds = {_kind(group, name) for name in names}
     kind = "group" if kinds == {h5py.Group} else "entry" if len(names) == 1 else "entrie"
     plural = "" if len(names) == 1 else "s"
     shown = ", ".join([*names[:3], *["…"] * (len(names) > 3)])
