@@ -195,20 +195,30 @@ def as_float16(features: np.ndarray, shape: tuple[int, ...], video: str) -> np.n
 
 def _open_hdf5(path: Path, check: _Check, key: str) -> FeatureSource:
     """Open an HDF5 file with a dataset, or a group with one, a video."""
-    from vmr_jax.data.sources.hdf5 import find_dataset, key_of_groups, open_hdf5, read_dataset
+    from vmr_jax.data.sources.hdf5 import (
+        find_dataset,
+        key_of_groups,
+        naming,
+        open_hdf5,
+        read_dataset,
+    )
 
     file = open_hdf5(path, "features")
-    if not len(file):
+    with naming(str(path)):
+        ids = tuple(sorted(file))
+        simulated = bool(file.attrs.get(SIMULATED, False))
+        found = key_of_groups(file) if ids and not key else ""
+    if not ids:
         raise ValueError(f"{path} is an HDF5 file without a dataset")
-    found = "" if key else key_of_groups(file)
 
     def read(video: str) -> np.ndarray:
-        dataset = find_dataset(file, video, key or found, chosen=bool(key))
-        return check(read_dataset(dataset), f"{path}: {video}")
+        with naming(f"{path}: {video}"):
+            array = read_dataset(find_dataset(file, video, key or found, chosen=bool(key)))
+        return check(array, f"{path}: {video}")
 
-    where = f"{path}: {min(file)}/{found}"
+    where = f"{path}: {ids[0]}/{found}"
     faults = (Fault("features in groups", where, "a group is a video"),) if found else ()
-    return FeatureSource(tuple(sorted(file)), read, bool(file.attrs.get(SIMULATED, False)), faults)
+    return FeatureSource(ids, read, simulated, faults)
 
 
 def _two_dimensional(array: np.ndarray, where: str) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,22 @@ from vmr_jax.input_files import check_unpacked, refuse_video, require_file
 _DEEPEST = 8  # virtual datasets of virtual datasets
 
 
+class UnreadableError(ValueError):
+    """A file that is not read, with its path and what is wrong with it."""
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Say of any error, of the many kinds that h5py raises on a damaged file, where it was."""
+    try:
+        yield
+    except (UnreadableError, FileNotFoundError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UnreadableError(f"{where}: cannot be read ({reason})") from error
+
+
 def open_hdf5(path: Path, what: str) -> h5py.File:
     """Open a file. Raises FileNotFoundError, and ValueError for what is no HDF5 file."""
     require_file(path, what)
@@ -20,7 +38,9 @@ def open_hdf5(path: Path, what: str) -> h5py.File:
         return h5py.File(path, "r")
     except OSError as error:
         refuse_video(path)
-        raise ValueError(f"{path} cannot be read as HDF5; is it complete? ({error})") from error
+        raise UnreadableError(
+            f"{path} cannot be read as HDF5; is it complete? ({error})"
+        ) from error
 
 
 def key_of_groups(file: h5py.File) -> str:
@@ -40,7 +60,7 @@ def key_of_groups(file: h5py.File) -> str:
         said = (
             said or f"{file.filename}: {name}: {_describe(group)}; expected {_expected('', False)}"
         )
-    raise ValueError(said)
+    raise UnreadableError(said)
 
 
 def find_dataset(file: h5py.File, name: str, key: str = "", *, chosen: bool = True) -> h5py.Dataset:
@@ -55,13 +75,13 @@ def find_dataset(file: h5py.File, name: str, key: str = "", *, chosen: bool = Tr
     entry = _follow(file, name, where)
     if isinstance(entry, h5py.Group):
         if not key or key not in entry or (len(entry) != 1 and not chosen):
-            raise ValueError(f"{where}: {_describe(entry)}; expected {_expected(key, chosen)}")
+            raise UnreadableError(f"{where}: {_describe(entry)}; expected {_expected(key, chosen)}")
         where = f"{where}/{key}"
         entry = _follow(entry, key, where)
         if isinstance(entry, h5py.Group):
-            raise ValueError(f"{where}: {_describe(entry)}; expected a dataset")
+            raise UnreadableError(f"{where}: {_describe(entry)}; expected a dataset")
     if not isinstance(entry, h5py.Dataset):
-        raise ValueError(f"{where}: a named type; expected a dataset")
+        raise UnreadableError(f"{where}: a named type; expected a dataset")
     _check_numbers(entry, where)
     return entry
 
@@ -74,13 +94,12 @@ def read_dataset(dataset: h5py.Dataset) -> np.ndarray:
             missing, it unpacks to far too much, or it is damaged.
     """
     where = f"{dataset.file.filename}: {(dataset.name or '').lstrip('/')}"
-    try:
+    with naming(where):
         _check_stored(dataset, where)
-        return dataset[()]
-    except (OSError, RuntimeError, TypeError) as error:
-        raise ValueError(
-            f"{where}: cannot be read ({_lacking_filter(dataset) or error})"
-        ) from error
+        try:
+            return dataset[()]
+        except OSError as error:
+            raise OSError(_lacking_filter(dataset) or error) from error
 
 
 def _follow(parent: h5py.Group, name: str, where: str) -> Any:
@@ -93,10 +112,10 @@ def _follow(parent: h5py.Group, name: str, where: str) -> Any:
     except (KeyError, OSError, RuntimeError) as error:
         what = "an entry" if isinstance(link, h5py.HardLink) else f"a link to {link.path}"
         what += f" of {link.filename}" if isinstance(link, h5py.ExternalLink) else ""
-        raise ValueError(f"{where}: {what} that cannot be opened ({error.args[0]})") from error
+        raise UnreadableError(f"{where}: {what} that cannot be opened ({error.args[0]})") from error
 
 
-def _kind(group: h5py.Group, name: str) -> type | None:
+def _kind(group: h5py.Group, name: str) -> Any:
     """The class of an entry; None of what is behind a soft or an external link."""
     hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
     return group.get(name, getclass=True) if hard else None
@@ -121,15 +140,13 @@ def _expected(key: str, chosen: bool) -> str:
 
 def _check_numbers(dataset: h5py.Dataset, where: str) -> None:
     if dataset.shape is None:
-        raise ValueError(f"{where}: an empty dataset: it has no shape, nothing was stored")
-    try:
+        raise UnreadableError(f"{where}: an empty dataset: it has no shape, nothing was stored")
+    with naming(where):  # h5py has no type for some
         dtype = dataset.dtype
-    except TypeError as error:
-        raise ValueError(f"{where}: cannot be read ({error})") from error
     if dtype.kind not in "fiu":
         kind = "references" if h5py.check_ref_dtype(dtype) else dtype
         kind = "strings" if h5py.check_string_dtype(dtype) else kind
-        raise ValueError(f"{where}: features are of type {kind}; expected numbers")
+        raise UnreadableError(f"{where}: features are of type {kind}; expected numbers")
 
 
 def _check_stored(dataset: Any, where: str, depth: int = 0) -> None:
@@ -144,26 +161,32 @@ def _check_stored(dataset: Any, where: str, depth: int = 0) -> None:
         return
     stored = dataset.id.get_storage_size()
     if not stored:
-        raise ValueError(f"{where}: was created, but nothing was ever written to it")
+        raise UnreadableError(f"{where}: was created, but nothing was ever written to it")
     if dataset.chunks:
         wanted = math.prod(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True))
         found = dataset.id.get_num_chunks()
         if found < wanted:
-            raise ValueError(f"{where}: only {found:,} of its {wanted:,} chunks were ever written")
+            raise UnreadableError(
+                f"{where}: only {found:,} of its {wanted:,} chunks were ever written"
+            )
     check_unpacked(dataset.nbytes, stored, where)
 
 
 def _check_sources(dataset: Any, where: str, depth: int) -> None:
     """Look the sources of a virtual dataset up: HDF5 reads missing ones as its fill value."""
     if depth > _DEEPEST:
-        raise ValueError(f"{where}: virtual datasets more than {_DEEPEST} deep, or in a circle")
+        raise UnreadableError(
+            f"{where}: virtual datasets more than {_DEEPEST} deep, or in a circle"
+        )
     mapped = 0
     for source in dataset.virtual_sources():
         what = f"{where}: a virtual dataset of {source.dset_name} of {source.file_name}"
         try:
             mapped += source.vspace.get_select_npoints()
         except RuntimeError as error:  # a selection that grows with its sources
-            raise ValueError(f"{what} without a fixed size: store it as a plain one") from error
+            raise UnreadableError(
+                f"{what} without a fixed size: store it as a plain one"
+            ) from error
         if source.file_name == ".":
             _check_source(dataset.file, source, what, depth)
             continue
@@ -171,14 +194,16 @@ def _check_sources(dataset: Any, where: str, depth: int) -> None:
             _check_source(other, source, what, depth)
     if mapped < dataset.size:
         lacking = dataset.size - mapped
-        raise ValueError(f"{where}: a virtual dataset; {lacking:,} of its values have no source")
+        raise UnreadableError(
+            f"{where}: a virtual dataset; {lacking:,} of its values have no source"
+        )
 
 
 def _check_source(file: h5py.File, source: Any, what: str, depth: int) -> None:
     """Check that a source is there, holds what is mapped, and is itself stored."""
     dataset: Any = file.get(source.dset_name)
     if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
-        raise ValueError(f"{what}, which is not in that file")
+        raise UnreadableError(f"{what}, which is not in that file")
     space = source.src_space
     whole = space.get_select_type() == h5py.h5s.SEL_ALL
     ends = (n - 1 for n in dataset.shape) if whole else space.get_select_bounds()[1]
@@ -188,7 +213,9 @@ def _check_source(file: h5py.File, source: Any, what: str, depth: int) -> None:
         or dataset.size < wanted
         or any(end >= length for end, length in zip(ends, dataset.shape, strict=True))
     ):
-        raise ValueError(f"{what}, which is smaller ({dataset.shape}) than what is taken of it")
+        raise UnreadableError(
+            f"{what}, which is smaller ({dataset.shape}) than what is taken of it"
+        )
     _check_stored(dataset, what, depth + 1)
 
 
@@ -198,7 +225,9 @@ def _check_external(dataset: Any, where: str) -> None:
         what = f"{where}: its values in {name}"
         path = _find_file(dataset.file, os.fsdecode(name), what)
         if size != h5py.h5f.UNLIMITED and path.stat().st_size < start + size:
-            raise ValueError(f"{what}: that file is shorter than the {start + size:,} bytes needed")
+            raise UnreadableError(
+                f"{what}: that file is shorter than the {start + size:,} bytes needed"
+            )
 
 
 def _find_file(file: h5py.File, name: str, what: str) -> Path:
@@ -212,7 +241,7 @@ def _find_file(file: h5py.File, name: str, what: str) -> Path:
     places.append(folder / Path(name).name)
     path = next((place for place in places if place.exists()), None)
     if path is None:
-        raise ValueError(f"{what}: the file {name} is missing; put it beside {file.filename}")
+        raise UnreadableError(f"{what}: the file {name} is missing; put it beside {file.filename}")
     return require_file(path, "features")
 
 
