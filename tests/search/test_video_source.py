@@ -15,7 +15,7 @@ def test_how_files_are_read_is_told(tmp_path):
     source = open_files(str(tmp_path / "v.h5"), str(tmp_path / "s.h5"), "rgb")
     assert source.video_id == ("a", "b")
     assert [part.shape for part in source.read(0)] == [(3, 2), (3, 5)]
-    _, told = source.notes
+    (told,) = source.notes
     assert told == (
         f"1 videos have another form of their id in {tmp_path}/s.h5, such as 'a.mp4' for 'a': "
         "taken as one"

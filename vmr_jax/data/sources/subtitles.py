@@ -30,7 +30,7 @@ def pool_subtitles(path: str | Path, annotations: Annotations, seconds: float) -
         ValueError: it is not HDF5, the annotations have no subtitles, or `seconds` is not positive;
             from `read`: the lengths do not fit the tokens or the lines (video named).
     """
-    from vmr_jax.data.sources.hdf5 import find_dataset, open_hdf5, read_dataset
+    from vmr_jax.data.sources.hdf5 import find_dataset, naming, open_hdf5, read_dataset
 
     path = Path(path)
     if not seconds > 0:
@@ -43,13 +43,15 @@ def pool_subtitles(path: str | Path, annotations: Annotations, seconds: float) -
     file = open_hdf5(path, "subtitle features")
     stored = functools.partial(find_dataset, file)
     lines = {video: annotations.subtitles.get(video, []) for video in annotations.durations}
-    widths = (stored(name).shape[-1] for name in map(str, file) if not name.endswith(_LENGTHS))
+    with naming(str(path)):
+        ids, simulated = set(map(str, file)), bool(file.attrs.get(SIMULATED, False))
+    widths = (stored(name).shape[-1] for name in sorted(ids) if not name.endswith(_LENGTHS))
     width = next(widths, 0)
     faults = []
     for video, of_video in lines.items():
         if not of_video:
             faults.append(Fault("video without subtitles", video, "its subtitle rows are zero"))
-        elif f"{video}{_LENGTHS}" in file and len(stored(f"{video}{_LENGTHS}")) < len(of_video):
+        elif f"{video}{_LENGTHS}" in ids and len(stored(f"{video}{_LENGTHS}")) < len(of_video):
             repair = "the last lines carry nothing"
             faults.append(Fault("subtitle lines without tokens", video, repair))
 
@@ -59,7 +61,7 @@ def pool_subtitles(path: str | Path, annotations: Annotations, seconds: float) -
         if not lines[video]:
             return np.zeros((count, width), np.float32)
         where = f"{path}: {video}"
-        if f"{video}{_LENGTHS}" not in file:
+        if f"{video}{_LENGTHS}" not in ids:
             raise ValueError(f"{where}: no {video}{_LENGTHS}, the number of tokens of each line")
         tokens = np.asarray(read_dataset(stored(video)), np.float32)
         lengths = np.asarray(read_dataset(stored(f"{video}{_LENGTHS}")), np.int64)
@@ -74,8 +76,8 @@ def pool_subtitles(path: str | Path, annotations: Annotations, seconds: float) -
         times = np.array([line[:2] for line in lines[video][: len(lengths)]])
         return _pool(np.split(tokens, np.cumsum(lengths)[:-1]), times / seconds, count)
 
-    found = tuple(sorted(video for video in lines if video in file or not lines[video]))
-    return FeatureSource(found, read, bool(file.attrs.get(SIMULATED, False)), tuple(faults))
+    found = tuple(sorted(video for video in lines if video in ids or not lines[video]))
+    return FeatureSource(found, read, simulated, tuple(faults))
 
 
 def can_fit(rows: np.ndarray | int, clips: np.ndarray | int) -> np.ndarray | bool:
