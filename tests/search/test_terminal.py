@@ -85,13 +85,14 @@ def test_features_from_files_and_token_features(runs, tmp_path):
         h5py.File(tmp_path / "subs.h5", "w") as subs,
     ):
         for video, count in counts.items():
-            features[video] = rng.normal(size=(count, 8))
+            features[f"{video}/rgb"] = rng.normal(size=(count, 8))
+            features[f"{video}/flow"] = np.ones((count, 3))
             subs[video] = rng.normal(size=(count - 1, 5))  # a row less is filled with zeros
     with h5py.File(tmp_path / "queries.h5", "w") as file:
-        file["q"] = rng.normal(size=(4, 7))
+        file["q/tokens"], file["q/mask"] = rng.normal(size=(4, 7)), np.ones(4)
     out = tmp_path / "index"
     made = ("index", "--out", out, "--checkpoint", runs["tokens"], "--dtype", "int8")
-    made = (*made, "--videos", tmp_path / "features.h5")
+    made = (*made, "--videos", tmp_path / "features.h5", "--key", "rgb")
     with pytest.raises(ValueError, match="name theirs with --subtitles"):
         vmr(*made)
     printed = vmr(*made, "--subtitles", tmp_path / "subs.h5")
@@ -106,8 +107,8 @@ def test_features_from_files_and_token_features(runs, tmp_path):
         vmr("search", "--index", out, "a person")
     queries = tmp_path / "queries.jsonl"
     queries.write_text('{"qid": "q", "query": "a person"}\n')
-    asked = ("search", "--index", out, "--queries", queries, "--query-features")
-    (line,) = vmr(*asked, tmp_path / "queries.h5", "--json").splitlines()
+    asked = ("search", "--index", out, "--queries", queries, "--key", "tokens")
+    (line,) = vmr(*asked, "--query-features", tmp_path / "queries.h5", "--json").splitlines()
     ends = {moment["video"]: moment["end"] for moment in json.loads(line)["moments"]}
     assert ends == {"one": 7 * 1.5, "two": 20 * 1.5}
 
