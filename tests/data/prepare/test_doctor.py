@@ -82,6 +82,12 @@ def test_features_in_which_nothing_can_be_found(features, fault):
     assert check(annotations(), from_arrays(features)) == [fault]
 
 
+def test_one_odd_width_does_not_look_transposed():
+    features = {video: np.ones((7, 4)) for video in arrays()} | {"v3": np.ones((7, 5))}
+    (fault,) = check(annotations(), from_arrays(features))
+    assert fault == ("features of another width", "v3 (5, usual is 4)", "")
+
+
 def test_one_video_of_zeros_is_kept():
     (fault,) = check(annotations(), from_arrays(arrays() | {"v3": np.zeros((13, 4))}))
     assert fault == ("features are all zero", "v3", "kept; nothing is found in it")

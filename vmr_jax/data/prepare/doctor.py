@@ -216,8 +216,8 @@ def _zeros(zeros: list[str], videos: int) -> list[Fault]:
 
 def _transposed(widths: Mapping[str, str], lengths: Mapping[str, int]) -> list[Fault]:
     """Find arrays (width, clips): as many rows in each video, and columns that vary."""
-    rows, columns = set(lengths.values()), set(widths.values())
-    if len(rows) != 1 or len(columns) < 2 or rows == {1}:
+    rows, columns = set(lengths.values()), Counter(widths.values())
+    if len(rows) != 1 or rows == {1} or max(columns.values()) > len(lengths) / 2:
         return []
     where = f"({rows.pop()}, {' or '.join(sorted(columns)[:3])}, …); expected (clips, width)"
     return [Fault("features look transposed", f"{len(lengths)} videos of shape {where}", "")]

@@ -236,9 +236,9 @@ def _find_file(file: h5py.File, name: str, what: str) -> Path:
     Raises ValueError where there is none, saying `what` needs it.
     """
     folder = Path(file.filename).parent
-    prefix = os.environ.get("HDF5_VDS_PREFIX", "").replace("${ORIGIN}", str(folder))
-    places = [*([Path(prefix) / name] if prefix else []), folder / name, Path(name)]
-    places.append(folder / Path(name).name)
+    prefixes = filter(None, map(os.environ.get, ("HDF5_VDS_PREFIX", "HDF5_EXT_PREFIX")))
+    places = [Path(p.replace("${ORIGIN}", str(folder))) / name for p in prefixes]
+    places += [folder / name, Path(name), folder / Path(name).name]
     path = next((place for place in places if place.exists()), None)
     if path is None:
         raise UnreadableError(f"{what}: the file {name} is missing; put it beside {file.filename}")
