@@ -205,7 +205,7 @@ def test_command(tmp_path, monkeypatch, capsys):
 
 def test_command_ends_in_one_line(tmp_path, monkeypatch):
     message = run_cli(monkeypatch, "score", tmp_path / "none.jsonl", tmp_path)
-    assert message.startswith("vmr: ") and message.endswith("give a predictions .jsonl file")
+    assert message == f"vmr: no predictions at {tmp_path}/none.jsonl"
 
 
 @pytest.mark.skipif(not REAL, reason="VMR_DATA_DIR is not set")
