@@ -81,12 +81,15 @@ workdir=${workdir:-runs/$name}
 (($#)) || set -- --config=configs/eva.py
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+scratch=TEMPORARY
 if ((!dry)); then
   for tool in gcloud git; do
     command -v "$tool" >/dev/null || fail "$tool is not there: install it first"
   done
   [[ -z $(git status --porcelain) ]] ||
     fail "the working tree has changes, but the workers get HEAD: commit them first"
+  scratch=$(mktemp -d)
+  trap 'rm -rf -- "$scratch"' EXIT
 fi
 
 where=(--zone="$zone" "${project[@]}")
@@ -145,7 +148,7 @@ acquire() {
 on_workers() { run "${vm[@]}" ssh "$name" "${where[@]}" --worker=all --command="$1"; }
 
 install() {
-  local archive=${TMPDIR:-/tmp}/vmr_jax-$name.tar.gz
+  local archive=$scratch/vmr_jax.tar.gz
   run git archive --format=tar.gz --output="$archive" HEAD &&
     run "${vm[@]}" scp "$archive" "$name:vmr_jax.tar.gz" "${where[@]}" --worker=all &&
     on_workers "mkdir -p vmr_jax && tar -xzf vmr_jax.tar.gz -C vmr_jax" &&

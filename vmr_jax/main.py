@@ -59,7 +59,10 @@ def main(argv: list[str]) -> None:
     except MISTAKES as error:
         _end_in_a_line(error, str(error))
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on from the last checkpoint", file=sys.stderr)
+        print(
+            "interrupted: the same command goes on from the last checkpoint, if there is one",
+            file=sys.stderr,
+        )
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(130)  # threads of the compiler would crash Python's own end

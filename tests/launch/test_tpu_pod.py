@@ -94,6 +94,9 @@ esac
 """,
     )
 
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+
     def start(states, statuses, *arguments):
         (tmp_path / "states").write_text("".join(f"{state}\n" for state in states))
         (tmp_path / "statuses").write_text("".join(f"{status}\n" for status in statuses))
@@ -103,8 +106,10 @@ esac
             capture_output=True,
             text=True,
             timeout=60,
-            env=os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"},
+            env=os.environ
+            | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "TMPDIR": str(temporary)},
         )
+        assert not list(temporary.iterdir()), "the archive stays behind"
         log = tmp_path / "calls"
         kinds = (
             "describe",
