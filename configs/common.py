@@ -162,6 +162,7 @@ def run() -> Config:
     config.optimizer = Config({"name": "adam", "learning_rate": 1e-4, "grad_clip": 0.0})
     config.data = Config(
         {
+            "verify": True,  # compare prepared files with their SHA-256; False: huge ones, unread
             "residency": "device",  # device: tables on the device | host: streamed by grain
             "threads": 8,  # of the streamed path
             "prefetch": 16,  # batches

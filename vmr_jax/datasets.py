@@ -14,7 +14,12 @@ from vmr_jax.types import Config
 
 
 def open_dataset(
-    settings: Config, data_dir: str, *, with_chunks: bool = False, patch_name: str = ""
+    settings: Config,
+    data_dir: str,
+    *,
+    with_chunks: bool = False,
+    patch_name: str = "",
+    verify: bool = True,
 ) -> Dataset:
     """Load a domain block's dataset; the embedded ones are made where they are missing.
 
@@ -37,6 +42,7 @@ def open_dataset(
         patch_name=patch_name,
         subtitle_name=subtitles,
         query_feature_name=settings.get("query_features", ""),
+        verify=verify,
     )
 
 
@@ -48,6 +54,7 @@ def training_dataset(config: Config, role: str) -> Dataset:
         config.data_dir,
         with_chunks=masks_queries(config.get("text")),
         patch_name=settings.get("patches", ""),
+        verify=_verified(config),
     )
 
 
@@ -67,7 +74,14 @@ def training_domains(
 def evaluation_dataset(config: Config, role: str = "target") -> Dataset:
     """A role's dataset for `splits.evaluation_domain`. Raises as it and `open_dataset` do."""
     with_chunks = asked_part(config) != "full"
-    return open_dataset(config[role], config.data_dir, with_chunks=with_chunks)
+    return open_dataset(
+        config[role], config.data_dir, with_chunks=with_chunks, verify=_verified(config)
+    )
+
+
+def _verified(config: Config) -> bool:
+    """Whether files are compared with what was written; older checkpoints do not say."""
+    return config.data.get("verify", True)
 
 
 def _first_then_others(build: Callable[[], None]) -> None:

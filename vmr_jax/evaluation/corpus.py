@@ -143,7 +143,7 @@ def _write_report(
         report["model"] = _score(tasks, corpus)
         train = dataset.splits.get(config.target.train_split)
         learnt_from = train and (train.moments, dataset.videos.duration[train.video])
-        durations = pairs.duration[pairs.video].astype(np.float64)
+        durations = dataset.videos.duration[table.video]
         beside = corpus_baselines(corpus.moments, durations, len(corpus.video_row), learnt_from)
         for name, metrics in beside.items():
             report[name] = {metric: metrics[metric] for metric in report["model"]}

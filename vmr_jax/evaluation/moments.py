@@ -308,7 +308,8 @@ def _check_segments_of_map(
 
 
 def _durations(domain: Domain) -> np.ndarray:
-    return domain.pairs.duration[domain.pairs.video].astype(np.float64)
+    """The duration of each query's video, (Q,) float64 seconds, as it was annotated."""
+    return domain.dataset.videos.duration[domain.table.video]
 
 
 def _metric_settings(config: Config) -> dict:

@@ -37,6 +37,7 @@ from vmr_jax.data.datasets.records import Annotations
 from vmr_jax.data.sources.features import from_arrays
 from vmr_jax.data.tables.build import write_dataset
 from vmr_jax.data.tables.chunk_table import write_chunks
+from vmr_jax.data.tables.store import find_report
 from vmr_jax.data.text.lexicon import LEXICON
 from vmr_jax.simulation import grammar, grammar_spoken
 from vmr_jax.simulation.planting import PROCESS, plant
@@ -76,16 +77,16 @@ def build_simulated(data_dir: str | Path, name: str, *, patches: bool = False) -
             settings = _WIDTH, _SUBTITLE_WIDTH, grammar_spoken.CORPUS, *processes
             words = grammar_spoken.LEXICON, grammar_spoken.THINGS
             digest = _digest(_CORPUS_VERSION, *settings, *words)
-            if _outdated(stamp, digest):
+            if _outdated(stamp, digest, FEATURE_NAME, SUBTITLE_NAME):
                 _build_corpus(data_dir, stamp, digest)
             return
         world = grammar.WORLDS[name]
         digest = _digest(_VERSION, _WIDTH, world, PROCESS, LEXICON)
-        if _outdated(stamp, digest):
+        if _outdated(stamp, digest, FEATURE_NAME):
             _build(data_dir, world, stamp, digest)
         stamp = root / "patches.sha256"
         digest = _digest(digest, PATCH_PROCESS)
-        if patches and _outdated(stamp, digest):
+        if patches and _outdated(stamp, digest, PATCH_NAME):
             _build_patches(data_dir, world, stamp, digest)
 
 
@@ -103,8 +104,14 @@ def _digest(*settings: object) -> str:
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
 
-def _outdated(stamp: Path, digest: str) -> bool:
-    return not (stamp.is_file() and stamp.read_text() == digest)
+def _outdated(stamp: Path, digest: str, *features: str) -> bool:
+    """Tell whether what a stamp stands for is of other settings, damaged or gone."""
+    if not (stamp.is_file() and stamp.read_text() == digest):
+        return True
+    tables = "moments", *(f"videos-{name}" for name in features)
+    return any(
+        find_report(stamp.parent / table, verify=True, replacing=True) is None for table in tables
+    )
 
 
 def _build_corpus(data_dir: str | Path, stamp: Path, digest: str) -> None:

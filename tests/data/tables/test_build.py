@@ -10,6 +10,7 @@ from vmr_jax.data.datasets.records import Annotations, Fault, MomentRecord
 from vmr_jax.data.sources.features import from_arrays
 from vmr_jax.data.tables.build import write_dataset
 from vmr_jax.data.tables.dataset import load_dataset
+from vmr_jax.data.tables.store import find_report
 
 VECTORS = {"dog": np.array([1.0, 2.0]), "a": np.array([3.0, 4.0])}
 
@@ -56,8 +57,7 @@ def test_tables(tmp_path):
     assert [video["video_id"] for video in videos] == [b"v0", b"v1"]
     np.testing.assert_array_equal(videos[1]["features"], arrays()["v1"].astype(np.float16))
     for table, name in (("moments", "moments"), ("videos", "videos-f")):
-        path = tmp_path / "toys" / name / "report.json"
-        assert json.loads(path.read_text()) == report[table]
+        assert find_report(tmp_path / "toys" / name, verify=True) == report[table]
 
 
 def test_reports(tmp_path):
@@ -200,13 +200,11 @@ def test_features_belong_to_the_queries_they_were_written_for(tmp_path):
     assert len(load_dataset(tmp_path, "toys", "c3d").splits["train"].query_id) == 2
 
 
-def test_a_report_of_an_older_version_is_completed(tmp_path):
+def test_a_table_of_an_older_version_is_refused_and_replaced(tmp_path):
     first = write(tmp_path)
     path = tmp_path / "toys/videos-f/report.json"
-    older = {k: v for k, v in first["videos"].items() if k != "queries_fingerprint"}
-    path.write_text(json.dumps(older))
-    before = state(tmp_path)
-    assert write(tmp_path) == first
-    changed = {p for p, value in state(tmp_path).items() if value != before[p]}
-    assert changed == {path}
+    path.write_text(json.dumps(first["videos"]))
+    with pytest.raises(ValueError, match=r"videos-f was prepared by an older version.*--overwrite"):
+        write(tmp_path)
+    assert write(tmp_path, overwrite=True) == first
     load_dataset(tmp_path, "toys", "f")

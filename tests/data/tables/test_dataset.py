@@ -1,7 +1,7 @@
 """Loading a prepared dataset."""
 
-import json
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,6 +11,7 @@ from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import from_arrays
 from vmr_jax.data.tables.build import write_dataset
 from vmr_jax.data.tables.dataset import load_dataset
+from vmr_jax.data.tables.store import read_report, write_report
 
 FEATURES = {f"v{n}": np.full((n + 1, 3), n, np.float32) for n in range(9)}
 
@@ -38,10 +39,10 @@ def test_queries(data_dir):
     assert [dataset.videos.video_id[row] for row in train.video] == ["v8", "v3"]
     np.testing.assert_array_equal(train.words, [[2, 3, 1, 1], [3, 0, 0, 0]])
     np.testing.assert_array_equal(train.num_words, [4, 1])
-    np.testing.assert_array_equal(train.moments[0], np.array([[1, 2.1]], np.float32))
+    np.testing.assert_array_equal(train.moments[0], [[1, 2.1]])
     np.testing.assert_array_equal(train.moments[1], [[0, 4], [1, 2]])
     assert {a.dtype for a in (train.video, train.words, train.num_words)} == {np.dtype(np.int32)}
-    assert {m.dtype for m in train.moments} == {np.dtype(np.float32)}
+    assert {m.dtype for m in train.moments} == {np.dtype(np.float64)}
 
 
 def test_hidden_labels(data_dir):
@@ -61,9 +62,7 @@ def test_videos(data_dir):
     assert videos.video_id == tuple(FEATURES)
     assert videos.feature_dim == 3
     np.testing.assert_array_equal(videos.num_clips, np.arange(1, 10))
-    np.testing.assert_array_equal(
-        videos.duration, np.float32(10.1) + np.arange(9, dtype=np.float32)
-    )
+    np.testing.assert_array_equal(videos.duration, [10.1 + n for n in range(9)])
     for row, features in enumerate(FEATURES.values()):
         assert videos.features(row).dtype == np.float16
         np.testing.assert_array_equal(videos.features(row), features)
@@ -93,16 +92,63 @@ def test_what_is_not_prepared_says_the_command(data_dir):
 
 
 def test_features_of_other_queries_say_the_command(data_dir):
-    path = data_dir / "toys/videos-f/report.json"
-    report = json.loads(path.read_text())
-    older = {key: value for key, value in report.items() if key != "queries_fingerprint"}
+    directory = data_dir / "toys/videos-f"
     message = (
         f"features 'f' of toys in {data_dir} were not prepared for the queries that are there, so "
         "that queries could be missing. Prepare them again with\n  vmr prepare jsonl --name toys "
         f"--annotations DIR --features PATH --feature-name f --glove FILE --data-dir {data_dir} "
         "--overwrite"
     )
-    for changed in (older, report | {"queries_fingerprint": "other"}):
-        path.write_text(json.dumps(changed))
-        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-            load_dataset(data_dir, "toys", "f")
+    write_report(directory, read_report(directory) | {"queries_fingerprint": "other"})
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        load_dataset(data_dir, "toys", "f")
+
+
+def damage(path, how):
+    """Flip a bit in the middle of a file, cut or remove it."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content if how == "flip" else content[:-1])
+    if how == "remove":
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("flip", "{} is damaged: its SHA-256 is not that of what was written"),
+        ("cut", "{} is damaged: it has "),
+        ("remove", "{} is missing"),
+    ],
+)
+def test_every_damaged_file_is_named(data_dir, tmp_path_factory, how, message):
+    files = [path for path in (data_dir / "toys").rglob("*/*") if path.name != "report.json"]
+    assert {"vectors.npy", "vocabulary.txt", "videos.json"} < {path.name for path in files}
+    for number, path in enumerate(files):
+        copy = tmp_path_factory.mktemp(f"{how}{number}")
+        shutil.copytree(data_dir / "toys", copy / "toys")
+        damaged = copy / path.relative_to(data_dir)
+        damage(damaged, how)
+        with pytest.raises(ValueError, match=f"^{re.escape(message.format(damaged))}.*--overwrite"):
+            load_dataset(copy, "toys", "f")
+
+
+def test_a_damaged_report_is_named(data_dir):
+    for directory in (data_dir / "toys/moments", data_dir / "toys/videos-f"):
+        path = directory / "report.json"
+        whole = path.read_bytes()
+        for content in (
+            whole[:-9],
+            b"[7]",
+            whole.replace(b'"dataset": "toys"', b'"dataset": "toyt"'),
+        ):
+            path.write_bytes(content)
+            with pytest.raises(ValueError, match=f"^{re.escape(str(path))} is damaged"):
+                load_dataset(data_dir, "toys", "f")
+        path.write_bytes(whole)
+
+
+def test_files_are_not_compared_where_that_is_not_wanted(data_dir):
+    path = data_dir / "toys/moments/vectors.npy"
+    path.write_bytes(path.read_bytes()[:-4] + np.float32(7).tobytes())
+    assert load_dataset(data_dir, "toys", "f", verify=False).vectors[-1].tolist() == [1, 7]

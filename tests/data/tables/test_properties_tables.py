@@ -20,7 +20,7 @@ from vmr_jax.data.text.vocabulary import tokenize
 WIDTH = 3
 SPLITS = st.lists(st.sampled_from(["train", "val", "test_iid"]), min_size=1, unique=True)
 SENTENCES = st.text(max_size=15) | st.sampled_from(["A dog runs.", "the dog's BOX", "red, red box"])
-SECONDS = st.floats(2**-10, 2**20, width=32)
+SECONDS = st.floats(2**-10, 2**20)
 HALF = st.floats(-65504, 65504, width=16)
 VECTORS = {
     word: np.full(2, row, np.float32) for row, word in enumerate(["dog", "red", "'s", "box"])
@@ -39,7 +39,7 @@ def annotations(draw) -> Annotations:
         splits[split] = []
         for _ in range(draw(st.integers(1, 3))):
             moments = draw(
-                arrays_of.arrays(np.float32, (draw(st.integers(0, 2)), 2), elements=SECONDS)
+                arrays_of.arrays(np.float64, (draw(st.integers(0, 2)), 2), elements=SECONDS)
             )
             videos = sorted(durations) if len(moments) else [*sorted(durations), ""]
             video = draw(st.sampled_from(videos))
@@ -75,7 +75,7 @@ def assert_holds(table: MomentTable, records: list[MomentRecord], videos, vocabu
         where = table.video[row]
         assert videos[where] == record.video_id if record.video_id else where == -1
         np.testing.assert_array_equal(table.moments[row], record.moments)
-        assert table.moments[row].dtype == np.float32
+        assert table.moments[row].dtype == np.float64
         words = [vocabulary[word] for word in table.words[row, : table.num_words[row]]]
         expected = [word if word in VECTORS else "<unk>" for word in tokenize(record.sentence)]
         assert words == (expected or ["<unk>"])

@@ -1,7 +1,5 @@
 """Features of the tokens of queries: stored, memory-mapped, in batches."""
 
-import json
-
 import jax
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from vmr_jax.data.sources.features import from_arrays
 from vmr_jax.data.tables.build import write_dataset
 from vmr_jax.data.tables.dataset import load_dataset
 from vmr_jax.data.tables.query_features import write_query_features
+from vmr_jax.data.tables.store import read_report, write_report
 from vmr_jax.training.mesh import make_mesh
 
 RNG = np.random.default_rng(0)
@@ -95,8 +94,8 @@ def test_what_is_missing_or_of_other_queries_says_the_command(data_dir):
     with pytest.raises(FileNotFoundError, match=r"there: none\).*\n.*--query-features"):
         load(data_dir)
     write(data_dir)
-    path = data_dir / "toys/queries-bert/report.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"queries_fingerprint": "x"}))
+    directory = data_dir / "toys/queries-bert"
+    write_report(directory, read_report(directory) | {"queries_fingerprint": "x"})
     with pytest.raises(ValueError, match="are of other queries than those that are there"):
         load(data_dir)
     with pytest.raises(ValueError, match="'../bert' cannot be a name"):

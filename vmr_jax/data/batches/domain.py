@@ -189,7 +189,7 @@ def _make_pairs(
 ) -> Pairs:
     """The pairs of queries that are `about` rows (Q,) of `videos`, over those in `video_row`."""
     video = np.where(about < 0, -1, np.searchsorted(video_row, about))
-    duration = videos.duration[video_row]
+    duration = videos.duration[video_row].astype(np.float32)
     native = videos.num_clips[video_row]
     num_clips = clips.num_sampled(native, settings.max_clips, settings.clip_sampling)
     return Pairs(
@@ -199,7 +199,7 @@ def _make_pairs(
         moment=moment,
         span=clips.moment_to_span(moment, duration[video], num_clips[video]),
         num_clips=num_clips,
-        duration=duration.astype(np.float32),
+        duration=duration,
         vectors=words.vectors,
         static=words.static,
         dynamic=words.dynamic,

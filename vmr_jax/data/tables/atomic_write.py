@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vmr_jax.data.tables.store import find_report, write_json
+from vmr_jax.data.tables.store import find_report, write_report
 
 
 def check_name(name: str) -> None:
@@ -33,14 +33,14 @@ def write_part(
     is there and not `overwrite`; `what` says what that was built from.
     """
     with locked(target.parent):
-        there = find_report(target)
+        there = find_report(target, verify=True, replacing=overwrite)
         if there == report:
             return report
         if there and not overwrite:
             raise other_content(target, what)
         with put_in_place(target) as directory:
             write(directory)
-            write_json(directory / "report.json", report)
+            write_report(directory, report)
     return report
 
 

@@ -19,7 +19,7 @@ from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import FeatureSource, as_float16
 from vmr_jax.data.sources.names import describe_missing, match_names
 from vmr_jax.data.tables.atomic_write import check_name, locked, other_content, put_in_place
-from vmr_jax.data.tables.store import CORPUS, find_report, write_json, write_table
+from vmr_jax.data.tables.store import CORPUS, find_report, write_json, write_report, write_table
 from vmr_jax.data.text.vocabulary import PADDING, Vocabulary, build_vocabulary, tokenize
 from vmr_jax.progress import Progress, quiet
 
@@ -76,9 +76,9 @@ def write_dataset(
     return {"moments": moments, "videos": videos}
 
 
-def hash_video(digest, video: str, duration: float, clips: np.ndarray) -> None:
+def _hash_video(digest, video: str, duration: float, clips: np.ndarray) -> None:
     """Add a video, as it is stored, to a hashlib digest."""
-    digest.update(f"{video}\0{np.float32(duration)}\0{clips.shape}\0".encode())
+    digest.update(f"{video}\0{float(duration)}\0{clips.shape}\0".encode())
     digest.update(clips.tobytes())
 
 
@@ -109,7 +109,7 @@ def _write_moments(
             "unknown": dict(vocabulary.unknown.most_common()),
         },
     }
-    there = find_report(target)
+    there = find_report(target, verify=True, replacing=overwrite)
     if there and vectors is None and there["queries_fingerprint"] == queries:
         return there
     if there and not overwrite:
@@ -124,7 +124,7 @@ def _write_moments(
         "video_id": text,
         "sentence": text,
         "words": tensor(shape=(None,), dtype=np.int32),
-        "moments": tensor(shape=(None, 2), dtype=np.float32),
+        "moments": tensor(shape=(None, 2), dtype=np.float64, encoding="bytes"),  # exact
     }
     with put_in_place(target) as directory:
         splits = {
@@ -144,7 +144,7 @@ def _write_moments(
                 for video, lines in annotations.subtitles.items()
             )
             (directory / "subtitles.jsonl").write_text("".join(lines), "utf-8")
-        write_json(directory / "report.json", report)
+        write_report(directory, report)
     return report
 
 
@@ -158,7 +158,7 @@ def _queries(records: list[MomentRecord], vocabulary: Vocabulary) -> Iterator[di
             "video_id": record.video_id,
             "sentence": record.sentence,
             "words": np.array(words, np.int32),
-            "moments": record.moments.astype(np.float32),
+            "moments": record.moments.astype(np.float64),
         }
 
 
@@ -168,7 +168,7 @@ def _fingerprint_queries(annotations: Annotations) -> str:
     for split, records in annotations.splits.items():
         for record in records:
             line = (split, record.query_id, record.video_id, record.sentence)
-            digest.update("\0".join(line).encode() + record.moments.astype(np.float32).tobytes())
+            digest.update("\0".join(line).encode() + record.moments.astype(np.float64).tobytes())
     digest.update(json.dumps(annotations.subtitles, sort_keys=True).encode())
     return digest.hexdigest()
 
@@ -200,7 +200,7 @@ def _write_videos(
             clips = as_float16(features.read(names[video]), shape, video)
             duration = annotations.durations[video]
             index.append((video, duration, len(clips)))
-            hash_video(digest, video, duration, clips)
+            _hash_video(digest, video, duration, clips)
             yield {"video_id": video, "duration": duration, "features": clips}
 
     of_queries = {
@@ -211,7 +211,7 @@ def _write_videos(
             for split, of_split in annotations.splits.items()
         },
     }
-    there = find_report(target)
+    there = find_report(target, verify=True, replacing=overwrite)
     if there and not overwrite:
         for _ in records(f"{target.name} is there, comparing"):
             pass
@@ -232,7 +232,7 @@ def _write_videos(
             "unused": len(set(features.ids) - set(names.values())),
             "faults": summarise(list(features.faults)),
         } | of_queries
-        write_json(directory / "report.json", report)
+        write_report(directory, report)
     return report
 
 
@@ -259,7 +259,7 @@ def _keep_videos(target: Path, there: dict, fingerprint: str, of_queries: dict) 
         raise other_content(target, "features or durations")
     if there.get("queries_fingerprint") != of_queries["queries_fingerprint"]:
         there |= of_queries
-        write_json(target / "report.json", there)
+        write_report(target, there)
     return there
 
 
@@ -269,6 +269,6 @@ def _video_schema(shape: tuple[int, ...]) -> dict:
 
     return {
         "video_id": tfds.features.Text(),
-        "duration": tfds.features.Scalar(np.float32),
+        "duration": tfds.features.Tensor(shape=(), dtype=np.float64, encoding="bytes"),
         "features": tfds.features.Tensor(shape=(None, *shape), dtype=np.float16, encoding="bytes"),
     }

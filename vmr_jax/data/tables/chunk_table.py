@@ -61,12 +61,14 @@ def write_chunks(
     return write_part(root / "chunks", report, what, write, overwrite=overwrite)
 
 
-def read_chunks(root: Path, queries: str) -> tuple[dict[str, list[np.ndarray]], str] | None:
+def read_chunks(
+    root: Path, queries: str, verify: bool = True
+) -> tuple[dict[str, list[np.ndarray]], str] | None:
     """Read the chunks of each split, and their fingerprint; None where there are none.
 
     Raises ValueError where they are of other queries than those with the fingerprint `queries`.
     """
-    report = find_report(root / "chunks")
+    report = find_report(root / "chunks", verify=verify)
     if report is None:
         return None
     if report["queries_fingerprint"] != queries:

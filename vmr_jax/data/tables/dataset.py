@@ -26,7 +26,7 @@ class VideoTable(NamedTuple):
     """The corpus of V videos."""
 
     video_id: tuple[str, ...]
-    duration: np.ndarray  # (V,) float32 seconds
+    duration: np.ndarray  # (V,) float64 seconds
     num_clips: np.ndarray  # (V,) int32 native length
     features: Read  # row -> (num_clips, F) float16, read from disk
     feature_dim: int  # F
@@ -41,7 +41,7 @@ class MomentTable(NamedTuple):
     video: np.ndarray  # (Q,) int32 row of the videos table, -1 where the video is hidden
     words: np.ndarray  # (Q, longest query) int32, zero padded
     num_words: np.ndarray  # (Q,) int32
-    moments: tuple[np.ndarray, ...]  # Q arrays (A, 2) float32 seconds
+    moments: tuple[np.ndarray, ...]  # Q arrays (A, 2) float64 seconds
     # Q arrays (C, 2) int32, the characters [start, end) of noun chunks; None: not loaded
     chunks: tuple[np.ndarray, ...] | None = None
     # (Q, 2) int32, first row of `Dataset.query_vectors` and number of tokens; None: not loaded
@@ -77,47 +77,50 @@ def load_dataset(
     patch_name: str = "",
     subtitle_name: str = "",
     query_feature_name: str = "",
+    verify: bool = True,
 ) -> Dataset:
     """Load what `vmr prepare` wrote; features stay on disk until they are asked for.
 
     `videos.features` may be called from several threads. Queries of videos without features
     (`--drop-missing`) are left out; the report of the videos table counts them. The noun chunks
     of the queries are loaded `with_chunks` only; patches, subtitles and the token features of the
-    queries only where they are named.
+    queries only where they are named. Unless `verify` is False, which saves reading them once, the
+    SHA-256 of all files is compared with that of what was written.
 
     Raises:
         FileNotFoundError: something that is asked for is not prepared.
+        ValueError: a file is damaged, or of an older version.
         ValueError: something was prepared for other queries than those that are there; or patches
             or subtitles are none, or not of the same clips as the features.
     """
     root = Path(data_dir) / name
     moments = root / "moments"
-    report = find_report(moments)
+    report = find_report(moments, verify=verify)
     if report is None:
         raise not_prepared(root, feature_name)
     queries = report["queries_fingerprint"]
-    table, of_videos = _load_videos(root, feature_name, queries)
+    table, of_videos = _load_videos(root, feature_name, queries, verify)
     rows = {video: row for row, video in enumerate(table.video_id)} | {"": -1}
     digests = report["fingerprint"] + of_videos
     chunks, tokens, parts = {}, {}, {}
     if with_chunks:
-        found = read_chunks(root, queries)
+        found = read_chunks(root, queries, verify)
         if found is None:
             raise without_chunks(root, feature_name)
         chunks, digest = found
         digests += digest
     if patch_name:
-        grids, digest = _load_videos(root, patch_name, queries)
+        grids, digest = _load_videos(root, patch_name, queries, verify)
         patches, shape = _patches_of(table, grids, name, feature_name, patch_name)
         parts |= {"patches": patches, "patch_shape": shape}
         digests += digest
     if subtitle_name:
-        spoken, digest = _load_videos(root, subtitle_name, queries)
+        spoken, digest = _load_videos(root, subtitle_name, queries, verify)
         subtitles, fitted = _subtitles_of(table, spoken, name, feature_name, subtitle_name)
         parts |= {"subtitles": subtitles, "sub_dim": spoken.feature_dim, "fitted_subtitles": fitted}
         digests += digest
     if query_feature_name:
-        of_queries = open_query_features(root, query_feature_name, queries)
+        of_queries = open_query_features(root, query_feature_name, queries, verify)
         if of_queries is None:
             raise without_query_features(root, feature_name, query_feature_name)
         tokens, parts["query_vectors"] = of_queries.spans, of_queries.rows
@@ -155,8 +158,8 @@ def _load_moments(
         sentence.append(_text(record["sentence"]))
         video.append(row)
         words.append(record["words"].int64_list.value)
-        times = np.array(record["moments"].float_list.value, np.float32)
-        moments.append(times.reshape(-1, 2))
+        (times,) = record["moments"].bytes_list.value
+        moments.append(np.frombuffer(times, np.float64).reshape(-1, 2))
     num_words = np.array([len(w) for w in words], np.int32)
     padded = np.zeros((len(words), num_words.max(initial=0)), np.int32)
     for line, ids in zip(padded, words, strict=True):
@@ -178,20 +181,21 @@ def _text(field) -> str:
     return field.bytes_list.value[0].decode()
 
 
-def _load_videos(root: Path, feature_name: str, queries: str) -> tuple[VideoTable, str]:
+def _load_videos(
+    root: Path, feature_name: str, queries: str, verify: bool
+) -> tuple[VideoTable, str]:
     """Open a videos table, and its fingerprint; it must be of the queries that are there.
 
     Its columns are in memory, its features on disk. Raises FileNotFoundError where it is not
     prepared, and ValueError where it was prepared for other queries.
     """
     directory = root / f"videos-{feature_name}"
-    report = find_report(directory)
+    report = find_report(directory, verify=verify)
     if report is None:
         raise not_prepared(root, feature_name)
-    # Reports of older versions do not tell which queries the videos were prepared for.
-    if report.get("queries_fingerprint") != queries:
+    if report["queries_fingerprint"] != queries:
         raise other_queries(root, feature_name)
-    width, cells = report["width"], report.get("cells", 0)
+    width, cells = report["width"], report["cells"]
     shape = (cells, width) if cells else (width,)
     columns = json.loads((directory / "videos.json").read_text("utf-8"))
     read = open_rows(directory, CORPUS)
@@ -203,7 +207,7 @@ def _load_videos(root: Path, feature_name: str, queries: str) -> tuple[VideoTabl
 
     table = VideoTable(
         video_id=tuple(columns["video_id"]),
-        duration=np.array(columns["duration"], np.float32),
+        duration=np.array(columns["duration"], np.float64),
         num_clips=np.array(columns["num_clips"], np.int32),
         features=features,
         feature_dim=width,

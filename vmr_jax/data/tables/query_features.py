@@ -90,13 +90,15 @@ def write_query_features(
     return write_part(target, report, "queries or query features", write, overwrite=overwrite)
 
 
-def open_query_features(root: Path, name: str, queries: str) -> QueryFeatures | None:
+def open_query_features(
+    root: Path, name: str, queries: str, verify: bool = True
+) -> QueryFeatures | None:
     """Open the features `name` of a dataset's queries; None where they are not prepared.
 
     Raises ValueError where they are of other queries than those with the fingerprint `queries`.
     """
     directory = root / f"queries-{name}"
-    report = find_report(directory)
+    report = find_report(directory, verify=verify)
     if report is None:
         return None
     if report["queries_fingerprint"] != queries:

@@ -3,9 +3,12 @@
 `tfds.builder_from_directory(DIR).as_data_source(SPLIT)` reads them as well. Records keep the
 order in which they were written, so that a row number finds a record. They are not compressed:
 for clip features that costs a tenth of the space and makes a read three times as fast. Beside the
-records a report.json says what they were built from.
+records a report.json says what they were built from; it is the manifest too, with the size and the
+SHA-256 of every other file.
 """
 
+import functools
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +17,9 @@ from typing import Any
 CORPUS = "corpus"  # the one split of a videos table ("all" is reserved in TFDS)
 _VERSION = "1.0.0"
 _BLOCK = 1024  # records
+_FORMAT = 2  # 1 kept times as float32, and no checksums
+_MANIFEST = ("format", "files", "checksum")  # keys of report.json that are not the report's
+_AGAIN = "build it again: `vmr prepare` with --overwrite"
 
 Fields = Mapping[str, Any]  # field -> tf.train.Feature
 
@@ -105,10 +111,25 @@ def read_rows(directory: Path, split: str) -> Iterator[Fields]:
         yield from block
 
 
-def find_report(directory: Path) -> dict | None:
-    """Read the report of a table; None when the table is not there."""
+def find_report(directory: Path, *, verify: bool = False, replacing: bool = False) -> dict | None:
+    """Read the report of a table; None when the table is not there.
+
+    `verify` compares the size and SHA-256 of every file of the table; a file is read once a
+    process, unless it changes. A table that is about to be replaced, `replacing`, is None where it
+    is damaged or old. Raises ValueError for such a table, with the file's path, otherwise.
+    """
     path = directory / "report.json"
-    return json.loads(path.read_text("utf-8")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        manifest = _read_manifest(path)
+        if verify:
+            _check_files(directory, manifest["files"])
+    except ValueError:
+        if replacing:
+            return None
+        raise
+    return {key: value for key, value in manifest.items() if key not in _MANIFEST}
 
 
 def read_report(directory: Path) -> dict:
@@ -119,9 +140,67 @@ def read_report(directory: Path) -> dict:
     return report
 
 
+def write_report(directory: Path, report: dict) -> None:
+    """Write report.json: the report, and the size and SHA-256 of every other file."""
+    files = {path.name: _measure(path) for path in sorted(directory.iterdir())}
+    files.pop("report.json", None)
+    manifest = report | {"format": _FORMAT, "files": files}
+    write_json(directory / "report.json", manifest | {"checksum": _checksum(manifest)})
+
+
 def write_json(path: Path, content: dict) -> None:
     """Write a dict as indented JSON."""
     path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+
+def _read_manifest(path: Path) -> dict:
+    """Read a report.json. Raises ValueError where it is damaged or of an older version."""
+    try:
+        manifest = dict(json.loads(path.read_text("utf-8")))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}); {_AGAIN}") from error
+    if "format" not in manifest:
+        raise ValueError(f"{path.parent} was prepared by an older version of vmr_jax; {_AGAIN}")
+    if manifest["format"] != _FORMAT:
+        raise ValueError(f"{path.parent} was prepared by a newer version of vmr_jax; {_AGAIN}")
+    if manifest.pop("checksum", None) != _checksum(manifest):
+        raise ValueError(f"{path} is damaged: it is not what was written; {_AGAIN}")
+    return manifest
+
+
+def _checksum(manifest: dict) -> str:
+    """The SHA-256 of a manifest's content, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _check_files(directory: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise ValueError where a file is not as a manifest notes it."""
+    for name, noted in files.items():
+        path = directory / name
+        if not path.is_file():
+            raise ValueError(f"{path} is missing; {_AGAIN}")
+        if path.stat().st_size != noted["bytes"]:
+            raise ValueError(
+                f"{path} is damaged: it has {path.stat().st_size:,} bytes, {noted['bytes']:,} were "
+                f"written; {_AGAIN}"
+            )
+        if _measure(path) != noted:
+            raise ValueError(
+                f"{path} is damaged: its SHA-256 is not that of what was written; {_AGAIN}"
+            )
+
+
+def _measure(path: Path) -> dict[str, Any]:
+    """The size in bytes and the SHA-256 of a file."""
+    stat = path.stat()
+    return {"bytes": stat.st_size, "sha256": _sha256(path, stat.st_size, stat.st_mtime_ns)}
+
+
+@functools.cache
+def _sha256(path: Path, size: int, modified: int) -> str:
+    """The SHA-256 of a file that has this size and this time of its last change."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _open(directory: Path, split: str) -> Any:
@@ -147,7 +226,4 @@ def _parser() -> Callable[[bytes], Fields]:
 
 def _damaged(directory: Path, what: str, error: Exception) -> ValueError:
     """Say that a table cannot be read, and what to do."""
-    return ValueError(
-        f"{directory}: {what} cannot be read ({error}); build it again: `vmr prepare` with "
-        "--overwrite"
-    )
+    return ValueError(f"{directory}: {what} cannot be read ({error}); {_AGAIN}")
