@@ -10,7 +10,7 @@ from vmr_jax.data.text.vocabulary import load_glove
 from vmr_jax.encoders.weights import read_tensors
 from vmr_jax.evaluation.predictions import read_predictions
 from vmr_jax.evaluation.submission import is_submission, read_submission
-from vmr_jax.input_files import check_unpacked, refuse_video, require_file
+from vmr_jax.input_files import check_unpacked, read_json, refuse_video, require_file
 from vmr_jax.search.terminal import read_queries
 
 
@@ -64,3 +64,23 @@ def test_the_bound_of_what_is_unpacked(monkeypatch):
 def test_an_empty_file_is_no_video(tmp_path):
     (tmp_path / "empty").touch()
     refuse_video(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ('{"model": {"mIoU": 3', "Expecting ',' delimiter"),
+        ("", "Expecting value"),
+        ("[1]", "it holds no JSON object"),
+        ("[" * 100_000, "recursion"),
+        ("{}", "it lacks model"),
+    ],
+)
+def test_a_damaged_json_file_is_named(tmp_path, content, fault):
+    path = tmp_path / "metrics.json"
+    path.write_text(content)
+    with pytest.raises(ValueError) as refusal:
+        read_json(path, "delete it", "model")
+    message = str(refusal.value)
+    assert message.startswith(f"{path} is damaged (") and message.endswith("): delete it")
+    assert fault in message and "\n" not in message

@@ -183,13 +183,14 @@ def score(
     from rich.console import Console
 
     from vmr_jax.evaluation.score import score_files
+    from vmr_jax.output_files import write_whole
 
     report = score_files(predictions, labels, dataset, split, with_map)
     console = Console(markup=False, highlight=False, soft_wrap=True)
     for shown in report.shown:
         console.print(shown)
     if json_out:
-        json_out.write_text(json.dumps(report.values, indent=2) + "\n", encoding="utf-8")
+        write_whole(json_out, json.dumps(report.values, indent=2) + "\n")
 
 
 app.add_typer(plot, name="plot", no_args_is_help=True)

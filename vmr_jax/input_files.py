@@ -1,10 +1,12 @@
 """Files that users give: only regular ones are opened, and none unpacks to far more than it is."""
 
+import json
 import os
 import re
 import stat
 import zipfile
 from pathlib import Path
+from typing import Any
 
 LIMIT = "VMR_MAX_UNPACKED"  # environment variable: bytes that may be unpacked at any ratio
 _RATIO = 100  # of unpacked to packed bytes, beyond which a file is none of arrays
@@ -45,6 +47,23 @@ def require_file(path: str | Path, what: str) -> Path:
         if test(mode):
             raise ValueError(f"{path} is {kind}; {what} are read from a regular file")
     return path
+
+
+def read_json(path: Path, advice: str, *keys: str) -> dict[str, Any]:
+    """Read a JSON object that this program wrote, which has these keys.
+
+    Raises FileNotFoundError, and ValueError with the path and `advice`, what to do, where it is
+    damaged.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}): {advice}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged (it holds no JSON object): {advice}")
+    if missing := [key for key in keys if key not in content]:
+        raise ValueError(f"{path} is damaged (it lacks {', '.join(missing)}): {advice}")
+    return content
 
 
 def check_unpacked(unpacked: int, packed: int, where: str | Path) -> None:

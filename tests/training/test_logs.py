@@ -43,3 +43,12 @@ def test_no_text_of_a_user_is_read_as_markup(capsys):
     console.print(table)
     said = capsys.readouterr().out
     assert said.count("[dQw4w9WgXcQ]") == 3 and said.count("[/b]") == 3
+
+
+def test_a_torn_last_line_of_a_kill_is_cut(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 3, "loss": 1.0}\n{"step": 6, "loss": 0.5}\n{"step": 9, "lo\xc3')
+    with logs.RunLog(tmp_path, Console(quiet=True), first_step=6, last_step=12) as log:
+        log.write(9, {"loss": 0.25})
+    lines = ['{"step": 3, "loss": 1.0}', '{"step": 6, "loss": 0.5}', '{"step": 9, "loss": 0.25}']
+    assert path.read_text().splitlines() == lines

@@ -36,3 +36,10 @@ def test_another_run_is_refused_with_all_differences(tmp_path):
     assert "config.windows: was [4, 8], is [4, 6]" in message
     assert "data.target.fingerprint: was 'a', is 'b'" in message
     assert "another --workdir" in message
+
+
+def test_a_damaged_config_is_named_with_what_to_do(tmp_path):
+    claim_workdir(tmp_path, config(), {"target": dataset("a")})
+    (tmp_path / "config.json").write_text('{"config": {')
+    with pytest.raises(ValueError, match=r"config\.json is damaged .* another --workdir"):
+        claim_workdir(tmp_path, config(), {"target": dataset("a")})

@@ -20,6 +20,7 @@ from vmr_jax.evaluation.report import metrics_table
 from vmr_jax.evaluation.submission import write_submission
 from vmr_jax.metrics.retrieval import MOST, corpus_metrics
 from vmr_jax.metrics.retrieval_baselines import corpus_baselines
+from vmr_jax.output_files import write_whole
 from vmr_jax.search.code_store import CodeStore, make_store
 from vmr_jax.search.first_stage import (
     FirstStage,
@@ -151,7 +152,7 @@ def _write_report(
         return report
     folder = report_folder(workdir, config)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.json").write_text(json.dumps(report, indent=2) + "\n")
+    write_whole(folder / "metrics.json", json.dumps(report, indent=2) + "\n")
     videos = [dataset.videos.video_id[row] for row in corpus.video_row]
     asked = table.query_id, table.sentence
     write_submission(folder / "submission.json", videos, *asked, tasks)

@@ -22,6 +22,7 @@ from vmr_jax.evaluation.report import metrics_table
 from vmr_jax.layers.moment_map import Cells
 from vmr_jax.metrics import baselines, didemo
 from vmr_jax.metrics.moments import has_valid_truth
+from vmr_jax.output_files import write_whole
 from vmr_jax.training.logs import track
 from vmr_jax.training.mesh import along_batch, check_batch_size, local_rows
 from vmr_jax.training.steps import make_predict
@@ -206,7 +207,7 @@ def write_report(
     if jax.process_index() == 0:
         folder = report_folder(workdir, config)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "metrics.json").write_text(json.dumps(report, indent=2) + "\n")
+        write_whole(folder / "metrics.json", json.dumps(report, indent=2) + "\n")
         table = domain.table
         videos = [dataset.videos.video_id[row] for row in table.video]
         write_predictions(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from vmr_jax.input_files import require_file
+from vmr_jax.output_files import whole_file
 
 
 def write_predictions(
@@ -25,7 +26,7 @@ def write_predictions(
     Rows of score -inf are padding and are left out. An id that is a decimal number is written
     as a number, because the official tools compare ids with those of their label files.
     """
-    with Path(path).open("w", encoding="utf-8") as file:
+    with whole_file(path) as file:
         for qid, query, video, rows in zip(query_ids, queries, video_ids, predictions, strict=True):
             rows = np.asarray(rows, np.float64).reshape(-1, 3)
             line = {

@@ -18,6 +18,7 @@ from vmr_jax.evaluation.predictions import file_id
 from vmr_jax.input_files import require_file
 from vmr_jax.metrics.moments import PerQuery
 from vmr_jax.metrics.retrieval import MOST, TASKS, rank_rows
+from vmr_jax.output_files import whole_file
 from vmr_jax.types import Moments
 
 _VIDEOS = "video2idx"
@@ -56,7 +57,7 @@ def write_submission(
     if len(sentences) != len(query_ids):
         raise ValueError(f"{len(sentences)} sentences for {len(query_ids)} queries")
     entries = {task: _rows_to_write(task, tasks[task], video_ids, query_ids) for task in tasks}
-    with Path(path).open("w", encoding="utf-8") as file:
+    with whole_file(path) as file:
         file.write(f'{{"{_VIDEOS}": ')
         file.write(json.dumps({video: row for row, video in enumerate(video_ids)}))
         for task, lists in entries.items():

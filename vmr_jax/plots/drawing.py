@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vmr_jax.evaluation.report import count_seeds, measured_cell
+from vmr_jax.output_files import whole_path
 
 DPI = 150
 _TRUTH, _PREDICTED = "#D55E00", "#0072B2"  # vermilion and blue of Okabe and Ito (2008)
@@ -26,8 +27,8 @@ def save(draw: Callable, content: Mapping, path: Path) -> None:
     """Write what `draw` makes of a content; no `$` or `_` of a text is read as a formula."""
     import matplotlib
 
-    with matplotlib.rc_context({"text.parse_math": False}):
-        draw(content).savefig(path)
+    with matplotlib.rc_context({"text.parse_math": False}), whole_path(path) as draft:
+        draw(content).savefig(draft)
 
 
 def draw_attention(content: Mapping):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from vmr_jax.output_files import write_whole
 from vmr_jax.plots import corpus_figure_data, drawing, figure_data
 from vmr_jax.plots.queries import open_split
 from vmr_jax.training.checkpoint import checkpoint_directory
@@ -51,7 +52,7 @@ def _folder(checkpoint: Path, out: Path | None) -> Path:
 
 def _write(draw: Callable, shown: Mapping, folder: Path, name: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(shown, allow_nan=False) + "\n", "utf-8")
+    write_whole(folder / f"{name}.json", json.dumps(shown, allow_nan=False) + "\n")
     picture = folder / f"{name}.png"
     drawing.save(draw, shown, picture)
     return picture

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from vmr_jax.evaluation.report import count_seeds, markdown_table, measured_cell
+from vmr_jax.output_files import write_whole
 from vmr_jax.plots.drawing import draw_transfer, save
 
 # A selection of the reports' metrics, so that the matrix stays readable
@@ -20,8 +21,8 @@ def write_transfer(reports: Sequence[Mapping], folder: Path, name: str) -> list[
     """
     matrix = transfer_matrix(reports)
     files = [folder / f"{name}.{kind}" for kind in ("md", "json", "png")]
-    files[0].write_text(as_markdown(matrix))
-    files[1].write_text(json.dumps(matrix, indent=2, allow_nan=False) + "\n")
+    write_whole(files[0], as_markdown(matrix))
+    write_whole(files[1], json.dumps(matrix, indent=2, allow_nan=False) + "\n")
     save(draw_transfer, matrix, files[2])
     return files
 

@@ -19,6 +19,8 @@ from vmr_jax.datasets import evaluation_dataset, training_dataset
 from vmr_jax.evaluation import evaluate
 from vmr_jax.evaluation import moments as evaluate_moments
 from vmr_jax.evaluation.report import count_seeds, markdown_table, measured_cell
+from vmr_jax.input_files import read_json
+from vmr_jax.output_files import write_whole
 from vmr_jax.overrides import set_key
 from vmr_jax.training import loop as train
 from vmr_jax.types import Config
@@ -78,8 +80,8 @@ def reproduce(
                 console.print(f"{where}{row.name}, seed {run.seed}", markup=False)
                 found[-1].append(_measure(run, out, console))
         report = _report(part, found, seeds, settings)
-        (out / f"{name}.json").write_text(json.dumps(report, indent=2) + "\n")
-        (out / f"{name}.md").write_text(as_markdown(report))
+        write_whole(out / f"{name}.json", json.dumps(report, indent=2) + "\n")
+        write_whole(out / f"{name}.md", as_markdown(report))
         if table != TRANSFER:
             console.print(as_markdown(report), markup=False)
         console.print(f"written to {out / name}.md and .json")
@@ -188,7 +190,8 @@ def _measure(asked: _Asked, out: Path, console: Console) -> dict:
             raise KeyboardInterrupt
         if evaluated is not asked.config:
             evaluate.evaluate_checkpoint(evaluated, "", str(workdir), console)
-    return json.loads(path.read_text()) | {"features": evaluated.target.features}
+    again = "delete it, and the same command evaluates the run again"
+    return read_json(path, again, "model") | {"features": evaluated.target.features}
 
 
 def _with_first_run(config: Config, seed: int, out: Path, console: Console) -> Config:
@@ -222,7 +225,8 @@ def _config(config_name, argument, run: Run, data, seed, settings, evaluate_on="
 
 def _check_same_data(config: Config, workdir: Path) -> None:
     """Raise ValueError if the finished run in `workdir` read other data than is prepared now."""
-    for role, read in json.loads((workdir / "config.json").read_text())["data"].items():
+    again = f"delete {workdir}, and the same command runs it again"
+    for role, read in read_json(workdir / "config.json", again, "data")["data"].items():
         dataset = training_dataset(config, role)
         if dataset.fingerprint != read["fingerprint"]:
             raise ValueError(

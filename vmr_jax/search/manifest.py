@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vmr_jax.output_files import sync, write_whole
+
 FORMAT = 1
 _NAME = "manifest.json"
 _KEYS = {
@@ -73,11 +75,7 @@ def find_manifest(index: Path) -> dict | None:
 
 def write_manifest(index: Path, manifest: Mapping) -> None:
     """Put a new manifest in the place of the old one."""
-    draft = index / f"{_NAME}.draft"
-    draft.write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
-    _sync(draft)
-    os.replace(draft, index / _NAME)
-    _sync(index)
+    write_whole(index / _NAME, json.dumps(manifest, indent=1) + "\n")
 
 
 def write_arrays(index: Path, folder: str, files: Mapping[str, np.ndarray | str]) -> dict:
@@ -98,11 +96,11 @@ def write_arrays(index: Path, folder: str, files: Mapping[str, np.ndarray | str]
             path.write_text(content, "utf-8")
         else:
             np.save(path, content, allow_pickle=False)
-        _sync(path)
+        sync(path)
         entries[name] = {"bytes": path.stat().st_size, "crc32": _checksum(path)}
-    _sync(draft)
+    sync(draft)
     os.replace(draft, target)
-    _sync(target.parent)
+    sync(target.parent)
     return entries
 
 
@@ -148,12 +146,3 @@ def _checksum(path: Path) -> int:
         while block := file.read(1 << 22):
             value = zlib.crc32(block, value)
     return value
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or the names in a directory, are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

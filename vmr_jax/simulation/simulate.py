@@ -12,6 +12,7 @@ from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import SIMULATED
 from vmr_jax.data.text.noun_chunks import Chunker, make_chunker
 from vmr_jax.data.text.vocabulary import load_glove, tokenize
+from vmr_jax.output_files import whole_path
 from vmr_jax.progress import Progress, quiet
 from vmr_jax.simulation.planting import plant
 from vmr_jax.simulation.planting_patches import plant_patches
@@ -118,16 +119,11 @@ def _write_hdf5(out: Path, planted: Iterable[tuple[str, np.ndarray]]) -> int:
     """Write a dataset a video, marked as simulated; returns the number of clips."""
     import h5py
 
-    partial = out.with_name(f".{out.name}.building")
     out.parent.mkdir(parents=True, exist_ok=True)
     clips = 0
-    try:
-        with h5py.File(partial, "w") as file:
-            file.attrs[SIMULATED] = True
-            for video, features in planted:
-                file[video] = features
-                clips += len(features)
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_path(out) as draft, h5py.File(draft, "w") as file:
+        file.attrs[SIMULATED] = True
+        for video, features in planted:
+            file[video] = features
+            clips += len(features)
     return clips

@@ -1,7 +1,6 @@
 """What a run tells: metrics.jsonl, TensorBoard, a live bar on a terminal, plain lines elsewhere."""
 
 import json
-import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from rich.progress import (
 )
 from rich.table import Column
 
+from vmr_jax.output_files import write_whole
 from vmr_jax.progress import shown
 
 _BAR_WIDTH = 16
@@ -151,12 +151,10 @@ def _cut_after(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text().splitlines():
+    for line in path.read_bytes().splitlines():
         try:
             if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (json.JSONDecodeError, KeyError):
+                kept.append(line.decode() + "\n")
+        except (ValueError, KeyError, TypeError):
             continue
-    draft = path.with_suffix(".draft")
-    draft.write_text("".join(kept))
-    os.replace(draft, path)
+    write_whole(path, "".join(kept))

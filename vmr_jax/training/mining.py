@@ -12,6 +12,7 @@ from rich.console import Console
 from vmr_jax.data.batches.domain import Domain
 from vmr_jax.data.batches.splits import TRAINED, evaluation_corpus
 from vmr_jax.datasets import evaluation_dataset
+from vmr_jax.output_files import whole_path
 from vmr_jax.search.first_stage import first_stage
 from vmr_jax.types import Config
 
@@ -40,9 +41,8 @@ def with_candidates(
     candidates = without_truth(ranking.row, domain.pairs.video)
     if jax.process_index() == 0:
         workdir.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".draft.npz")
-        np.savez(draft, candidates=candidates, made_from=made_from)
-        draft.replace(path)
+        with whole_path(path) as draft:
+            np.savez(draft, candidates=candidates, made_from=made_from)
     return domain._replace(candidates=candidates)
 
 

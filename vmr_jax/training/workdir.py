@@ -7,6 +7,8 @@ from pathlib import Path
 import jax
 
 from vmr_jax.data.tables.dataset import Dataset
+from vmr_jax.input_files import read_json
+from vmr_jax.output_files import write_whole
 from vmr_jax.types import Config
 
 # Settings that may change between a run and its resumption: they do not reach a batch or a step.
@@ -36,7 +38,7 @@ def claim_workdir(workdir: Path, config: Config, datasets: Mapping[str, Dataset]
     }
     path = Path(workdir) / "config.json"
     if path.exists():
-        before = json.loads(path.read_text())
+        before = read_json(path, f"delete {path.parent}, or give another --workdir to start anew")
         differences = [
             f"  {name}: was {old!r}, is {new!r}"
             for name, old, new in _differences(before, claim)
@@ -52,9 +54,7 @@ def claim_workdir(workdir: Path, config: Config, datasets: Mapping[str, Dataset]
             )
     if jax.process_index() == 0:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps(claim, indent=2) + "\n")
-        draft.replace(path)
+        write_whole(path, json.dumps(claim, indent=2) + "\n")
     return claim
 
 

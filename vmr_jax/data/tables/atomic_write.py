@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vmr_jax.data.tables.store import find_report, write_report
+from vmr_jax.output_files import sync
 
 
 def check_name(name: str) -> None:
@@ -65,7 +66,10 @@ def put_in_place(target: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    for path in (*temporary.iterdir(), temporary):
+        sync(path)
     if target.exists():
         target.rename(replaced)
     temporary.rename(target)
+    sync(target.parent)
     shutil.rmtree(replaced, ignore_errors=True)

@@ -1,7 +1,6 @@
 """A prepared dataset: the moments table in memory, the videos table by random access."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +16,8 @@ from vmr_jax.data.tables.missing_data import (
     without_query_features,
 )
 from vmr_jax.data.tables.query_features import open_query_features
-from vmr_jax.data.tables.store import CORPUS, find_report, open_rows, read_rows
+from vmr_jax.data.tables.store import AGAIN, CORPUS, find_report, open_rows, read_rows
+from vmr_jax.input_files import read_json
 
 Read = Callable[[int], np.ndarray]  # row of the videos -> what is stored of one, float16
 
@@ -197,7 +197,7 @@ def _load_videos(
         raise other_queries(root, feature_name)
     width, cells = report["width"], report["cells"]
     shape = (cells, width) if cells else (width,)
-    columns = json.loads((directory / "videos.json").read_text("utf-8"))
+    columns = read_json(directory / "videos.json", AGAIN, "video_id", "duration", "num_clips")
     read = open_rows(directory, CORPUS)
 
     def features(row: int) -> np.ndarray:

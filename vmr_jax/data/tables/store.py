@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from vmr_jax.output_files import write_whole
+
 CORPUS = "corpus"  # the one split of a videos table ("all" is reserved in TFDS)
 _VERSION = "1.0.0"
 _BLOCK = 1024  # records
 _FORMAT = 2  # 1 kept times as float32, and no checksums
 _MANIFEST = ("format", "files", "checksum")  # keys of report.json that are not the report's
-_AGAIN = "build it again: `vmr prepare` with --overwrite"
+AGAIN = "build it again: `vmr prepare` with --overwrite"
 
 Fields = Mapping[str, Any]  # field -> tf.train.Feature
 
@@ -150,7 +152,7 @@ def write_report(directory: Path, report: dict) -> None:
 
 def write_json(path: Path, content: dict) -> None:
     """Write a dict as indented JSON."""
-    path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 def _read_manifest(path: Path) -> dict:
@@ -158,13 +160,13 @@ def _read_manifest(path: Path) -> dict:
     try:
         manifest = dict(json.loads(path.read_text("utf-8")))
     except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged ({error}); {_AGAIN}") from error
+        raise ValueError(f"{path} is damaged ({error}); {AGAIN}") from error
     if "format" not in manifest:
-        raise ValueError(f"{path.parent} was prepared by an older version of vmr_jax; {_AGAIN}")
+        raise ValueError(f"{path.parent} was prepared by an older version of vmr_jax; {AGAIN}")
     if manifest["format"] != _FORMAT:
-        raise ValueError(f"{path.parent} was prepared by a newer version of vmr_jax; {_AGAIN}")
+        raise ValueError(f"{path.parent} was prepared by a newer version of vmr_jax; {AGAIN}")
     if manifest.pop("checksum", None) != _checksum(manifest):
-        raise ValueError(f"{path} is damaged: it is not what was written; {_AGAIN}")
+        raise ValueError(f"{path} is damaged: it is not what was written; {AGAIN}")
     return manifest
 
 
@@ -178,15 +180,15 @@ def _check_files(directory: Path, files: Mapping[str, Mapping[str, Any]]) -> Non
     for name, noted in files.items():
         path = directory / name
         if not path.is_file():
-            raise ValueError(f"{path} is missing; {_AGAIN}")
+            raise ValueError(f"{path} is missing; {AGAIN}")
         if path.stat().st_size != noted["bytes"]:
             raise ValueError(
                 f"{path} is damaged: it has {path.stat().st_size:,} bytes, {noted['bytes']:,} were "
-                f"written; {_AGAIN}"
+                f"written; {AGAIN}"
             )
         if _measure(path) != noted:
             raise ValueError(
-                f"{path} is damaged: its SHA-256 is not that of what was written; {_AGAIN}"
+                f"{path} is damaged: its SHA-256 is not that of what was written; {AGAIN}"
             )
 
 
@@ -226,4 +228,4 @@ def _parser() -> Callable[[bytes], Fields]:
 
 def _damaged(directory: Path, what: str, error: Exception) -> ValueError:
     """Say that a table cannot be read, and what to do."""
-    return ValueError(f"{directory}: {what} cannot be read ({error}); {_AGAIN}")
+    return ValueError(f"{directory}: {what} cannot be read ({error}); {AGAIN}")
