@@ -14,7 +14,7 @@ from vmr_jax.data.batches.domain import Domain
 from vmr_jax.data.batches.splits import evaluation_corpus
 from vmr_jax.datasets import evaluation_dataset
 from vmr_jax.decoding.corpus_moments import readout
-from vmr_jax.evaluation.moments import check_widths, report_folder
+from vmr_jax.evaluation.moments import check_widths, refuse_nan, report_folder
 from vmr_jax.evaluation.predictions import write_predictions
 from vmr_jax.evaluation.report import metrics_table
 from vmr_jax.evaluation.submission import write_submission
@@ -74,7 +74,9 @@ def _search_of(config: Config, reported: Domain, mesh: Mesh, console: Console):
         def retrieve(params: Params, split: str, corpus: Domain) -> Tasks:
             del split
             trained = Trained(config, system, params, spec, {})
-            return {"VR": rank_videos(trained, corpus, MOST, mesh, console).as_moments()}
+            ranking = rank_videos(trained, corpus, MOST, mesh, console)
+            refuse_nan(ranking.score, corpus)
+            return {"VR": ranking.as_moments()}
 
         return retrieve
     if not isinstance(system, Localizer):
@@ -98,6 +100,8 @@ def _search_of(config: Config, reported: Domain, mesh: Mesh, console: Console):
                 parts[task].append(jax.device_get(found))
         join = lambda *parts: np.concatenate(parts)[: len(truth)]  # noqa: E731
         moments = {task: jax.tree.map(join, *found) for task, found in parts.items()}
+        for of_task in moments.values():
+            refuse_nan(of_task.score, corpus)
         return {"VR": ranking.as_moments()} | moments
 
     return localize

@@ -153,7 +153,20 @@ def predict_split(
     real = np.concatenate(weight) > 0
     predicted = np.empty_like(table, shape=(len(video), *table.shape[1:]))
     predicted[np.concatenate(rows)[real]] = table[real]
+    refuse_nan(predicted, domain)
     return [moments[~np.isneginf(moments[:, 2])] for moments in predicted]
+
+
+def refuse_nan(found: np.ndarray, domain: Domain) -> None:
+    """Raise ValueError that names the queries of which predictions (Q, ...) are no numbers."""
+    wrong = np.flatnonzero(np.isnan(found.reshape(len(found), -1)).any(axis=1))
+    if len(wrong):
+        ids = ", ".join(domain.table.query_id[row] for row in wrong[:3])
+        raise ValueError(
+            f"{len(wrong)} of {len(found)} queries of {domain.dataset.name} have scores or times "
+            f"that are not numbers (NaN), e.g. {ids}: a parameter or a feature of theirs is NaN "
+            "or overflows; nothing was scored"
+        )
 
 
 def score(predictions: Sequence[np.ndarray], domain: Domain, config: Config) -> dict[str, float]:

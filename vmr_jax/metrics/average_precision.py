@@ -14,6 +14,7 @@ from vmr_jax.metrics.moments import (
     moment_metrics,
     pad_truths,
     rank_predictions,
+    reaches,
     temporal_iou,
 )
 
@@ -50,7 +51,7 @@ def average_precision(
         iou = temporal_iou(ranked[:, rank, None], true)[:, None]  # (Q, 1, A)
         free = np.where(taken, -1.0, iou)
         choice = free.argmax(axis=-1)[..., None]
-        hit = np.take_along_axis(free, choice, axis=-1) >= levels[:, None]  # (Q, T, 1)
+        hit = reaches(np.take_along_axis(free, choice, axis=-1), levels[:, None])  # (Q, T, 1)
         hits[..., rank] = hit[..., 0]
         was = np.take_along_axis(taken, choice, axis=-1)
         np.put_along_axis(taken, choice, was | hit, axis=-1)

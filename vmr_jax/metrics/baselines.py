@@ -15,6 +15,7 @@ from vmr_jax.metrics.moments import (
     has_valid_truth,
     moment_metrics,
     pad_truths,
+    reaches,
     temporal_iou,
 )
 
@@ -91,8 +92,8 @@ def fit_location_prior(train_moments: PerQuery, train_durations: ArrayLike, k: i
     best = np.zeros(len(durations), np.float32)
     chosen: list[int] = []
     for _ in range(k):
-        reached = (np.maximum(best, row) for row in overlap)
-        gain = [((iou >= 0.5).mean(), iou.mean(dtype=np.float64)) for iou in reached]
+        covered = (np.maximum(best, row) for row in overlap)
+        gain = [(reaches(iou, 0.5).mean(), iou.mean(dtype=np.float64)) for iou in covered]
         free = (cell for cell in range(len(grid)) if cell not in chosen)
         chosen.append(max(free, key=gain.__getitem__))
         best = np.maximum(best, overlap[chosen[-1]])

@@ -16,6 +16,9 @@ PerQuery = Sequence[np.ndarray | Sequence[Sequence[float]]] | np.ndarray
 
 RANKS = (1, 5)
 THRESHOLDS = (0.1, 0.3, 0.5, 0.7)
+# Times of float32 devices and decimal fractions give an IoU that is a threshold exactly as a number
+# beside it: within this distance it is the threshold.
+TOLERANCE = 1e-6
 DISCOUNTED_DATASETS = ("charades_cd", "activitynet_cd")  # reported with discounted recall
 
 
@@ -33,6 +36,15 @@ def temporal_iou(predicted: ArrayLike, true: ArrayLike) -> np.ndarray:
         union = union - np.minimum(predicted[..., 0], true[..., 0])
         proper = (inter > 0) & np.isfinite(union)
     return np.where(proper, inter, 0.0) / np.where(proper, union, 1.0)
+
+
+def reaches(iou: ArrayLike, threshold: ArrayLike, iou_cmp: str = "ge") -> np.ndarray:
+    """True where an IoU reaches a threshold ("ge"), or exceeds it ("gt"); the axes broadcast.
+
+    An IoU within TOLERANCE of the threshold is taken for equal to it.
+    """
+    above = np.asarray(iou, np.float64) - threshold
+    return above >= -TOLERANCE if iou_cmp == "ge" else above > TOLERANCE
 
 
 def rank_predictions(predictions: PerQuery, n: int) -> np.ndarray:
@@ -109,19 +121,20 @@ def moment_metrics(
     if not kept.any():
         raise ValueError("there is no query to score")
     iou = temporal_iou(best, true)  # (Q, n, A)
-    reached = np.greater_equal if iou_cmp == "ge" else np.greater
 
     metrics = {}
     for n in ranks:
         top = iou[kept, :n].max(axis=(1, 2))
         for m in thresholds:
-            metrics[f"R@{n},IoU={m:g}"] = 100 * float(np.mean(reached(top, m)))
+            metrics[f"R@{n},IoU={m:g}"] = 100 * float(np.mean(reaches(top, m, iou_cmp)))
     metrics["mIoU"] = 100 * float(np.mean(iou[kept, 0].max(axis=-1)))
     if discounted:
         discount = _discount(best, true, durations)
         for n in ranks:
             for m in thresholds:
-                credit = np.where(reached(iou, m), discount, 0.0)[kept, :n].max(axis=(1, 2))
+                credit = np.where(reaches(iou, m, iou_cmp), discount, 0.0)[kept, :n].max(
+                    axis=(1, 2)
+                )
                 metrics[f"dR@{n},IoU={m:g}"] = 100 * float(np.mean(credit))
     return metrics
 

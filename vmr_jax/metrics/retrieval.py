@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vmr_jax.metrics.moments import PerQuery, pad_rows, pad_truths, temporal_iou
+from vmr_jax.metrics.moments import PerQuery, pad_rows, pad_truths, reaches, temporal_iou
 from vmr_jax.types import Moments
 
 TASKS = ("VR", "SVMR", "VCMR")  # videos; moments in the true video; moments in the corpus
@@ -62,7 +62,7 @@ def corpus_metrics(
         iou = np.where(there, agreed_iou(rows[..., 1:3], truths), 0.0)
         place = np.cumsum(there if task == "SVMR" else np.ones_like(there), axis=1)
         for p in THRESHOLDS:
-            metrics |= recalls(first_place(iou >= p, place), f"{task}/R@{{}},IoU={p:g}")
+            metrics |= recalls(first_place(reaches(iou, p), place), f"{task}/R@{{}},IoU={p:g}")
     return metrics
 
 

@@ -14,7 +14,7 @@ from vmr_jax.metrics.baselines import (
     location_prior_predictions,
     random_predictions,
 )
-from vmr_jax.metrics.moments import PerQuery, has_valid_truth
+from vmr_jax.metrics.moments import PerQuery, has_valid_truth, reaches
 from vmr_jax.metrics.retrieval import RANKS, THRESHOLDS, agreed_iou, first_place, recalls
 
 
@@ -73,7 +73,7 @@ def _in_true_video(rows: np.ndarray, truths: PerQuery) -> dict[str, float]:
     place = np.broadcast_to(np.arange(1, iou.shape[1] + 1), iou.shape)
     metrics = {}
     for p in THRESHOLDS:
-        metrics |= recalls(first_place(iou >= p, place), f"SVMR/R@{{}},IoU={p:g}")
+        metrics |= recalls(first_place(reaches(iou, p), place), f"SVMR/R@{{}},IoU={p:g}")
     return metrics
 
 
