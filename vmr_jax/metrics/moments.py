@@ -43,7 +43,7 @@ def reaches(iou: ArrayLike, threshold: ArrayLike, iou_cmp: str = "ge") -> np.nda
 
     An IoU within TOLERANCE of the threshold is taken for equal to it.
     """
-    above = np.asarray(iou, np.float64) - threshold
+    above = np.asarray(iou, np.float64) - np.asarray(threshold, np.float64)
     return above >= -TOLERANCE if iou_cmp == "ge" else above > TOLERANCE
 
 
