@@ -68,6 +68,14 @@ def test_the_package_never_imports_tensorflow_or_torch(request):
             ["--config=configs/mmcda.py", "--config.supervision=both"],
             "error: config.supervision='both': use one of source, target",
         ),
+        (
+            [
+                "--config=vlanet",
+                "--config.proposals.widths=(4,6)",
+                "--config.proposals.widths=(0,)",
+            ],
+            "error: config.proposals.widths=(0,): it must be at least 1",
+        ),
         (["--workdirr=x"], "Unknown command line flag 'workdirr'"),
     ],
 )

@@ -77,7 +77,7 @@ def start(argv: list[str]) -> None:
 def parse_flags(argv: list[str]) -> list[str]:
     """Set the flags and return what is none; a mistake in them ends in one line."""
     try:
-        return flags.FLAGS(_with_files(argv))
+        return flags.FLAGS(_last_of_each(_with_files(argv)))
     except flags.Error as error:
         cause = error
         while "\n" in str(cause) and cause.__context__:  # a stack trace of the config file
@@ -99,6 +99,16 @@ def _with_files(argv: list[str]) -> list[str]:
         elif argument in ("--config", "-config") and place + 1 < len(argv):
             found[place + 1] = _with_file(argv[place + 1])
     return found
+
+
+def _last_of_each(argv: list[str]) -> list[str]:
+    """Of several --config.KEY=VALUE of one key the last: those of tuples would be joined."""
+    kept = {}
+    for place, argument in enumerate(argv):
+        flag, equals, _ = argument.partition("=")
+        is_key = equals and flag.lstrip("-").startswith("config.")
+        kept[flag.lstrip("-") if is_key else place] = argument
+    return list(kept.values())
 
 
 def _with_file(config: str) -> str:

@@ -31,7 +31,7 @@ def set_key(config: Config, key: str, value: object, name: str) -> None:
     try:
         config.update_from_flattened_dict({key: value})
     except (KeyError, TypeError) as error:
-        known = _flattened(config)
+        known = flattened(config)
         if key in known:
             raise ValueError(
                 f"cannot set {key}={value!r}, of type {type(value).__name__}: {key} is of type "
@@ -44,8 +44,8 @@ def set_key(config: Config, key: str, value: object, name: str) -> None:
         ) from error
 
 
-def _flattened(config: Config) -> dict[str, object]:
-    """{"epochs": 30, "optimizer.name": "adam", ...}"""
+def flattened(config: Config) -> dict[str, object]:
+    """The values of a config by dotted key: {"epochs": 30, "optimizer.name": "adam", ...}."""
     values = jax.tree.leaves_with_path(
         config.to_dict(), is_leaf=lambda value: not isinstance(value, dict)
     )

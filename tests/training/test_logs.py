@@ -3,6 +3,8 @@
 import io
 import re
 
+import numpy as np
+import pytest
 from rich.console import Console
 from rich.table import Table
 
@@ -52,3 +54,23 @@ def test_a_torn_last_line_of_a_kill_is_cut(tmp_path):
         log.write(9, {"loss": 0.25})
     lines = ['{"step": 3, "loss": 1.0}', '{"step": 6, "loss": 0.5}', '{"step": 9, "loss": 0.25}']
     assert path.read_text().splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        ([0.5, 1e6], "warning: training diverged, the loss rose from 0.5 to 1e+06"),
+        ([-1.0, 9.5], "warning: training diverged, the loss rose from -1 to 9.5"),
+        ([0.5, 10.0], ""),
+        ([30.0, 1.0], ""),
+    ],
+)
+def test_divergence_is_said(tmp_path, losses, said):
+    console = Console(file=io.StringIO(), width=200)
+    with logs.RunLog(tmp_path, console, 0, len(losses)) as log:
+        for step, loss in enumerate(losses):
+            log.record((step, {"loss": np.array([loss])}))
+        console.file.truncate(0)
+        log.warn_of_divergence()
+    assert console.file.getvalue().strip("\0\n").startswith(said)
+    assert bool(console.file.getvalue().strip("\0\n")) == bool(said)

@@ -12,6 +12,7 @@ from vmr_jax.evaluation import moments as evaluate_moments
 from vmr_jax.evaluation.restore import restore_run
 from vmr_jax.training.checkpoint import checkpoint_directory
 from vmr_jax.training.mesh import make_mesh
+from vmr_jax.training.ranges import check_ranges
 from vmr_jax.types import Config, Evaluation
 
 
@@ -33,6 +34,7 @@ def evaluate_checkpoint(
     restored = restore_run(config, directory, given)
     if part:
         restored.config.eval.query = part
+    check_ranges(restored.config)
     described = models.of(restored.config)
     located = described.located(restored.config, directory.parent / models.FIRST_RUN)
     evaluation = make_evaluation(located, restored.trained, "", make_mesh(), console)

@@ -23,6 +23,7 @@ from vmr_jax.progress import shown
 
 _BAR_WIDTH = 16
 _PLAIN_EVERY_SECONDS = 10.0
+_DIVERGED = 10.0  # times the first loss
 
 
 def _make_bar(console: Console) -> Progress:
@@ -60,6 +61,7 @@ class RunLog:
         self._first_step, self._last_step = first_step, last_step
         self._said = time.monotonic()
         self._paced_from = None  # when and at which step the first piece was done
+        self._losses = None  # the first and the last piece's
         self._files = None  # metrics.jsonl and TensorBoard's
         if jax.process_index() == 0:
             from tensorboardX import SummaryWriter
@@ -104,9 +106,19 @@ class RunLog:
             )
         step = begin + len(finite)
         means = {name: float(values.mean()) for name, values in metrics.items()}
+        self._losses = (self._losses or (means["loss"],))[0], means["loss"]
         self.write(step, {f"train/{name}": value for name, value in means.items()})
         alone = [n for n, value in means.items() if n != "loss" and value == means["loss"]]
         self.progress(step, {n: v for n, v in means.items() if n not in (*alone, "grad_norm")})
+
+    def warn_of_divergence(self) -> None:
+        """Say it where the loss has become far larger than it was at first."""
+        first, last = self._losses or (0.0, 0.0)
+        if last - first > _DIVERGED * max(abs(first), 1.0):
+            self._console.print(
+                f"warning: training diverged, the loss rose from {first:.4g} to {last:.4g}: its "
+                "result means nothing. Lower optimizer.learning_rate, or set optimizer.grad_clip"
+            )
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add one line to metrics.jsonl and the same scalars to TensorBoard."""

@@ -65,6 +65,8 @@ def _steps(run: Run, console: Console) -> tuple[TrainState, int] | None:
                 continue
             log.record(pending)
             pending = None
+            if end == last_step:
+                log.warn_of_divergence()
             scores = _scores(run, state, end, log, console) if scored else None
             checkpoints.save(state, run.meta, scores)
             if stopping and end < last_step:

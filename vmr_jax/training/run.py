@@ -17,6 +17,7 @@ from vmr_jax.training.input_pipeline import InputPipeline, make_input_pipeline
 from vmr_jax.training.mesh import check_batch_size, make_mesh
 from vmr_jax.training.mining import with_candidates
 from vmr_jax.training.optimizer import make_optimizer
+from vmr_jax.training.ranges import check_ranges
 from vmr_jax.training.run_summary import print_run_summary
 from vmr_jax.training.state import (
     TrainState,
@@ -110,13 +111,8 @@ def prepare_run(config: Config, workdir: Path, restore: str, console: Console) -
 
 
 def check_settings(config: Config) -> None:
-    """Raise ValueError for counts that make no run, and for keys that the system does not read."""
-    for name in ("epochs", "batch_size", "log_every", "checkpoint_every", "keep_checkpoints"):
-        if config[name] < 1:
-            raise ValueError(f"{name} is {config[name]}; it must be at least 1")
-    for name in ("eval_every", "patience"):
-        if config[name] < 0:
-            raise ValueError(f"{name} is {config[name]}; it must be 0 or more")
+    """Raise ValueError for numbers out of range and for keys that the system does not read."""
+    check_ranges(config)
     if config.patience and config.select == "last":
         raise ValueError("patience waits for a better checkpoint, but select='last' compares none")
     models.of(config).refuse_unread(config, common.run())
