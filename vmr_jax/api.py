@@ -86,6 +86,7 @@ def score(
     split: str = "",
     *,
     with_map: bool = False,
+    order: str = "score",
 ) -> Report:
     """Score a predictions.jsonl, or a submission in TVR's format, of any code, against labels.
 
@@ -93,7 +94,7 @@ def score(
     """
     from vmr_jax.evaluation.score import score_files
 
-    return score_files(Path(predictions), Path(labels), dataset, split, with_map)
+    return score_files(Path(predictions), Path(labels), dataset, split, with_map, order)
 
 
 def _settings(config: str | Config, overrides: dict[str, Any]) -> tuple[str, Config]:

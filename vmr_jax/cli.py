@@ -170,6 +170,9 @@ def score(
     with_map: Annotated[
         bool, typer.Option("--map", help="QVHighlights' mAP also for one moment a query.")
     ] = False,
+    order: Annotated[
+        str, typer.Option(metavar="score|file", help="What ranks a query's predictions.")
+    ] = "score",
     json_out: Annotated[
         Path | None, typer.Option("--json", metavar="OUT", help="Write the report here too.")
     ] = None,
@@ -185,7 +188,7 @@ def score(
     from vmr_jax.evaluation.score import score_files
     from vmr_jax.output_files import write_whole
 
-    report = score_files(predictions, labels, dataset, split, with_map)
+    report = score_files(predictions, labels, dataset, split, with_map, order)
     console = Console(markup=False, highlight=False, soft_wrap=True)
     for shown in report.shown:
         console.print(shown)

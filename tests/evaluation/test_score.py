@@ -53,6 +53,23 @@ def test_report(tmp_path):
     assert "R@1,IoU=0.5" in text and "25.00" in text
 
 
+def test_the_listed_order_is_said_and_can_count(tmp_path):
+    labels = [label(1, (0, 10)), label(2, (0, 10))]
+    rows = [[12, 15, 0.1], [0, 10, 0.9]]
+    line = json.dumps({"qid": 1, "pred_relevant_windows": rows}) + "\n"
+    report, text = score(tmp_path, [line, prediction(2, (0, 10))], labels)
+    assert report["model"]["R@1,IoU=0.5"] == 100
+    assert "1 of 2 queries are not in the order of their scores: the scores count here" in text
+    files = tmp_path / "predictions.jsonl", tmp_path / "labels.jsonl"
+    report, text = values_and_text(score_files(*files, order="file"))
+    assert report["model"]["R@1,IoU=0.5"] == 50 and report["model"]["R@5,IoU=0.5"] == 100
+    assert "1 of 2 queries are not in the order of their scores: the listed order counts" in text
+    with pytest.raises(ValueError, match="order is 'best'; it must be one of score, file"):
+        score_files(*files, order="best")
+    _, text = score(tmp_path, [prediction(1, (0, 10)), prediction(2, (0, 10))], labels)
+    assert "order" not in text
+
+
 def test_map_when_a_query_has_several_windows(tmp_path):
     labels = [label(1, (0, 4), (6, 18)), label(2, (0, 10))]
     report, text = score(tmp_path, [prediction(1, (0, 4)), prediction(2, (0, 10))], labels)

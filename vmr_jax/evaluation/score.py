@@ -22,10 +22,21 @@ from vmr_jax.metrics.retrieval import AGREEING, ANNOTATORS, MOST, corpus_metrics
 from vmr_jax.metrics.retrieval_baselines import corpus_baselines
 
 _SHOWN = 5  # ids listed in a message
+ORDERS = ("score", "file")  # what ranks a query's predictions
+_SAID_OF_ORDER = {
+    "score": "not in the order of their scores: the scores count here, the listed order in the "
+    "official tools; --order file takes that",
+    "file": "not in the order of their scores: the listed order counts",
+}
 
 
 def score_files(
-    predictions: Path, labels: Path, dataset: str = "jsonl", split: str = "", with_map: bool = False
+    predictions: Path,
+    labels: Path,
+    dataset: str = "jsonl",
+    split: str = "",
+    with_map: bool = False,
+    order: str = "score",
 ) -> Report:
     """Score a prediction file against one split's labels.
 
@@ -34,7 +45,8 @@ def score_files(
     dR@n,IoU=m for the changed-distribution splits, and QVHighlights' mAP if `with_map` or if a
     query of a "jsonl" dataset has several true windows, and for "didemo" its own rank@1, rank@5 and
     mIoU (in place of the other mIoU) if each annotated moment is ranked. A query's predictions are
-    ranked by score. Labelled queries without a prediction are misses, and counted.
+    ranked by score, or, with order="file", as they are listed; where the two differ, that is said.
+    Labelled queries without a prediction are misses, and counted.
 
     A submission in TVR's format (told by its first key) is scored by `corpus_metrics` instead, on
     the corpus of the videos that the split's queries are about: VR, SVMR and VCMR, those that it
@@ -50,6 +62,8 @@ def score_files(
             true video, or `with_map` is asked of it.
         FileNotFoundError: a file is not there.
     """
+    if order not in ORDERS:
+        raise ValueError(f"order is {order!r}; it must be one of {', '.join(ORDERS)}")
     if is_submission(predictions):
         if with_map:
             raise ValueError(f"{predictions} is a submission for a corpus: --map does not apply")
@@ -62,6 +76,9 @@ def score_files(
     split = _choose_split(annotations, split)
     records = annotations.splits[split]
     rows = _match(found, records, split)
+    unsorted = sum(_is_unsorted(own) for own in rows)
+    if order == "file":
+        rows = [_ranked_as_listed(own) for own in rows]
     missing = sum(record.query_id not in found for record in records)
     truths, durations = _truths(annotations, records)
     settings: dict[str, Any] = {"discounted": dataset in DISCOUNTED_DATASETS}
@@ -85,6 +102,8 @@ def score_files(
     shown += _faults(annotations, split)
     if missing:
         shown.append(f"{missing} of {len(records)} queries have no prediction: they are misses")
+    if unsorted:
+        shown.append(f"{unsorted} of {len(records)} queries are {_SAID_OF_ORDER[order]}")
     shown += _table(report, f"{predictions.name} on {dataset} / {split}")
     if settings.get("didemo"):
         shown.append(legend(settings["didemo"]))
@@ -126,7 +145,7 @@ def _score_submission(
     shown: list[str | Table] = _faults(annotations, split)
     for task, lists in listed.items():
         long = sum(len(own) > MOST for own in lists)
-        unsorted = sum(bool((np.diff(own[:, 3]) > 0).any()) for own in lists)
+        unsorted = sum(map(_is_unsorted, lists))
         for count, what in (
             (missing[task], "queries have no prediction: they are misses"),
             (long, f"queries have more than {MOST} predictions: the rest does not count"),
@@ -138,6 +157,16 @@ def _score_submission(
     if max(len(windows) for windows in truths) >= ANNOTATORS:
         shown.append(f"SVMR, VCMR: a moment must reach the IoU with {AGREEING} annotators")
     return Report(report, tuple(shown))
+
+
+def _is_unsorted(rows: np.ndarray) -> bool:
+    """Tell whether the scores, the last column of (K, n), do not fall."""
+    return bool((np.diff(rows[:, -1]) > 0).any())
+
+
+def _ranked_as_listed(rows: np.ndarray) -> np.ndarray:
+    """Predictions (K, 3) with scores that fall in the order of the rows."""
+    return np.column_stack([rows[:, :2], -np.arange(len(rows))])
 
 
 def _rows_of_videos(video_index: Mapping[str, int], corpus: Sequence[str]) -> dict[int, int]:

@@ -8,6 +8,7 @@ import numpy as np
 from vmr_jax.data.datasets import read_annotations
 from vmr_jax.data.datasets.faults import count_splits
 from vmr_jax.data.datasets.records import Annotations, Fault
+from vmr_jax.data.datasets.repair import is_training
 from vmr_jax.data.prepare.doctor import check, check_built, count_errors, fault_table
 from vmr_jax.data.sources.features import FeatureSource, join, open_features, without_didemo_padding
 from vmr_jax.data.sources.subtitles import pool_subtitles
@@ -204,6 +205,7 @@ def _print_annotations(annotations: Annotations) -> None:
         print(
             f"{annotations.name} {split}: {counts['kept']:,} queries"
             f"{dropped if counts['dropped'] else ''} on {len(videos - {''}):,} videos"
+            f"{' (a training split)' if is_training(split) else ''}"
         )
 
 
