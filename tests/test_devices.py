@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,12 +13,28 @@ from tests.conftest import small_mmcda, small_mmn, small_settings, small_vdi, sm
 TIMEOUT = 240
 
 
-def gradient_on(devices: int, system_name: str, data_dir: str):
-    """The losses and the gradient (leaves in order) of one step of a small system on `devices`."""
+def simulate_devices() -> None:
+    """Give this process eight devices."""
     import jax
 
     jax.config.update("jax_platforms", "cpu")
-    jax.config.update("jax_num_cpu_devices", devices)
+    jax.config.update("jax_num_cpu_devices", 8)
+
+
+def gradients(system_name: str, data_dir: str) -> list:
+    """What `gradient_on` returns for one of this process's devices and for all of them."""
+    import jax
+
+    found = []
+    for devices in (1, 8):
+        with mock.patch.object(jax, "device_count", lambda devices=devices: devices):
+            found.append(gradient_on(devices, system_name, data_dir))
+    return found
+
+
+def gradient_on(devices: int, system_name: str, data_dir: str):
+    """The losses and the gradient (leaves in order) of one step of a small system on `devices`."""
+    import jax
     import optax
     from rich.console import Console
 
@@ -54,6 +71,17 @@ def gradient_on(devices: int, system_name: str, data_dir: str):
     return jax.device_get(losses), gradient
 
 
+@pytest.fixture(scope="module")
+def pool():
+    """One process with eight devices."""
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=simulate_devices)
+    yield pool
+    for process in list(pool._processes.values()):
+        process.kill()
+    pool.shutdown(cancel_futures=True)
+
+
 @pytest.mark.parametrize(
     ("system_name", "terms"),
     [
@@ -64,18 +92,8 @@ def gradient_on(devices: int, system_name: str, data_dir: str):
         ("vlanet", {"loss", "contrastive", "similarity_positive", "similarity_negative"}),
     ],
 )
-def test_eight_devices_give_the_gradient_of_one(system_name, terms, toy_data):
-    spawn = multiprocessing.get_context("spawn")
-    results = []
-    for devices in (1, 8):
-        pool = ProcessPoolExecutor(1, mp_context=spawn)
-        try:
-            future = pool.submit(gradient_on, devices, system_name, os.fspath(toy_data))
-            results.append(future.result(timeout=TIMEOUT))
-        finally:
-            for process in list(pool._processes.values()):
-                process.kill()
-            pool.shutdown(cancel_futures=True)
+def test_eight_devices_give_the_gradient_of_one(system_name, terms, toy_data, pool):
+    results = pool.submit(gradients, system_name, os.fspath(toy_data)).result(timeout=TIMEOUT)
     (losses, gradient), (sharded_losses, sharded_gradient) = results
     assert set(losses) == set(sharded_losses) >= terms
     assert all(losses[name] > 0 for name in terms)
