@@ -26,7 +26,15 @@ TIERS = {
     "runs": ("training", "evaluation", "search", "reproduce", "plots"),
     "systems and data": ("models", "configs", "config_files", "datasets", "data", "simulation"),
     "parts": ("layers", "losses", "encoders", "decoding", "metrics"),
-    "contracts": ("types", "overrides", "input_files", "output_files", "pickle_data", "progress"),
+    "contracts": (
+        "types",
+        "overrides",
+        "input_files",
+        "output_files",
+        "locks",
+        "pickle_data",
+        "progress",
+    ),
 }
 # What each wing of data/ may import of the others.
 WINGS = {

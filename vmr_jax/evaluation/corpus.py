@@ -133,7 +133,7 @@ def _write_report(
     workdir: Path,
     console: Console,
 ) -> dict:
-    """Write metrics.json and the submission, print the table; without labels no metrics."""
+    """Print the table, write the submission and metrics.json; without labels no metrics."""
     dataset, table, pairs = corpus.dataset, corpus.table, corpus.pairs
     labelled = (pairs.video >= 0).all() and all(len(moments) for moments in corpus.moments)
     report = {
@@ -154,9 +154,9 @@ def _write_report(
             report[name] = {metric: metrics[metric] for metric in report["model"]}
     if jax.process_index():
         return report
+    _print_report(report, "SVMR" in tasks, console)
     folder = report_folder(workdir, config)
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "metrics.json", json.dumps(report, indent=2) + "\n")
     videos = [dataset.videos.video_id[row] for row in corpus.video_row]
     asked = table.query_id, table.sentence
     write_submission(folder / "submission.json", videos, *asked, tasks)
@@ -165,21 +165,27 @@ def _write_report(
         rows = np.stack((found.start, found.end, found.score), axis=-1)
         about = [videos[row] for row in pairs.video]
         write_predictions(folder / "predictions.jsonl", *asked, about, rows)
+    write_whole(folder / "metrics.json", json.dumps(report, indent=2) + "\n")
+    console.print(f"written to {folder}")
+    return report
+
+
+def _print_report(report: Mapping, finds_moments: bool, console: Console) -> None:
+    """Print what was searched, and the metrics beside the baselines' where there are labels."""
+    checkpoint = report["checkpoint"]
     console.print(
         f"{report['dataset']} / {report['split']}: {report['queries']} queries, "
         f"{report['videos']} videos, checkpoint of step {checkpoint['step']} (selected by: "
         f"{checkpoint['selected_by']})"
     )
-    if labelled:
+    if "model" in report:
         # The prior is of moments: where only videos are found it is as good as chance.
         names = [
             n
             for n in ("location_prior", "random")
-            if n in report and ("SVMR" in tasks or n == "random")
+            if n in report and (finds_moments or n == "random")
         ]
         systems = {report["system"]: report["model"]} | {name: report[name] for name in names}
         console.print(metrics_table(systems))
     else:
         console.print("the labels of this split are hidden: no metrics, only the submission")
-    console.print(f"written to {folder}")
-    return report

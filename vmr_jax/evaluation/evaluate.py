@@ -1,6 +1,7 @@
 """Evaluate a checkpoint on the split that a config names."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from jax.sharding import Mesh
@@ -13,6 +14,7 @@ from vmr_jax.evaluation.restore import restore_run
 from vmr_jax.training.checkpoint import checkpoint_directory
 from vmr_jax.training.mesh import make_mesh
 from vmr_jax.training.ranges import check_ranges
+from vmr_jax.training.workdir import held
 from vmr_jax.types import Config, Evaluation
 
 
@@ -31,6 +33,25 @@ def evaluate_checkpoint(
     the checkpoints if it is "".
     """
     directory = checkpoint_directory(restore or workdir)
+    folder = Path(workdir or directory.parent)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(folder))
+        except PermissionError as error:
+            other = f"`vmr eval OTHER --restore={directory.parent}` writes the report into OTHER"
+            raise PermissionError(f"{error}: {other}") from error
+        return _evaluate(config, directory, folder, console, part, given)
+
+
+def _evaluate(
+    config: Config | None,
+    directory: Path,
+    folder: Path,
+    console: Console,
+    part: str,
+    given: Iterable[str],
+) -> dict:
+    """`evaluate_checkpoint` of a checkpoints directory, with the report under a held folder."""
     restored = restore_run(config, directory, given)
     if part:
         restored.config.eval.query = part
@@ -38,7 +59,6 @@ def evaluate_checkpoint(
     described = models.of(restored.config)
     located = described.located(restored.config, directory.parent / models.FIRST_RUN)
     evaluation = make_evaluation(located, restored.trained, "", make_mesh(), console)
-    folder = Path(workdir or directory.parent)
     return evaluation.report(restored.params, restored.checkpoint, folder)
 
 

@@ -193,7 +193,7 @@ def write_report(
     workdir: Path,
     console: Console,
 ) -> dict:
-    """Write metrics.json and predictions.jsonl, print the table beside the baselines.
+    """Print the table beside the baselines, write predictions.jsonl and, as the last, metrics.json.
 
     Without metrics, of hidden labels, metrics.json says only what was predicted.
     """
@@ -218,14 +218,6 @@ def write_report(
     part = asked_part(config)
     report |= {} if part == "full" else {"query": part}
     if jax.process_index() == 0:
-        folder = report_folder(workdir, config)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "metrics.json", json.dumps(report, indent=2) + "\n")
-        table = domain.table
-        videos = [dataset.videos.video_id[row] for row in table.video]
-        write_predictions(
-            folder / "predictions.jsonl", table.query_id, table.sentence, videos, predictions
-        )
         console.print(
             f"{report['dataset']} / {report['split']}: {report['queries']} queries, checkpoint of "
             f"step {checkpoint['step']} (selected by: {checkpoint['selected_by']})"
@@ -236,6 +228,13 @@ def write_report(
             _print_metrics(report, config, console)
         else:
             console.print("the labels of this split are hidden: no metrics, only predictions.jsonl")
+        folder, table = report_folder(workdir, config), domain.table
+        folder.mkdir(parents=True, exist_ok=True)
+        videos = [dataset.videos.video_id[row] for row in table.video]
+        write_predictions(
+            folder / "predictions.jsonl", table.query_id, table.sentence, videos, predictions
+        )
+        write_whole(folder / "metrics.json", json.dumps(report, indent=2) + "\n")
         console.print(f"written to {folder}")
     return report
 

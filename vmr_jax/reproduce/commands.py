@@ -37,13 +37,15 @@ def reproduce(
     from vmr_jax.reproduce.tables import reproduce as run
     from vmr_jax.training.logs import make_console
     from vmr_jax.training.mesh import keep_compilations
+    from vmr_jax.training.workdir import held
 
     if transfer == bool(table):
         raise ValueError("give either --table NUMBER or --transfer")
     keep_compilations()
     console, changes = make_console(), parse_settings(settings or [])
     table = TRANSFER if transfer else table
-    reports = run(paper, table, data, seeds, out, changes, console)
+    with held(out):
+        reports = run(paper, table, data, seeds, out, changes, console)
     if table == TRANSFER:
         from vmr_jax.plots.transfer import terminal_tables, write_transfer
 

@@ -1,13 +1,12 @@
 """Building an index of a corpus: videos are encoded once, added and removed without a rebuild."""
 
-import fcntl
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from vmr_jax.locks import locked
 from vmr_jax.progress import Progress, quiet
 from vmr_jax.search.encoding import code_of_one_clip, encode_videos
 from vmr_jax.search.manifest import (
@@ -51,8 +50,8 @@ def build_index(
     Raises:
         ValueError: there are no videos; an id comes twice; the index was made by other
             checkpoints, is complete (without `append`), or holds an unfinished build of other
-            videos; retriever and localizer do not read the same clips or queries; or as
-            `encode_videos`.
+            videos; retriever and localizer do not read the same clips or queries; another process
+            writes it; or as `encode_videos`.
         FileNotFoundError: `append` to an index that is not there.
     """
     index = Path(index)
@@ -60,11 +59,11 @@ def build_index(
         raise ValueError(f"dtype is {dtype!r}; an index is one of {', '.join(DTYPES)}")
     _check_ids(source.video_id)
     _check_systems(retriever, localizer)
-    with _locked(index, create=not append):
+    if append and find_manifest(index) is None:
+        raise FileNotFoundError(f"{index}: no index to append to")
+    with locked(index):
         manifest = find_manifest(index)
         if manifest is None:
-            if append:
-                raise FileNotFoundError(f"{index}: no index to append to")
             manifest = _new_manifest(index, retriever, localizer, words, dtype)
         else:
             check_identity(index, manifest, retriever, localizer)
@@ -96,7 +95,8 @@ def remove_videos(index: str | Path, ids: Sequence[str]) -> None:
     there is no index.
     """
     index = Path(index)
-    with _locked(index, create=False):
+    read_manifest(index)
+    with locked(index):
         manifest = read_manifest(index)
         absent = sorted(set(ids) - set(video_ids(index, manifest)))
         if absent:
@@ -167,21 +167,6 @@ def _check_systems(retriever: Trained, localizer: Trained | None) -> None:
             "retriever and localizer must read the same queries; their (target.query_features, "
             f"width of a word) are {first} and {second}"
         )
-
-
-@contextmanager
-def _locked(index: Path, *, create: bool) -> Iterator[None]:
-    """One process at a time changes an index."""
-    if create:
-        index.mkdir(parents=True, exist_ok=True)
-    if not index.is_dir():
-        raise FileNotFoundError(f"{index}: no index there")
-    with (index / ".lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ValueError(f"{index} is being changed by another process") from error
-        yield
 
 
 def _new_manifest(

@@ -14,10 +14,11 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
-from vmr_jax.training.mesh import make_mesh, replicated
+from vmr_jax.training.mesh import everywhere, make_mesh, replicated
 from vmr_jax.training.state import TrainState
 from vmr_jax.types import Params
 
+CHECKPOINTS = "checkpoints"  # the folder of a workdir
 _PARAMS, _REST, _META = "params", "rest", "meta"
 
 
@@ -184,7 +185,7 @@ class Checkpoints:
                 fault = "its content does not have the checksum it was saved with"
         except Exception as error:  # Orbax and TensorStore raise many kinds
             fault = _first_line(error)
-        if not _everywhere(state is not None):
+        if not everywhere(state is not None):
             return None, fault or "another process could not read it"
         return state, ""
 
@@ -201,11 +202,16 @@ class Checkpoints:
         return aside
 
 
+def has_checkpoint(directory: Path) -> bool:
+    """Tell whether a state was saved completely in a checkpoints directory."""
+    return directory.is_dir() and any(child.name.isdigit() for child in directory.iterdir())
+
+
 def checkpoint_directory(path: str | Path) -> Path:
     """`path` is a workdir or its checkpoints directory; errors say which was looked for."""
     path = Path(path)
-    for candidate in (path / "checkpoints", path):
-        if candidate.is_dir() and any(child.name.isdigit() for child in candidate.iterdir()):
+    for candidate in (path / CHECKPOINTS, path):
+        if has_checkpoint(candidate):
             return candidate
     raise FileNotFoundError(
         f"{path}: no checkpoint found there; give a run's --workdir or its checkpoints directory"
@@ -233,8 +239,3 @@ def _whole(leaf: jax.Array) -> np.ndarray:
 
 def _matches(tree: Any, checksum: int | None) -> bool:
     return checksum is None or _checksum(jax.tree.map(jnp.asarray, tree)) == checksum
-
-
-def _everywhere(fine: bool) -> bool:
-    """Whether all processes are fine."""
-    return bool(np.all(multihost_utils.process_allgather(np.array(fine))))

@@ -11,6 +11,7 @@ from vmr_jax.training.mesh import StopRequest
 from vmr_jax.training.run import Run, check_settings, prepare_run
 from vmr_jax.training.state import TrainState
 from vmr_jax.training.steps import chunks
+from vmr_jax.training.workdir import held
 from vmr_jax.types import Config
 
 
@@ -18,9 +19,16 @@ def train(config: Config, workdir: Path, restore: str, console: Console) -> dict
     """Train to the end and evaluate; go on where the workdir's newest checkpoint stands.
 
     Returns the report of the evaluation, or None where the run was asked to stop early. Raises as
-    `prepare_run`, and NonFiniteLossError with the step and the term.
+    `prepare_run`, NonFiniteLossError with the step and the term, and ValueError where another
+    process writes in the workdir.
     """
     check_settings(config)
+    with held(workdir):
+        return _train(config, workdir, restore, console)
+
+
+def _train(config: Config, workdir: Path, restore: str, console: Console) -> dict | None:
+    """`train`, in a workdir that is held."""
     described = models.of(config)
     before = described.pretraining(config)
     if before is not None and not restore:

@@ -48,6 +48,11 @@ def keep_compilations() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
+def everywhere(fine: bool) -> bool:
+    """Whether all processes are fine; each of them has to ask."""
+    return bool(np.all(multihost_utils.process_allgather(np.array(fine))))
+
+
 def make_mesh() -> Mesh:
     """A mesh over all devices of all processes with one axis, `data`."""
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))

@@ -12,7 +12,7 @@ from vmr_jax.data.batches.domain import Domain
 from vmr_jax.data.batches.splits import selection_name, selection_split
 from vmr_jax.datasets import training_domains
 from vmr_jax.evaluation.evaluate import make_evaluation
-from vmr_jax.training.checkpoint import Checkpoints, checkpoint_directory
+from vmr_jax.training.checkpoint import CHECKPOINTS, Checkpoints, checkpoint_directory
 from vmr_jax.training.input_pipeline import InputPipeline, make_input_pipeline
 from vmr_jax.training.mesh import check_batch_size, make_mesh
 from vmr_jax.training.mining import with_candidates
@@ -90,7 +90,7 @@ def prepare_run(config: Config, workdir: Path, restore: str, console: Console) -
     optimizer = make_optimizer(config.optimizer, pipeline.pace)
     maker = state_maker(system, optimizer, pipeline.example, config.seed)
     abstract = abstract_state(maker, mesh, config.parameter_rules)
-    checkpoints = Checkpoints(workdir / "checkpoints", config.keep_checkpoints, meta["chosen_by"])
+    checkpoints = Checkpoints(workdir / CHECKPOINTS, config.keep_checkpoints, meta["chosen_by"])
     state = checkpoints.restore_newest(abstract, console.print)
     if state is None:
         state = _started(config, first_state(maker, abstract), restore, console)

@@ -1,14 +1,18 @@
-"""Whose workdir it is: the config and the data that a run was started with."""
+"""Whose workdir it is: what a run was started with, and which process writes there."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import jax
 
 from vmr_jax.data.tables.dataset import Dataset
 from vmr_jax.input_files import read_json
+from vmr_jax.locks import locked
 from vmr_jax.output_files import write_whole
+from vmr_jax.training.checkpoint import CHECKPOINTS, has_checkpoint
+from vmr_jax.training.mesh import everywhere
 from vmr_jax.types import Config
 
 # Settings that may change between a run and its resumption: they do not reach a batch or a step.
@@ -24,8 +28,26 @@ _FREE = (
 )
 
 
+@contextmanager
+def held(workdir: Path) -> Iterator[None]:
+    """Hold a workdir against other runs; process 0 does it for all processes of this one.
+
+    Raises ValueError and PermissionError as `locked`.
+    """
+    with ExitStack() as stack:
+        refusal = None
+        if jax.process_index() == 0:
+            try:
+                stack.enter_context(locked(workdir))
+            except (ValueError, OSError) as error:
+                refusal = error
+        if not everywhere(refusal is None):
+            raise refusal or ValueError(f"{workdir} is refused to this run: process 0 says why")
+        yield
+
+
 def claim_workdir(workdir: Path, config: Config, datasets: Mapping[str, Dataset]) -> dict:
-    """Write config.json in a new workdir; in one that exists, check that it is the same run.
+    """Write config.json; where a checkpoint of the workdir is there, check that it is the same run.
 
     Returns what config.json holds. Raises ValueError that lists every difference.
     """
@@ -37,7 +59,7 @@ def claim_workdir(workdir: Path, config: Config, datasets: Mapping[str, Dataset]
         },
     }
     path = Path(workdir) / "config.json"
-    if path.exists():
+    if path.exists() and has_checkpoint(path.parent / CHECKPOINTS):
         before = read_json(path, f"delete {path.parent}, or give another --workdir to start anew")
         differences = [
             f"  {name}: was {old!r}, is {new!r}"

@@ -1,6 +1,5 @@
 """The parts of a prepared dataset: each a directory, built aside and put in place by a rename."""
 
-import fcntl
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -8,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vmr_jax.data.tables.store import find_report, write_report
+from vmr_jax.locks import locked
 from vmr_jax.output_files import sync
 
 
@@ -15,14 +15,6 @@ def check_name(name: str) -> None:
     """Refuse a name that cannot be a directory's."""
     if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
         raise ValueError(f"{name!r} cannot be a name; use letters, digits, '_', '-' and '.'")
-
-
-@contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """One build of the dataset in `root` at a time; others wait."""
-    with (root / ".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def write_part(

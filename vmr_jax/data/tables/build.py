@@ -18,9 +18,10 @@ from vmr_jax.data.datasets.faults import count_splits, refuse_faults, summarise
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import FeatureSource, as_float16
 from vmr_jax.data.sources.names import describe_missing, match_names
-from vmr_jax.data.tables.atomic_write import check_name, locked, other_content, put_in_place
+from vmr_jax.data.tables.atomic_write import check_name, other_content, put_in_place
 from vmr_jax.data.tables.store import CORPUS, find_report, write_json, write_report, write_table
 from vmr_jax.data.text.vocabulary import PADDING, Vocabulary, build_vocabulary, tokenize
+from vmr_jax.locks import locked
 from vmr_jax.progress import Progress, quiet
 
 
@@ -61,7 +62,6 @@ def write_dataset(
     check_name(feature_name)
     refuse_faults(annotations)
     root = Path(data_dir) / annotations.name
-    root.mkdir(parents=True, exist_ok=True)
     with locked(root):
         moments = _write_moments(root / "moments", annotations, vectors, overwrite, progress)
         videos = _write_videos(
