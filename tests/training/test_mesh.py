@@ -132,3 +132,14 @@ def test_another_thread_gets_no_signals():
     thread.start()
     thread.join()
     assert asked == [False]
+
+
+def test_without_a_home_nothing_is_cached_and_it_is_said(monkeypatch, capsys):
+    def no_home(_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(meshes.Path, "expanduser", no_home)
+    meshes.keep_compilations()
+    assert capsys.readouterr().err.startswith("no home directory: programs are compiled anew")

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,8 +44,15 @@ def keep_compilations() -> None:
     """
     cache = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if not cache:
-        cache = str(Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "vmr_jax")
-        jax.config.update("jax_compilation_cache_dir", cache)
+        try:
+            cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vmr_jax"
+        except RuntimeError:  # a user without a home and without an entry in passwd
+            told = (
+                "no home directory: programs are compiled anew, JAX_COMPILATION_CACHE_DIR=DIR keeps"
+            )
+            print(f"{told} them", file=sys.stderr)
+            return
+        jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
