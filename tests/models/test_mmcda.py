@@ -157,8 +157,8 @@ def test_items_of_weight_zero_influence_nothing():
             np.testing.assert_allclose(one, two, atol=1e-4)
 
 
-def _train(c, batches, steps=3):
-    """The parameters after some steps of training."""
+def _training(c, steps=3):
+    """A function of batches: the parameters after some steps of training, and the metrics."""
     made, params = cases.system(c)
     optimizer = optax.adam(1e-2)
     trained = {name: leaf for name, leaf in params.items() if name != "statistics"}
@@ -167,9 +167,14 @@ def _train(c, batches, steps=3):
     step = cases.jit(
         lambda s, b: train_step(s, b, np.uint32(0), system=made, optimizer=optimizer, pace=pace)
     )
-    for _ in range(steps):
-        state, metrics = step(state, batches)
-    return state.params, metrics
+
+    def train(batches):
+        now = state
+        for _ in range(steps):
+            now, metrics = step(now, batches)
+        return now.params, metrics
+
+    return train
 
 
 @pytest.mark.parametrize("switches", [{"pseudo_labels": True}, {"base": "map2d"}])
@@ -182,7 +187,8 @@ def test_the_targets_boundaries_are_never_read(switches):
     garbage = batches.target._replace(
         moment=batches.target.moment[::-1] * 9, span=batches.target.span[::-1]
     )
-    runs = [_train(c, batches._replace(target=x)) for x in (batches.target, hidden, garbage)]
+    train = _training(c)
+    runs = [train(batches._replace(target=x)) for x in (batches.target, hidden, garbage)]
     for other in runs[1:]:
         jax.tree.map(np.testing.assert_array_equal, runs[0], other)
     first = cases.system(c)[1]

@@ -176,14 +176,18 @@ def test_labels_that_are_hidden_are_not_scored(toy_data, tmp_path):
     write_toy(tmp_path, "toy_source")
     hidden = {"data_dir": str(tmp_path), "epochs": 1}
     said = io.StringIO()
-    report = train.train(_quick_config(toy_data, **hidden), tmp_path / "run", "", Console(file=said))
+    report = train.train(
+        _quick_config(toy_data, **hidden), tmp_path / "run", "", Console(file=said)
+    )
     assert not {"model", "random", "location_prior"} & set(report)
     assert "no metrics, only predictions.jsonl" in said.getvalue()
     folder = tmp_path / "run/eval/toy_target_test"
     assert json.loads((folder / "metrics.json").read_text()) == report
     assert len(read_predictions(folder / "predictions.jsonl")) == report["queries"] == 10
     with pytest.raises(ValueError, match="toy_target / holdout has no labels to choose a check"):
-        train.train(_quick_config(toy_data, select="holdout", **hidden), tmp_path / "two", "", CONSOLE)
+        train.train(
+            _quick_config(toy_data, select="holdout", **hidden), tmp_path / "two", "", CONSOLE
+        )
 
 
 def test_a_split_must_not_hide_some_labels(toy_data):
