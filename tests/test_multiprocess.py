@@ -172,7 +172,7 @@ def test_a_checkpoint_of_many_devices_is_evaluated_on_one(together, folder):
 
 def test_a_stopped_and_a_killed_run_go_on_elsewhere(folder, flags, capfd):
     workdir = folder / "broken"
-    flags = [*flags["vlanet"], *as_flags({"epochs": 4, "checkpoint_every": 4})]
+    flags = [*flags["vlanet"], *as_flags({"epochs": 8, "checkpoint_every": 8})]  # 24 steps
     of_both = [*flags, f"--workdir={workdir}"]
 
     def steps():
@@ -182,7 +182,7 @@ def test_a_stopped_and_a_killed_run_go_on_elsewhere(folder, flags, capfd):
         assert processes.wait() == [143, 143], processes.logs()
         assert "stopped by a signal; saved step" in processes.logs()
     saved = max(int(x.name) for x in (workdir / "checkpoints").iterdir() if x.name.isdigit())
-    assert saved == max(steps()) < 9
+    assert saved == max(steps()) < 21
 
     with Processes(folder, of_both, signals={0: (int(signal.SIGKILL), saved + 2)}) as processes:
         killed, partner = processes.wait()
@@ -192,8 +192,8 @@ def test_a_stopped_and_a_killed_run_go_on_elsewhere(folder, flags, capfd):
 
     run_alone(flags, workdir)
     assert f"at step {saved}" in capfd.readouterr().out
-    assert steps() == list(range(1, 13))
-    assert report_of(workdir)["checkpoint"]["step"] == 12
+    assert steps() == list(range(1, 25))
+    assert report_of(workdir)["checkpoint"]["step"] == 24
 
 
 def test_a_localizer_mines_trains_and_searches_as_on_one_device(folder):
