@@ -34,7 +34,7 @@ def index(tmp_path_factory):
     """A directory for indices of several shards, whose maker is found wherever it was."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index_module, "_SHARD_CLIPS", 15)
-        patch.setattr("vmr_jax.search.manifest._sync", quiet)  # tests need not wait for the disk
+        patch.setattr("vmr_jax.search.manifest.sync", quiet)  # tests need not wait for the disk
         patch.setattr("vmr_jax.search.trained.open_trained", lambda workdir, kind: RETRIEVER)
         yield tmp_path_factory.mktemp("search") / "index"
 
