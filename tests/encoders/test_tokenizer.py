@@ -6,6 +6,7 @@ from tokenizers import Tokenizer as LibraryTokenizer
 from tokenizers import pre_tokenizers
 
 from vmr_jax.encoders.tokenizer import (
+    clip_text,
     clip_tokenizer,
     tokens_in_spans,
     word_tokenizer,
@@ -69,7 +70,38 @@ def test_clip_ids_are_those_of_transformers(clip_files):
     sentences = SENTENCES + _odd_sentences(300)
     tokens = clip_tokenizer(clip_files).encode(sentences)
     for row, sentence in enumerate(sentences):
-        assert _words(tokens, row) == theirs(sentence)["input_ids"], repr(sentence)
+        # Theirs does not mend text, as OpenAI's own tokeniser does.
+        assert _words(tokens, row) == theirs(clip_text(sentence))["input_ids"], repr(sentence)
+
+
+MENDED = {
+    "the man\u2019s \u201cdoor\u201d": 'the man\'s "door"',
+    "the man&#39;s caf&eacute;": "the man's café",
+    "a &amp;amp; b &lt;3": "a & b <3",
+    "cafÃ© \uff34\uff28\uff25 man": "café THE man",
+    "\u2018open\u2019 o\u2019clock \ufb01ne": "'open' o'clock fine",
+    " the man opens ": "the man opens",
+    "doesnâ€™t \u2026 open": "doesn't … open",
+}
+
+
+@pytest.mark.parametrize("sentence", MENDED)
+def test_clip_mends_text(clip_files, sentence):
+    tokenizer = clip_tokenizer(clip_files)
+    assert clip_text(sentence) == MENDED[sentence]
+    odd, plain = tokenizer.encode([sentence]), tokenizer.encode([MENDED[sentence]])
+    np.testing.assert_array_equal(odd.ids, plain.ids)
+
+
+def test_tokens_of_mended_text_know_the_characters_that_were_written(clip_files):
+    sentence = "  The man\u2019s caf&eacute; &amp; the \u201cdoor\u201d"
+    tokens = clip_tokenizer(clip_files).encode([sentence])
+    texts = [sentence[a:b] for a, b in tokens.span[0, tokens.mask[0]]]
+    assert texts[:7] == ["", "The", "man", "\u2019s", "c", "a", "f"]
+    assert texts[7:9] == ["&eacute;"] * 2 and texts[9:11] == ["&", "the"]
+    assert texts[11] == "\u201c" and texts[-2] == "\u201d"
+    inside = tokens_in_spans(tokens, [[(sentence.index("caf"), sentence.index(" &amp;"))]])
+    assert inside[0].nonzero()[0].tolist() == [4, 5, 6, 7, 8]
 
 
 def test_wordpiece_ids_are_those_of_transformers(bert_files):

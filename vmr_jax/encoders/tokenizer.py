@@ -1,10 +1,13 @@
 """Tokenisers of the text encoders: CLIP's byte-pair encoding, BERT's WordPiece, whole words."""
 
+import html
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import NamedTuple
 
+import ftfy
 import numpy as np
 import tokenizers
 from tokenizers import Regex, models, normalizers, pre_tokenizers
@@ -25,13 +28,17 @@ class Tokens(NamedTuple):
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A vocabulary, its first and last special token, and the most tokens of a sentence."""
+    """A vocabulary, its first and last special token, and the most tokens of a sentence.
+
+    `clean` mends a sentence before it is tokenised.
+    """
 
     model: tokenizers.Tokenizer
     first: int
     last: int
     unknown: int
     context: int
+    clean: Callable[[str], str] | None = None
 
     @property
     def vocabulary(self) -> int:
@@ -48,7 +55,8 @@ class Tokenizer:
         shape = (len(sentences), self.context)
         tokens = Tokens(np.zeros(shape, np.int32), np.zeros(shape, bool), _no_spans(shape), 0, 0)
         unknown = cut = 0
-        encoded = self.model.encode_batch(list(sentences), add_special_tokens=False)
+        read = [self.clean(text) for text in sentences] if self.clean else list(sentences)
+        encoded = self.model.encode_batch(read, add_special_tokens=False)
         for row, (sentence, words) in enumerate(zip(sentences, encoded, strict=True)):
             room = self.context - 2
             if len(words.ids) > room:
@@ -68,8 +76,32 @@ class Tokenizer:
             tokens.ids[row, : len(ids) + 2] = [self.first, *ids, self.last]
             tokens.mask[row, : len(ids) + 2] = True
             if ids:
-                tokens.span[row, 1 : len(ids) + 1] = words.offsets[:room]
+                spans = _spans_before(sentence, read[row], words.offsets[:room])
+                tokens.span[row, 1 : len(ids) + 1] = spans
         return tokens._replace(unknown=unknown, cut=cut)
+
+
+def clip_text(sentence: str) -> str:
+    """A sentence as OpenAI's CLIP mends it: broken encodings, curly quotes, widths, HTML entities.
+
+    The steps are `basic_clean`'s of its simple_tokenizer.py: ftfy, then entities twice.
+    """
+    return html.unescape(html.unescape(ftfy.fix_text(sentence))).strip()
+
+
+def _spans_before(
+    sentence: str, cleaned: str, spans: Sequence[tuple[int, int]]
+) -> Sequence[tuple[int, int]]:
+    """The characters of a sentence that became those of `spans` of its cleaned text."""
+    if sentence == cleaned:
+        return spans
+    start = np.zeros(len(cleaned) + 1, np.int64)  # where each cleaned character comes from
+    end = np.zeros(len(cleaned) + 1, np.int64)
+    for kind, first, last, at, to in SequenceMatcher(None, cleaned, sentence, False).get_opcodes():
+        own = np.arange(last - first)
+        start[first:last] = at + own if kind == "equal" else at
+        end[first:last] = at + own + 1 if kind == "equal" else to
+    return [(int(start[a]), int(end[max(b - 1, a)])) for a, b in spans]
 
 
 def _no_spans(shape: tuple[int, int]) -> np.ndarray:
@@ -94,8 +126,8 @@ def tokens_in_spans(
 def clip_tokenizer(path: str | Path, context: int = 77) -> Tokenizer:
     """CLIP's tokeniser from a tokenizer.json, or a folder with vocab.json and merges.txt.
 
-    Text is brought to Unicode's NFC form and lower case, and runs of blanks become one; broken
-    encodings and HTML entities are not repaired. Raises FileNotFoundError where the files are
+    Text is mended as `clip_text` does, brought to Unicode's NFC form and lower case, and runs of
+    blanks become one. Raises FileNotFoundError where the files are
     missing, and ValueError where they are damaged or not CLIP's.
     """
 
@@ -117,7 +149,7 @@ def clip_tokenizer(path: str | Path, context: int = 77) -> Tokenizer:
             f"{path}: <|endoftext|> is token {last}, but CLIP reads a sentence at the "
             f"highest one, {model.get_vocab_size() - 1}. Is this CLIP's vocabulary?"
         )
-    return Tokenizer(model, first, last, unknown=last, context=context)
+    return Tokenizer(model, first, last, unknown=last, context=context, clean=clip_text)
 
 
 def wordpiece_tokenizer(path: str | Path, context: int = 512) -> Tokenizer:
