@@ -192,6 +192,21 @@ def test_a_sentence_has_a_table_and_unknown_words_are_told(run, video, tmp_path)
     assert rank == 2 and 0 <= start < end <= duration + 0.01
 
 
+def test_an_odd_query_of_a_file_costs_itself_alone(run, video, tmp_path):
+    np.save(tmp_path / "v.npy", video[1])
+    queries = tmp_path / "queries.jsonl"
+    queries.write_text('{"qid": 1, "query": "?!"}\n{"qid": 2, "query": "a door"}\n')
+    asked = ("predict", run, "--features", tmp_path / "v.npy", "--duration", 9)
+    told = vmr(*asked, "--queries", queries, "--json")
+    assert told.exit_code == 0
+    odd, line = lines_of(told.stdout)
+    assert odd["qid"] == 1 and odd[WINDOWS] == [] and odd["error"] == "it has no words ('?!')"
+    assert line["qid"] == 2 and line[WINDOWS] and "error" not in line
+    assert told.stderr == "vmr: 1 of 2 queries were not asked; each has its reason above\n"
+    shown = printed(*asked, "--queries", queries)
+    assert shown.startswith("query 1 was not asked: it has no words ('?!')\n") and "score" in shown
+
+
 def test_a_localizer_knows_how_long_its_clips_are(prem, tmp_path):
     rng = np.random.default_rng(0)
     with h5py.File(tmp_path / "v.h5", "w") as file, h5py.File(tmp_path / "s.h5", "w") as sub:
@@ -226,7 +241,7 @@ def test_mistakes_in_predictions(run, prem, video, tmp_path, mistake):
         ((run, "--queries", queries, *one), f"{queries}: a query id comes twice: 7"),
         ((run, "--queries", tmp_path / "none", *one), f"no queries at {tmp_path}/none"),
         ((run, "zebra", *one, "--duration", 9), "the system knows none of its words ('zebra')"),
-        ((run, "a " * 7, *one, "--duration", 9), "query 1 has 7 words, this system reads 6"),
+        ((run, "a " * 7, *one, "--duration", 9), "vmr: it has 7 words, this system reads 6"),
         ((run, "a door", *one, "--subtitles", tmp_path / "v.npy", "--duration", 9), "no subtitles"),
         ((tmp_path, "a door", *one), "no checkpoint found there"),
         ((prem["retriever"], "a door", *one), "prem_retriever ranks videos and finds no moments"),

@@ -89,10 +89,10 @@ def test_words_without_a_vector_are_told_where_they_are_asked(vlanet):
         ({"duration": np.nan}, "duration is nan"),
         ({"top_k": 0}, "top_k is 0; it must be at least 1"),
         ({"query": []}, "there are no queries"),
-        ({"query": ""}, "query 1 is empty: '' has no words"),
-        ({"query": ["a box", "?!"]}, r"query 2 is empty: '\?!' has no words"),
+        ({"query": ""}, r"query 1: it has no words \(''\)"),
+        ({"query": ["a box", "?!"]}, r"query 2: it has no words \('\?!'\)"),
         ({"query": ["a box", "zebra"]}, "query 2: the system knows none of its words"),
-        ({"query": "a " * 7}, "query 1 has 7 words, this system reads 6: shorten it"),
+        ({"query": "a " * 7}, "query 1: it has 7 words, this system reads 6: shorten it"),
         ({"query": TOKENS}, "this run reads sentences, not features of their tokens"),
         ({"subtitles": SPOKEN}, "this run reads no subtitles"),
     ],
@@ -127,10 +127,12 @@ def test_a_text_encoder_answers_as_in_an_evaluation(mmn_workdir, toy_data):
     assert_same(found, lines)
     with pytest.warns(UserWarning, match="3 words are not in the text encoder's vocabulary"):
         mmn.predict(query=["a door", "a zyzzyva"], **asked)
-    with pytest.raises(ValueError, match="query 2 is empty"):
+    with pytest.raises(ValueError, match="query 2: it has no words"):
         mmn.predict(query=["a door", " "], **asked)
-    with pytest.raises(ValueError, match="1 of the queries are longer than the 8 tokens"):
+    with pytest.raises(ValueError, match="query 2: it is longer than the 8 tokens"):
         mmn.predict(query=["a door", "a door " * 5], **asked)
+    refused = mmn.refused(["?!", "a door", "a door " * 5])
+    assert list(refused) == [0, 2] and refused[0] == "it has no words ('?!')"
 
 
 def test_a_localizer_answers_as_in_an_evaluation(localizer_workdir, toy_corpus):

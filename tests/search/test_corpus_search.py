@@ -7,7 +7,7 @@ from search_cases import search_slowly
 from vmr_jax.search.corpus_search import Corpus
 from vmr_jax.search.index import build_index
 from vmr_jax.search.manifest import read_manifest
-from vmr_jax.search.sentences import queries_of_features, queries_of_sentences
+from vmr_jax.search.sentences import ask_features, ask_sentences, raise_refused
 from vmr_jax.search.shards import open_shard
 from vmr_jax.types import Queries
 
@@ -102,17 +102,32 @@ def test_sentences_are_read_with_the_words_of_the_index(tmp_path):
     assert corpus.unknown_words == []
 
 
-@pytest.mark.parametrize(
-    ("sentence", "message"),
-    [
-        (" ?! ", r"query 2 is empty: ' \?! ' has no words"),
-        ("red box opens door red box", "query 2 has 6 words, this system reads 5"),
-        ("somebody walks", "knows none of its words .'somebody walks'.*trained with 4 words"),
-    ],
-)
-def test_sentences_that_cannot_be_asked(sentence, message):
-    with pytest.raises(ValueError, match=message):
-        queries_of_sentences(["red box", sentence], WORDS, 5)
+ODD = {
+    " ?! ": r"it has no words (' ?! ')",
+    "\N{SLEEPY FACE}": "it has no words ('\N{SLEEPY FACE}')",
+    "red " * 400: f"it has 400 words, this system reads 5: shorten it ('{'red ' * 14}r...')",
+    "somebody walks": "the system knows none of its words ('somebody walks'); it was trained with "
+    "4 words, use some of them",
+}
+
+
+def test_an_odd_sentence_costs_itself_alone(tmp_path):
+    corpus, _ = opened(tmp_path)
+    sentences = [s for odd in ODD for s in (odd, "red box a")]
+    asked = corpus.read(sentences)
+    assert asked.refused == dict(zip((0, 2, 4, 6), ODD.values(), strict=True))
+    assert asked.unknown == [["a"]] * 4
+    alone = ask_sentences(["red box a"], WORDS, 5)
+    np.testing.assert_array_equal(asked.queries.query, np.tile(alone.queries.query, (4, 1, 1)))
+    np.testing.assert_array_equal(asked.queries.query_mask[3], alone.queries.query_mask[0])
+
+
+@pytest.mark.parametrize("sentence", ODD)
+def test_a_search_of_sentences_that_cannot_be_asked_is_refused(tmp_path, sentence):
+    corpus, _ = opened(tmp_path)
+    with pytest.raises(ValueError) as refused:
+        corpus.search(["red box", sentence])
+    assert str(refused.value) == f"query 2: {ODD[sentence]}"
 
 
 def test_one_sentence_is_no_list(tmp_path):
@@ -152,17 +167,20 @@ def test_features_of_queries_from_a_file(tmp_path):
             file[query] = rows
         file["long"], file["narrow"] = np.ones((6, 4)), np.ones((2, 3))
         file["empty"], file["nan"] = np.ones((0, 4)), np.full((1, 4), np.nan)
-    read = queries_of_features(path, ["2", "1"], 4, 5)
+    read = ask_features(path, ["2", "1"], 4, 5).queries
     np.testing.assert_array_equal(read.query_mask.sum(axis=1), [5, 3])
     np.testing.assert_allclose(read.query[1, :3], tokens["1"], rtol=1e-6)
     assert not read.query[1, 3:].any()
-    messages = {
-        "3": "1 of 2 queries have no features, such as 3",
-        "long": "query long has 6 tokens, this system reads 5",
-        "narrow": r"query narrow have shape \(2, 3\), needed are \(tokens, 4\)",
-        "empty": r"shape \(0, 4\)",
-        "nan": "query nan are not finite",
+    reasons = {
+        "3": f"{path} has no features of its tokens under the id 3",
+        "long": "it has 6 tokens, this system reads 5",
+        "narrow": "its features have shape (2, 3), needed are (tokens, 4)",
+        "empty": "its features have shape (0, 4), needed are (tokens, 4)",
+        "nan": "its features are not finite",
     }
-    for query, message in messages.items():
-        with pytest.raises(ValueError, match=message):
-            queries_of_features(path, ["1", query], 4, 5)
+    asked = ask_features(path, ["2", *reasons, "1"], 4, 5)
+    assert asked.refused == dict(enumerate(reasons.values(), 1))
+    np.testing.assert_array_equal(asked.queries.query, read.query)
+    np.testing.assert_array_equal(asked.queries.query_mask, read.query_mask)
+    with pytest.raises(ValueError, match="^query 2: .* under the id 3$"):
+        raise_refused(asked.refused)

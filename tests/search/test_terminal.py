@@ -111,6 +111,54 @@ def test_features_from_files_and_token_features(runs, tmp_path):
     (line,) = vmr(*asked, "--query-features", tmp_path / "queries.h5", "--json").splitlines()
     ends = {moment["video"]: moment["end"] for moment in json.loads(line)["moments"]}
     assert ends == {"one": 7 * 1.5, "two": 20 * 1.5}
+    with h5py.File(tmp_path / "queries.h5", "a") as file:
+        file["narrow/tokens"], file["nan/tokens"] = np.ones((4, 6)), np.full((4, 7), np.nan)
+        file["narrow/mask"] = file["nan/mask"] = np.ones(4)
+    odd = {"narrow": "its features have shape (4, 6), needed are (tokens, 7)"}
+    odd["nan"] = "its features are not finite"
+    with queries.open("a") as file:
+        file.writelines(json.dumps({"qid": qid, "query": "a person"}) + "\n" for qid in odd)
+    found = vmr(*asked, "--query-features", tmp_path / "queries.h5", "--json").splitlines()
+    assert found[0] == line
+    assert {(said := json.loads(o))["qid"]: said["error"] for o in found[1:]} == odd
+
+
+def test_an_odd_query_of_a_file_costs_itself_alone(runs, tmp_path):
+    out, queries = tmp_path / "index", tmp_path / "queries.jsonl"
+    vmr("index", "--out", out, "--videos", "toy:test", "--checkpoint", runs["retriever"])
+    odd = {7: "\N{SLEEPY FACE}", "long": "red " * 400, "strange": "zebra"}
+    asked = {"first": "a red box", **odd, "last": "a red door"}
+    write = lambda of: queries.write_text(  # noqa: E731
+        "".join(json.dumps({"qid": i, "query": q}) + "\n" for i, q in of.items())
+    )
+    write(asked)
+    command = [str(a) for a in ("search", "--index", out, "--queries", queries)]
+    result = CliRunner().invoke(app, [*command, "--json"])
+    assert result.exit_code == 0
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(line["qid"], line["query"]) for line in lines] == list(asked.items())
+    for line, sentence in zip(lines, asked.values(), strict=True):
+        if line["qid"] in odd:
+            assert line["moments"] == [] and "it" in line["error"]
+            continue
+        alone = json.loads(vmr("search", "--index", out, sentence, "--json"))["moments"]
+        assert [m["video"] for m in line["moments"]] == [m["video"] for m in alone]
+        assert "error" not in line
+    assert lines[2]["error"].startswith("it has 400 words, this system reads 6: shorten it")
+    closing = "3 of 5 queries were not asked; each has its reason above\n"
+    assert result.stderr == closing
+
+    shown = CliRunner().invoke(app, command)
+    assert shown.exit_code == 0 and shown.stderr == closing
+    assert "query 7 was not asked: it has no words ('\N{SLEEPY FACE}')\n" in shown.stdout
+    assert "query 'strange' was not asked: the system knows none of its words" in shown.stdout
+    assert shown.stdout.count("rank") == 2
+
+    write(odd)
+    with pytest.raises(
+        ValueError, match="none of the 3 queries can be asked, such as 7: it has no"
+    ):
+        vmr(*command)
 
 
 def test_systems_that_were_moved(runs, tmp_path):

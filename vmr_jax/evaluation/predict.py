@@ -14,7 +14,7 @@ from vmr_jax.data.sources.features import FeatureSource, notes, open_features
 from vmr_jax.data.sources.names import describe_missing, match_names
 from vmr_jax.evaluation.predictions import file_id
 from vmr_jax.evaluation.predictor import Predictor, load
-from vmr_jax.search.terminal import Query, read_queries
+from vmr_jax.search.terminal import Query, count_refused, read_queries, refusal, refuse_all
 from vmr_jax.types import Moment
 
 
@@ -36,7 +36,8 @@ def predict_moments(
 
     The features are read from a file or directory, of which `video` names one where there are
     several, `key` is that of `open_features`; a `duration` of 0 is the run's clip length times the
-    clips. What the predictor warns of is said on stderr. Raises ValueError for options that do not
+    clips. What the predictor warns of is said on stderr, and so is how many queries could not be
+    asked; each of these has its reason in its place. Raises ValueError for options that do not
     go together, and as `load`, `open_features` and `Predictor.predict`.
     """
     if (queries is None) != bool(sentence.strip()):
@@ -49,21 +50,32 @@ def predict_moments(
     clips = _read(source, video, features)
     spoken = _read(open_features(subtitles, key=key), video, subtitles) if subtitles else None
     predictor = load(workdir, data_dir)
+    refused = {}
+    if not predictor.config.target.get("query_features", ""):
+        refused = predictor.refused([query.text for query in asked])
+        refuse_all(asked, refused)
     with warnings.catch_warnings(record=True) as told:
         found = predictor.predict(
             clips,
-            [query.text for query in asked],
+            [query.text for item, query in enumerate(asked) if item not in refused],
             duration=duration or _duration(predictor, len(clips)),
             subtitles=spoken,
             top_k=top,
         )
     for warning in told:
         print(f"vmr: {warning.message}", file=sys.stderr)
-    for query, moments in zip(asked, found, strict=True):
+    rest = iter(found)
+    for item, query in enumerate(asked):
+        reason = refused.get(item, "")
+        moments = [] if reason else next(rest)
         if as_json:
-            print(_line(query, video, moments))
+            print(_line(query, video, moments, reason))
+        elif reason:
+            print(refusal(query, reason))
         else:
             Console().print(_table(query, video, moments))
+    if refused:
+        print(f"vmr: {count_refused(asked, refused)}", file=sys.stderr)
 
 
 def _only(source: FeatureSource, path: str) -> str:
@@ -93,10 +105,12 @@ def _duration(predictor: Predictor, clips: int) -> float:
     return clips * predictor.config.clip_seconds
 
 
-def _line(query: Query, video: str, moments: Sequence[Moment]) -> str:
+def _line(query: Query, video: str, moments: Sequence[Moment], error: str) -> str:
     windows = [list(moment) for moment in moments]
     qid = file_id(query.qid) if isinstance(query.qid, str) else query.qid
     record = {"qid": qid, "query": query.text, "vid": video, "pred_relevant_windows": windows}
+    if error:
+        record["error"] = error
     return json.dumps(record)
 
 

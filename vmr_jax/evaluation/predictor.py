@@ -17,12 +17,13 @@ from vmr_jax.data.batches.domain import Domain, make_domain
 from vmr_jax.data.batches.splits import make_corpus
 from vmr_jax.data.sources.features import as_float16
 from vmr_jax.data.tables.dataset import Dataset, MomentTable, VideoTable
+from vmr_jax.data.text.tokens import make_tokenizer
 from vmr_jax.datasets import open_dataset
 from vmr_jax.decoding.corpus_moments import readout
 from vmr_jax.evaluation.corpus import encode_localizer
 from vmr_jax.evaluation.moments import predict_split
 from vmr_jax.evaluation.restore import Restored, restore_run
-from vmr_jax.search.sentences import word_rows, words_of
+from vmr_jax.search.sentences import raise_refused, word_rows, words_of
 from vmr_jax.search.trained import Trained
 from vmr_jax.search.two_stage import make_finder
 from vmr_jax.training.checkpoint import checkpoint_directory
@@ -116,6 +117,24 @@ class Predictor:
         ]
         return found if several else found[0]
 
+    def refused(self, sentences: Sequence[str]) -> dict[int, str]:
+        """The sentences that `predict` cannot take: the position of each, and why."""
+        text = self.config.get("text")
+        if not text:
+            return word_rows(sentences, self._vocabulary, self.spec.max_words).refused
+        tokenizer, refused = make_tokenizer(text, self.spec.max_words), {}
+        for item, sentence in enumerate(sentences):
+            try:
+                words_of(sentence)
+                if tokenizer.encode([sentence], too_long="cut").cut:
+                    raise ValueError(
+                        f"it is longer than the {self.spec.max_words} tokens that this run reads: "
+                        "shorten it"
+                    )
+            except ValueError as error:
+                refused[item] = str(error)
+        return refused
+
     def _in_video(self, predict: Callable, dataset: Dataset) -> list[np.ndarray]:
         domain = self._checked(
             make_domain(dataset, _SPLIT, self._target(), text=self.config.get("text"))
@@ -205,10 +224,11 @@ class Predictor:
         elif len(sentences) < count:
             raise ValueError("this run reads sentences, not features of their tokens")
         elif self.config.get("text"):
-            for item, sentence in enumerate(sentences):
-                words_of(sentence, item)
+            raise_refused(self.refused(sentences))
         else:
-            words, number, unknown = word_rows(sentences, self._vocabulary, self.spec.max_words)
+            read = word_rows(sentences, self._vocabulary, self.spec.max_words)
+            raise_refused(read.refused)
+            words, number, unknown = read.ids, read.count, read.unknown
             if any(unknown):
                 spoken = ", ".join(dict.fromkeys(itertools.chain(*unknown)))
                 warnings.warn(f"words without a vector: {spoken}", stacklevel=4)

@@ -20,7 +20,7 @@ from vmr_jax.search.manifest import (
     read_manifest,
     read_text,
 )
-from vmr_jax.search.sentences import WordVectors, queries_of_sentences
+from vmr_jax.search.sentences import Asked, WordVectors, ask_sentences, raise_refused
 from vmr_jax.search.shards import Shard, check_shard, open_shard
 from vmr_jax.search.table import make_table
 from vmr_jax.search.trained import Trained, open_maker
@@ -125,16 +125,18 @@ class Corpus:
         its score is the retriever's. K is `top_k`, or less where no query can have so many: where
         one has fewer, the rest has score -inf and video -1.
 
-        Raises ValueError as `queries_of_sentences`; for one sentence that is in no list; for
-        features of another width, longer than the systems read or not finite; for a query without
-        a word; and for top_k or videos below 1.
+        Raises ValueError as `read`; for a sentence that cannot be asked; for features of another
+        width, longer than the systems read or not finite; for a query without a word; and for top_k
+        or videos below 1.
         """
         for name, number in (("top_k", top_k), ("videos", videos)):
             if number < 1:
                 raise ValueError(f"{name} is {number}; it must be at least 1")
         self.unknown_words = []
         if not isinstance(queries, Queries):
-            queries = self._read(queries)
+            asked = self.read(queries)
+            raise_refused(asked.refused)
+            queries, self.unknown_words = asked.queries, asked.unknown
         self._check(queries)
         wanted = min(top_k if self._localizer is None else videos, self._table.videos)
         score, row = top_videos(self._encode_all(queries), self._table, wanted)
@@ -146,7 +148,12 @@ class Corpus:
         find = self._finder(self._localizer, min(top_k, most))
         return find(self._localizer.params, queries, score, row, self._store)
 
-    def _read(self, sentences: Sequence[str]) -> Queries:
+    def read(self, sentences: Sequence[str]) -> Asked:
+        """Sentences in the form that `search` takes, without those that cannot be asked.
+
+        Raises ValueError where the index has no word vectors, and for one sentence that is in no
+        list.
+        """
         if isinstance(sentences, str):
             raise ValueError(f"give a list of sentences, such as [{sentences!r}]")
         if self._words is None:
@@ -154,8 +161,7 @@ class Corpus:
                 "these systems read token features, not words: give queries as features "
                 "(--query-features FILE)"
             )
-        queries, self.unknown_words = queries_of_sentences(sentences, self._words, self.max_words)
-        return queries
+        return ask_sentences(sentences, self._words, self.max_words)
 
     def _check(self, queries: Queries) -> None:
         shape, mask = np.shape(queries.query), np.asarray(queries.query_mask)

@@ -1,6 +1,6 @@
 """Queries of people: sentences as word vectors, or token features of an encoder of one's own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,96 +19,116 @@ class WordVectors(NamedTuple):
 
 
 class WordRows(NamedTuple):
-    """The words of Q sentences as rows of word vectors."""
+    """The words of Q sentences as rows of word vectors, without those that cannot be asked."""
 
     ids: np.ndarray  # (Q, max_words) int32, zero padded
     count: np.ndarray  # (Q,) int32
     unknown: list[list[str]]  # the words of each that have no vector, once
+    refused: dict[int, str]  # position among all that were given: why it cannot be asked
 
 
-def queries_of_sentences(
-    sentences: Sequence[str], words: WordVectors, max_words: int
-) -> tuple[Queries, list[list[str]]]:
-    """Sentences as Queries (B, max_words, E), and the words of each that have no vector, once.
+class Asked(NamedTuple):
+    """B queries, without those that cannot be asked."""
 
-    Raises as `word_rows`.
-    """
-    ids, count, unknown = word_rows(sentences, words.vocabulary, max_words)
-    return Queries(words.vectors[ids], np.arange(max_words) < count[:, None]), unknown
+    queries: Queries  # (B, max_words, E)
+    unknown: list[list[str]]  # of sentences: the words of each that have no vector, once
+    refused: dict[int, str]  # position among all that were given: why it cannot be asked
+
+
+def ask_sentences(sentences: Sequence[str], words: WordVectors, max_words: int) -> Asked:
+    """Read sentences; refused are those of `word_rows`."""
+    rows = word_rows(sentences, words.vocabulary, max_words)
+    mask = np.arange(max_words) < rows.count[:, None]
+    return Asked(Queries(words.vectors[rows.ids], mask), rows.unknown, rows.refused)
 
 
 def word_rows(sentences: Sequence[str], vocabulary: Sequence[str], max_words: int) -> WordRows:
     """The rows of the vocabulary that the words of sentences have.
 
-    Raises ValueError for an empty sentence, one without any word that has a vector, and one longer
-    than max_words.
+    Refused are a sentence without words, one without any that has a vector, and one longer than
+    max_words.
     """
     row = {word: index for index, word in enumerate(vocabulary) if word != PADDING}
-    ids = np.zeros((len(sentences), max_words), np.int32)
-    count = np.zeros(len(sentences), np.int32)
-    unknown = []
+    found, refused = [], {}
     for item, sentence in enumerate(sentences):
-        tokens = words_of(sentence, item)
-        unknown.append(list(dict.fromkeys(token for token in tokens if token not in row)))
-        if len(tokens) > max_words:
-            raise ValueError(
-                f"query {item + 1} has {len(tokens)} words, this system reads {max_words}: "
-                f"shorten it ({_start(sentence)})"
-            )
-        if not set(tokens) - set(unknown[-1]):
-            raise ValueError(
-                f"query {item + 1}: the system knows none of its words ({_start(sentence)}); it "
-                f"was trained with {len(row) - 1} words, use some of them"
-            )
-        ids[item, : len(tokens)] = [row.get(token, 1) for token in tokens]
-        count[item] = len(tokens)
-    return WordRows(ids, count, unknown)
+        try:
+            found.append(_known_words(sentence, row, max_words))
+        except ValueError as error:
+            refused[item] = str(error)
+    ids = np.zeros((len(found), max_words), np.int32)
+    for place, tokens in enumerate(found):
+        ids[place, : len(tokens)] = [row.get(token, 1) for token in tokens]
+    count = np.array([len(tokens) for tokens in found], np.int32)
+    unknown = [list(dict.fromkeys(t for t in tokens if t not in row)) for tokens in found]
+    return WordRows(ids, count, unknown, refused)
 
 
-def words_of(sentence: str, item: int) -> list[str]:
-    """The words of the sentence of query `item`. Raises ValueError where it has none."""
+def words_of(sentence: str) -> list[str]:
+    """The words of a sentence. Raises ValueError where it has none."""
     words = tokenize(sentence)
     if not words:
-        raise ValueError(f"query {item + 1} is empty: {sentence!r} has no words")
+        raise ValueError(f"it has no words ({_start(sentence)})")
     return words
 
 
-def queries_of_features(
+def raise_refused(refused: Mapping[int, str]) -> None:
+    """Raise ValueError for the first of the queries that cannot be asked, if there is one."""
+    for item, reason in refused.items():
+        raise ValueError(f"query {item + 1}: {reason}")
+
+
+def ask_features(
     path: str | Path, ids: Sequence[str], width: int, max_words: int, key: str = ""
-) -> Queries:
-    """Token features (L, E) of an HDF5 file, one array a query id, as Queries (B, max_words, E).
+) -> Asked:
+    """Token features (L, E) of an HDF5 file, one array a query id.
 
-    `key` is that of `open_features`.
+    `key` is that of `open_features`. Refused is a query without features, and one whose features
+    are empty, of another width than `width` (E), longer than max_words or not finite.
 
-    Raises FileNotFoundError and ValueError: a query has no features, or empty ones, of another
-    width than `width` (E), longer than max_words or not finite.
+    Raises FileNotFoundError and ValueError as `open_features`.
     """
     source = open_features(path, key=key)
     there = set(source.ids)
-    missing = [query for query in ids if query not in there]
-    if missing:
-        raise ValueError(
-            f"{path}: {len(missing)} of {len(ids)} queries have no features, such as "
-            f"{', '.join(missing[:3])}: the file needs the tokens of every query under its id"
-        )
-    rows = np.zeros((len(ids), max_words, width), np.float32)
-    mask = np.zeros(rows.shape[:2], bool)
+    found, refused = [], {}
     for item, query in enumerate(ids):
-        tokens = source.read(query)
-        if not len(tokens) or tokens.shape[1] != width:
-            raise ValueError(
-                f"{path}: the features of query {query} have shape {tokens.shape}, needed are "
-                f"(tokens, {width})"
-            )
-        if len(tokens) > max_words:
-            raise ValueError(
-                f"{path}: query {query} has {len(tokens)} tokens, this system reads {max_words}"
-            )
-        if not np.isfinite(tokens).all():
-            raise ValueError(f"{path}: the features of query {query} are not finite")
-        rows[item, : len(tokens)] = tokens
-        mask[item, : len(tokens)] = True
-    return Queries(rows, mask)
+        try:
+            if query not in there:
+                raise ValueError(f"{path} has no features of its tokens under the id {query}")
+            found.append(_checked(source.read(query), width, max_words))
+        except ValueError as error:
+            refused[item] = str(error)
+    rows = np.zeros((len(found), max_words, width), np.float32)
+    for place, tokens in enumerate(found):
+        rows[place, : len(tokens)] = tokens
+    mask = np.arange(max_words) < np.array([len(tokens) for tokens in found])[:, None]
+    return Asked(Queries(rows, mask), [], refused)
+
+
+def _known_words(sentence: str, row: Mapping[str, int], max_words: int) -> list[str]:
+    """The words of a sentence; ValueError where the system cannot read it."""
+    tokens = words_of(sentence)
+    if len(tokens) > max_words:
+        raise ValueError(
+            f"it has {len(tokens)} words, this system reads {max_words}: shorten it "
+            f"({_start(sentence)})"
+        )
+    if not any(token in row for token in tokens):
+        raise ValueError(
+            f"the system knows none of its words ({_start(sentence)}); it was trained with "
+            f"{len(row) - 1} words, use some of them"
+        )
+    return tokens
+
+
+def _checked(tokens: np.ndarray, width: int, max_words: int) -> np.ndarray:
+    """The features of a query's tokens; ValueError where the system cannot read them."""
+    if not len(tokens) or tokens.shape[1] != width:
+        raise ValueError(f"its features have shape {tokens.shape}, needed are (tokens, {width})")
+    if len(tokens) > max_words:
+        raise ValueError(f"it has {len(tokens)} tokens, this system reads {max_words}")
+    if not np.isfinite(tokens).all():
+        raise ValueError("its features are not finite")
+    return tokens
 
 
 def _start(sentence: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from vmr_jax.progress import shown
 from vmr_jax.search.corpus_search import Corpus
 from vmr_jax.search.index import build_index, remove_videos
 from vmr_jax.search.manifest import find_manifest, read_manifest
-from vmr_jax.search.sentences import WordVectors, queries_of_features
+from vmr_jax.search.sentences import WordVectors, ask_features
 from vmr_jax.search.trained import Trained, open_maker
 from vmr_jax.search.video_source import open_source
 from vmr_jax.types import Localizer, Moments, Retriever
@@ -105,31 +105,58 @@ def search_index(
 ) -> None:
     """Print the ranked moments of queries: a table each, or a line of JSON each.
 
-    Words that the systems do not know are said on stderr; a table that whole videos were ranked.
-    Raises as `Corpus.open` and `Corpus.search`.
+    Words that the systems do not know are said on stderr, and so is how many queries could not be
+    asked; each of these has its reason in its place. A table says that whole videos were ranked.
+    Raises as `Corpus.open` and `Corpus.search`, and ValueError where no query could be asked.
     """
     corpus = Corpus.open(index, checkpoint=checkpoint, localizer=localizer, verify=verify)
     if query_features:
         ids = [str(query.qid) for query in queries]
-        asked = queries_of_features(query_features, ids, corpus.word_dim, corpus.max_words, key)
+        asked = ask_features(query_features, ids, corpus.word_dim, corpus.max_words, key)
     else:
-        asked = [query.text for query in queries]
-    found = corpus.search(asked, top, videos)
+        asked = corpus.read([query.text for query in queries])
+    refuse_all(queries, asked.refused)
+    found = iter(_rows(corpus, corpus.search(asked.queries, top, videos)))
+    unknown = iter(asked.unknown)
     warn = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-    for query, unknown in zip(queries, corpus.unknown_words, strict=False):
-        if unknown:
-            warn.print(f"{query.text!r}: no vector for {', '.join(unknown)}: read as unknown")
-    for query, moments in zip(queries, _rows(corpus, found), strict=True):
+    for item, query in enumerate(queries):
+        reason = asked.refused.get(item, "")
+        moments = [] if reason else next(found)
+        if not reason and (words := next(unknown, [])):
+            warn.print(f"{query.text!r}: no vector for {', '.join(words)}: read as unknown")
         if as_json:
             line = {"qid": query.qid, "query": query.text, "moments": moments}
-            print(json.dumps(line, ensure_ascii=False))
+            print(json.dumps(line | ({"error": reason} if reason else {}), ensure_ascii=False))
         else:
-            console.print(_table(query, moments))
+            console.print(refusal(query, reason) if reason else _table(query, moments))
     if not (as_json or corpus.finds_moments):
         console.print(
             "These are whole videos: the index was made without a localizer (`vmr index "
             "--localizer`), which finds the moments in them."
         )
+    if asked.refused:
+        warn.print(count_refused(queries, asked.refused))
+
+
+def refuse_all(queries: Sequence[Query], refused: Mapping[int, str]) -> None:
+    """Raise ValueError where none of the queries can be asked."""
+    if len(refused) < len(queries):
+        return
+    if len(queries) == 1:
+        raise ValueError(refused[0])
+    raise ValueError(
+        f"none of the {len(queries)} queries can be asked, such as {queries[0].qid!r}: {refused[0]}"
+    )
+
+
+def refusal(query: Query, reason: str) -> str:
+    """The line that stands in the place of the table of a query that cannot be asked."""
+    return f"query {query.qid!r} was not asked: {reason}"
+
+
+def count_refused(queries: Sequence[Query], refused: Mapping[int, str]) -> str:
+    """How many of the queries could not be asked."""
+    return f"{len(refused)} of {len(queries)} queries were not asked; each has its reason above"
 
 
 def read_queries(path: Path) -> list[Query]:
