@@ -2,6 +2,8 @@
 
 import gc
 import os
+import shutil
+import subprocess
 from importlib.metadata import version
 
 import hypothesis
@@ -107,6 +109,26 @@ def quick_compilation(tmp_path_factory):
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_disable_most_optimizations", True)
+
+
+def fill(disk, free: int) -> None:
+    """Fill a file system up with a file "other", until only so many bytes are free, about."""
+    (disk / "other").write_bytes(b"")
+    (disk / "other").write_bytes(bytes(shutil.disk_usage(disk).free - free))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A directory with a file system of 2 MB of its own, where the tests may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,21 @@
 
 import errno
 import os
+import re
 import threading
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from vmr_jax import output_files
-from vmr_jax.output_files import whole_file, whole_path, write_whole
+from vmr_jax.output_files import (
+    FullDiskError,
+    need_space,
+    whole_file,
+    whole_path,
+    write_whole,
+)
 
 
 def test_a_whole_file_takes_the_place_of_the_old_one(tmp_path):
@@ -22,10 +31,54 @@ def test_a_whole_file_takes_the_place_of_the_old_one(tmp_path):
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "metrics.json"
     path.write_text("old")
-    with pytest.raises(OSError, match="No space left"), whole_file(path) as file:
-        file.write("half")
-        raise OSError(errno.ENOSPC, "No space left on device")
-    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    for error in (
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        OSError("1048576 requested and 503744 written"),  # NumPy's
+        ValueError("RESOURCE_EXHAUSTED: No space left on device [os_error_code='28']"),
+    ):
+        said = (
+            rf"no space is left for {path}: more than the [\d,]+ free bytes are needed; make space"
+        )
+        with pytest.raises(FullDiskError, match=said), whole_file(path) as file:
+            file.write("half")
+            raise error
+        assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_another_error_stays_what_it_is(tmp_path):
+    with pytest.raises(ValueError, match="^the data are at fault$"), whole_file(tmp_path / "a"):
+        raise ValueError("the data are at fault")
+
+
+def test_space_is_asked_for_before_a_write(tmp_path, monkeypatch):
+    path = tmp_path / "not" / "there" / "yet.json"
+
+    def tell(total: int, free: int) -> None:
+        usage = lambda path: SimpleNamespace(total=total, free=free)  # noqa: E731
+        monkeypatch.setattr(output_files.shutil, "disk_usage", usage)
+
+    tell(10**6, 999)
+    need_space(path, 999)
+    said = re.escape(f"no space is left for {path}: 1,000 bytes are needed, 999 are free; make ")
+    with pytest.raises(FullDiskError, match=said):
+        need_space(path, 1000)
+    with pytest.raises(FullDiskError), whole_path(tmp_path / "a.npy", 1000):
+        pytest.fail("it was written")
+    tell(0, 0)
+    need_space(path, 10**15)  # a drive that does not tell
+
+
+def test_a_disk_that_fills_up_while_it_is_written(small_disk):
+    path = small_disk / "rows.npy"
+    np.save(path, np.zeros(4))
+    (small_disk / "other").write_bytes(bytes(1_500_000))
+    with pytest.raises(FullDiskError, match=re.escape(str(path))), whole_path(path) as draft:
+        np.save(draft, np.zeros(200_000))
+    with pytest.raises(FullDiskError, match="3,000,000 bytes are needed, [0-9,]+ are free"):
+        write_whole(path, 3_000_000 * "x")
+    assert {file.name for file in small_disk.iterdir()} == {"rows.npy", "other"}
+    assert np.load(path).tolist() == [0, 0, 0, 0]
 
 
 def test_file_and_folder_are_on_the_disk_when_it_stands(tmp_path, monkeypatch):

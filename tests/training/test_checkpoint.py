@@ -1,9 +1,15 @@
+import subprocess
+import time
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+from tests.conftest import fill
+from vmr_jax.output_files import FullDiskError
+from vmr_jax.training import checkpoint
 from vmr_jax.training.checkpoint import Checkpoints, DamagedCheckpointError, checkpoint_directory
 from vmr_jax.training.mesh import make_mesh, replicated
 from vmr_jax.training.state import TrainState
@@ -115,6 +121,56 @@ def test_parameters_that_cannot_be_read(tmp_path):
     damage(tmp_path, 1)
     with pytest.raises(DamagedCheckpointError, match="params cannot be read|are damaged"):
         Checkpoints(tmp_path / "checkpoints", read_only=True).restore_params(1)
+
+
+def test_a_full_disk_is_told_before_a_save(small_disk):
+    checkpoints = saved(small_disk, [1])
+    fill(small_disk, free=8192)
+    said = r"no space is left for \S+/checkpoints: 20,\d+ bytes are needed, [\d,]+ are free; make "
+    with pytest.raises(FullDiskError, match=said):
+        checkpoints.save(state_at(2), {})
+    assert [path.name for path in checkpoints.directory.iterdir()] == ["1"]
+
+
+def test_a_save_that_fails_leaves_nothing_behind(small_disk, monkeypatch, caplog, capfd):
+    monkeypatch.setattr(checkpoint, "need_space", lambda path, size: None)
+    checkpoints = saved(small_disk, [1])
+    fill(small_disk, free=40_000)
+    caplog.clear()
+    with pytest.raises(FullDiskError, match=r"no space is left for \S+/checkpoints: more than the"):
+        checkpoints.save(state_at(2), {})
+        checkpoints.wait()
+    assert [path.name for path in checkpoints.directory.iterdir()] == ["1"]
+    assert not caplog.records and "Traceback" not in capfd.readouterr().err
+    (small_disk / "other").unlink()
+    checkpoints.save(state_at(3), {})
+    checkpoints.close()
+    assert checkpoints.steps() == [1, 3]
+
+
+def test_a_directory_that_cannot_be_made_hangs_no_save(small_disk):
+    checkpoints = saved(small_disk, [1])
+    files = sum(1 for _ in small_disk.rglob("*"))
+    remount = ["mount", "-o", f"remount,nr_inodes={files + 3}", str(small_disk)]
+    subprocess.run(remount, check=True)
+    started = time.monotonic()
+    with pytest.raises(FullDiskError, match=r"no space is left for \S+/checkpoints"):
+        checkpoints.save(state_at(2), {})
+        checkpoints.wait()
+    assert time.monotonic() - started < 30
+    assert [path.name for path in checkpoints.directory.iterdir()] == ["1"]
+
+
+def test_what_is_no_full_disk_is_said_in_a_line(tmp_path, monkeypatch):
+    checkpoints = saved(tmp_path, [1])
+
+    def fail(*_, **__):
+        raise RuntimeError("the drive is gone\nmore about it")
+
+    monkeypatch.setattr(checkpoints._manager, "save", fail)
+    said = r"/checkpoints: a checkpoint cannot be written \(RuntimeError: the drive is gone\)$"
+    with pytest.raises(OSError, match=said):
+        checkpoints.save(state_at(2), {})
 
 
 def test_checkpoints_without_the_metric_are_not_kept_as_best(tmp_path):

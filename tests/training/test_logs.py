@@ -2,12 +2,16 @@
 
 import io
 import re
+import struct
 
 import numpy as np
 import pytest
 from rich.console import Console
 from rich.table import Table
+from tensorboardX.proto import event_pb2
 
+from tests.conftest import fill
+from vmr_jax.output_files import FullDiskError
 from vmr_jax.training import logs
 
 
@@ -54,6 +58,39 @@ def test_a_torn_last_line_of_a_kill_is_cut(tmp_path):
         log.write(9, {"loss": 0.25})
     lines = ['{"step": 3, "loss": 1.0}', '{"step": 6, "loss": 0.5}', '{"step": 9, "loss": 0.25}']
     assert path.read_text().splitlines() == lines
+
+
+def test_a_full_disk_ends_a_log_in_one_line_and_never_hangs(small_disk):
+    quiet = Console(quiet=True)
+    said = rf"no space is left for {small_disk}/metrics.jsonl: more than the 0 free bytes are"
+    with (
+        pytest.raises(FullDiskError, match=said),
+        logs.RunLog(small_disk, quiet, first_step=0, last_step=9000) as log,
+    ):
+        log.write(1, {"loss": 1.0})
+        fill(small_disk, free=0)
+        for step in range(2, 9000):
+            log.write(step, {"loss": 1.0, "term": 2.0})
+    (small_disk / "other").unlink()
+    with logs.RunLog(small_disk, quiet, first_step=1, last_step=9) as log:
+        log.write(2, {"loss": 0.5})
+    lines = (small_disk / "metrics.jsonl").read_text().splitlines()
+    assert lines == ['{"step": 1, "loss": 1.0}', '{"step": 2, "loss": 0.5}']
+
+
+def test_tensorboard_reads_what_was_logged(tmp_path):
+    with logs.RunLog(tmp_path, Console(quiet=True), first_step=4, last_step=9) as log:
+        log.write(5, {"loss": 0.5, "val/mIoU": 20.0})
+    [file] = (tmp_path / "tensorboard").iterdir()
+    content, events = file.read_bytes(), []
+    while content:  # length, its checksum, event, its checksum
+        size = 12 + struct.unpack("<Q", content[:8])[0]
+        events.append(event_pb2.Event.FromString(content[12:size]))
+        content = content[size + 4 :]
+    assert [event.step for event in events] == [0, 5, 5, 5]
+    assert events[1].session_log.status == event_pb2.SessionLog.START  # hides what came after 4
+    shown = [event.summary.value[0] for event in events[2:]]
+    assert [(value.tag, value.simple_value) for value in shown] == [("loss", 0.5), ("val/mIoU", 20)]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vmr_jax.output_files import sync, write_whole
+from vmr_jax.output_files import needing_space, sync, write_whole
 
 FORMAT = 1
 _NAME = "manifest.json"
@@ -81,27 +81,34 @@ def write_manifest(index: Path, manifest: Mapping) -> None:
 def write_arrays(index: Path, folder: str, files: Mapping[str, np.ndarray | str]) -> dict:
     """Write arrays (.npy) and texts as the files of a folder; returns what `check_files` needs.
 
-    A folder of that name, which no manifest knows, is replaced.
+    A folder of that name, which no manifest knows, is replaced. Raises FullDiskError.
     """
     target = index / folder
     draft = target.with_name(f"{target.name}.draft")
     for old in (draft, target):
         if old.exists():
             shutil.rmtree(old)
-    draft.mkdir(parents=True)
-    entries = {}
-    for name, content in files.items():
-        path = draft / name
-        if isinstance(content, str):
-            path.write_text(content, "utf-8")
-        else:
-            np.save(path, content, allow_pickle=False)
-        sync(path)
-        entries[name] = {"bytes": path.stat().st_size, "crc32": _checksum(path)}
-    sync(draft)
-    os.replace(draft, target)
-    sync(target.parent)
+    size = sum(len(x) if isinstance(x, str) else x.nbytes for x in files.values())
+    with needing_space(target, size):
+        try:
+            draft.mkdir(parents=True)
+            entries = {name: _write(draft / name, content) for name, content in files.items()}
+            sync(draft)
+            os.replace(draft, target)
+            sync(target.parent)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
     return entries
+
+
+def _write(path: Path, content: np.ndarray | str) -> dict:
+    """Write a file of a folder; returns its entry."""
+    if isinstance(content, str):
+        path.write_text(content, "utf-8")
+    else:
+        np.save(path, content, allow_pickle=False)
+    sync(path)
+    return {"bytes": path.stat().st_size, "crc32": _checksum(path)}
 
 
 def check_files(index: Path, folder: str, entries: Mapping, *, content: bool) -> None:

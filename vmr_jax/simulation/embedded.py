@@ -39,6 +39,7 @@ from vmr_jax.data.tables.build import write_dataset
 from vmr_jax.data.tables.chunk_table import write_chunks
 from vmr_jax.data.tables.store import find_report
 from vmr_jax.data.text.lexicon import LEXICON
+from vmr_jax.output_files import write_whole
 from vmr_jax.simulation import grammar, grammar_spoken
 from vmr_jax.simulation.planting import PROCESS, plant
 from vmr_jax.simulation.planting_patches import PATCH_PROCESS, plant_patches
@@ -125,7 +126,7 @@ def _build_corpus(data_dir: str | Path, stamp: Path, digest: str) -> None:
     said = dict(plant_subtitles(of_said, vectors, _SUBTITLE_WIDTH, world.clip_seconds))
     write_dataset(data_dir, annotations, from_arrays(shown), FEATURE_NAME, vectors, overwrite=True)
     write_dataset(data_dir, annotations, from_arrays(said), SUBTITLE_NAME, None, overwrite=True)
-    stamp.write_text(digest)
+    write_whole(stamp, digest)
 
 
 def _build(data_dir: str | Path, world: grammar.World, stamp: Path, digest: str) -> None:
@@ -136,7 +137,7 @@ def _build(data_dir: str | Path, world: grammar.World, stamp: Path, digest: str)
     source = from_arrays(features)
     write_dataset(data_dir, annotations, source, FEATURE_NAME, vectors, overwrite=True)
     write_chunks(data_dir, annotations, _chunks(annotations), "grammar", overwrite=True)
-    stamp.write_text(digest)
+    write_whole(stamp, digest)
 
 
 def _build_patches(data_dir: str | Path, world: grammar.World, stamp: Path, digest: str) -> None:
@@ -147,7 +148,7 @@ def _build_patches(data_dir: str | Path, world: grammar.World, stamp: Path, dige
     planted = dict(plant_patches(annotations, vectors, chunks, _WIDTH, world.clip_seconds))
     source = from_arrays(planted, patches=True)
     write_dataset(data_dir, annotations, source, PATCH_NAME, None, overwrite=True)
-    stamp.write_text(digest)
+    write_whole(stamp, digest)
 
 
 def _chunks(annotations: Annotations) -> dict[str, list[np.ndarray]]:

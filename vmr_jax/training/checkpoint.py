@@ -1,8 +1,12 @@
 """Checkpoints of a run: saved by Orbax, checked when read, never deleted with the run."""
 
+import logging
 import shutil
+import sys
+import threading
+import traceback
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,12 +18,17 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
+from vmr_jax.output_files import FullDiskError, need_space, needing_space
 from vmr_jax.training.mesh import everywhere, make_mesh, replicated
 from vmr_jax.training.state import TrainState
 from vmr_jax.types import Params
 
 CHECKPOINTS = "checkpoints"  # the folder of a workdir
 _PARAMS, _REST, _META = "params", "rest", "meta"
+_UNFINISHED = "*.orbax-checkpoint-tmp"
+_PATIENCE = 60.0  # seconds for a thread of a failed save to end
+_LEAF_BYTES = 4096  # of the files that Orbax writes beside the values of a leaf, about
+_tell = sys.unraisablehook
 
 
 class DamagedCheckpointError(ValueError):
@@ -50,12 +59,17 @@ class Checkpoints:
                     keep_checkpoints_without_metrics=False,
                 )
             )
+        for logger in ("absl", "asyncio"):
+            logging.getLogger(logger).addFilter(_is_not_raised_too)
+        sys.unraisablehook = _tell_unraisable
         self._manager = ocp.CheckpointManager(
             self.directory,
             options=ocp.CheckpointManagerOptions(
                 create=not read_only,
                 preservation_policy=policies.AnyPreservationPolicy(keepers),
                 cleanup_tmp_directories=not read_only,
+                # Other threads would wait ten minutes for a directory that cannot be made.
+                async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
             ),
             item_names=(_PARAMS, _REST, _META),
             item_handlers={
@@ -70,7 +84,13 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def save(self, state: TrainState, meta: dict, metrics: dict[str, float] | None = None) -> None:
-        """Write the state in the background; a copy is taken first, the caller may donate it."""
+        """Write the state in the background; a copy is taken first, the caller may donate it.
+
+        Raises FullDiskError, and OSError where it cannot be written, of the state before this one
+        too; that one is not there then, and those that were saved before are.
+        """
+        self.wait()
+        self.need_space(state)
         state = jax.tree.map(jnp.copy, state)
         step = int(state.step)
         rest = {"step": state.step, "opt_state": state.opt_state}
@@ -78,25 +98,34 @@ class Checkpoints:
             "checksums": {_PARAMS: _checksum(state.params), _REST: _checksum(rest)},
             "metrics": metrics or {},
         }
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                **{
-                    _PARAMS: ocp.args.StandardSave(state.params),
-                    _REST: ocp.args.StandardSave(rest),
-                    _META: ocp.args.JsonSave(meta),
-                }
-            ),
-            metrics=metrics,
-        )
+        items = {
+            _PARAMS: ocp.args.StandardSave(state.params),
+            _REST: ocp.args.StandardSave(rest),
+            _META: ocp.args.JsonSave(meta),
+        }
+        with self._saving():
+            self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
+
+    def need_space(self, state: TrainState) -> None:
+        """Raise FullDiskError, in every process, where a state has no space on the disk."""
+        refusal = None
+        try:
+            sizes = (leaf.nbytes + _LEAF_BYTES for leaf in jax.tree.leaves(state))
+            need_space(self.directory, sum(sizes))
+        except FullDiskError as error:
+            refusal = error
+        if not everywhere(refusal is None):
+            raise refusal or FullDiskError(f"{self.directory}: full for another process")
 
     def wait(self) -> None:
-        """Wait for what is being written."""
-        self._manager.wait_until_finished()
+        """Wait for what is being written. Raises as `save`."""
+        with self._saving():
+            self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Wait, and let go of the directory."""
-        self._manager.close()
+        """Wait, and let go of the directory. Raises as `save`."""
+        with self._saving():
+            self._manager.close()
 
     def meta(self, step: int) -> dict:
         """What was saved beside the state of `step`."""
@@ -155,6 +184,33 @@ class Checkpoints:
         if not _matches(params, saved["checksums"][_PARAMS]):
             raise DamagedCheckpointError(f"{self.directory}/{step}: the parameters are damaged")
         return params
+
+    @contextmanager
+    def _saving(self) -> Iterator[None]:
+        """Turn what Orbax raises of a save into an OSError of one line; remove what it left."""
+        try:
+            with needing_space(self.directory), self._discarding():
+                yield
+        except FullDiskError:
+            raise
+        except Exception as error:  # Orbax and TensorStore raise many kinds
+            raise OSError(
+                f"{self.directory}: a checkpoint cannot be written ({_first_line(error)})"
+            ) from error
+
+    @contextmanager
+    def _discarding(self) -> Iterator[None]:
+        """After an error let the threads of a save end, and remove what they have written."""
+        try:
+            yield
+        except Exception:
+            for thread in threading.enumerate():
+                if type(thread).__module__.startswith("orbax."):
+                    threading.Thread.join(thread, _PATIENCE)  # without raising what it raised
+            if jax.process_index() == 0:
+                for unfinished in self.directory.glob(_UNFINISHED):
+                    shutil.rmtree(unfinished, ignore_errors=True)
+            raise
 
     @contextmanager
     def _reading(self, step: int, item: str):
@@ -216,6 +272,20 @@ def checkpoint_directory(path: str | Path) -> Path:
     raise FileNotFoundError(
         f"{path}: no checkpoint found there; give a run's --workdir or its checkpoints directory"
     )
+
+
+def _is_not_raised_too(record: logging.LogRecord) -> bool:
+    """Tell a record from the traces that Orbax's threads log of what is raised in the run too."""
+    trace = record.exc_info[2] if record.exc_info else None
+    files = (Path(frame.filename) for frame in traceback.extract_tb(trace))
+    return not any("orbax" in file.parts for file in files)
+
+
+def _tell_unraisable(unraisable: Any) -> None:
+    """Tell what cannot be raised, but not that a failed save was over when TensorStore answered."""
+    error = unraisable.exc_value
+    if not isinstance(error, RuntimeError) or str(error) != "Event loop is closed":
+        _tell(unraisable)
 
 
 def _first_line(error: Exception) -> str:

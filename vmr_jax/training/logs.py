@@ -3,7 +3,9 @@
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,11 +20,12 @@ from rich.progress import (
 )
 from rich.table import Column
 
-from vmr_jax.output_files import write_whole
+from vmr_jax.output_files import needing_space, write_whole
 from vmr_jax.progress import shown
 
 _BAR_WIDTH = 16
 _PLAIN_EVERY_SECONDS = 10.0
+_FLUSH_SECONDS = 10.0  # of TensorBoard's file, whose flush waits for the disk
 _DIVERGED = 10.0  # times the first loss
 
 
@@ -64,12 +67,10 @@ class RunLog:
         self._losses = None  # the first and the last piece's
         self._files = None  # metrics.jsonl and TensorBoard's
         if jax.process_index() == 0:
-            from tensorboardX import SummaryWriter
-
             path = workdir / "metrics.jsonl"
             _cut_after(path, first_step)
-            board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first_step + 1)
-            self._files = path.open("a"), board
+            with needing_space(workdir / "tensorboard"):
+                self._files = path.open("a"), _Board(workdir / "tensorboard", first_step)
         self._bar = _make_bar(console) if console.is_terminal else None
 
     def __enter__(self):
@@ -80,11 +81,16 @@ class RunLog:
             )
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *raised):
         if self._bar:
             self._bar.stop()
-        for file in self._files or ():
-            file.close()
+        if self._files is None:
+            return
+        lines, board = self._files
+        # After an error what a full disk did not take is tried again, and would hide that error.
+        with suppress(OSError) if any(raised) else needing_space(lines.name):
+            lines.close()
+            board.close()
 
     def record(self, pending: tuple[int, dict] | None) -> None:
         """Fetch the metrics of the steps after `begin`, of (begin, metrics), and log their means.
@@ -121,14 +127,17 @@ class RunLog:
             )
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Add one line to metrics.jsonl and the same scalars to TensorBoard."""
+        """Add one line to metrics.jsonl and the same scalars to TensorBoard.
+
+        Raises FullDiskError.
+        """
         if self._files is None:
             return
         lines, board = self._files
-        lines.write(json.dumps({"step": step, **metrics}) + "\n")
-        lines.flush()
-        for name, value in metrics.items():
-            board.add_scalar(name, value, step)
+        with needing_space(lines.name):
+            lines.write(json.dumps({"step": step, **metrics}) + "\n")
+            lines.flush()
+            board.write(step, metrics)
 
     def progress(self, step: int, losses: Mapping[str, float]) -> None:
         """Move the bar to `step`, or print a line every ten seconds where there is none.
@@ -151,6 +160,43 @@ class RunLog:
         elif now - self._said > _PLAIN_EVERY_SECONDS or step == self._last_step:
             self._console.print(f"step {step}/{self._last_step}{left}  {note}")
             self._said = now
+
+
+class _Board:
+    """A file for TensorBoard, written at once.
+
+    The thread by which tensorboardX's SummaryWriter writes ends on a full disk, and the run then
+    waits for it for ever.
+    """
+
+    def __init__(self, folder: Path, first_step: int):
+        """Begin a file; TensorBoard hides what others in the folder have after `first_step`."""
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto import event_pb2
+
+        folder.mkdir(exist_ok=True)
+        proto: Any = event_pb2  # protobuf makes the classes at run time
+        self._event, self._flushed = proto.Event, time.monotonic()
+        self._writer = EventsWriter(str(folder / "events"))
+        start = proto.SessionLog(status=proto.SessionLog.START)
+        self._add(first_step + 1, session_log=start)
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Add the scalars of a step."""
+        from tensorboardX.summary import scalar
+
+        for name, value in metrics.items():
+            self._add(step, summary=scalar(name, value))
+        if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+            self._writer.flush()
+            self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        """End the file."""
+        self._writer.close()
+
+    def _add(self, step: int, **content) -> None:
+        self._writer.write_event(self._event(wall_time=time.time(), step=step, **content))
 
 
 def track(items: Sequence, description: str, console: Console) -> Iterable:

@@ -1,5 +1,6 @@
 """The training loop: steps, when to log, evaluate and save, and how a run ends."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -19,8 +20,9 @@ def train(config: Config, workdir: Path, restore: str, console: Console) -> dict
     """Train to the end and evaluate; go on where the workdir's newest checkpoint stands.
 
     Returns the report of the evaluation, or None where the run was asked to stop early. Raises as
-    `prepare_run`, NonFiniteLossError with the step and the term, and ValueError where another
-    process writes in the workdir.
+    `prepare_run`, NonFiniteLossError with the step and the term, ValueError where another process
+    writes in the workdir, and OSError where a file of the run cannot be written; what was saved
+    before is whole.
     """
     check_settings(config)
     with held(workdir):
@@ -40,7 +42,12 @@ def _train(config: Config, workdir: Path, restore: str, console: Console) -> dic
     if first is not None and not run_once(first, workdir / models.FIRST_RUN, console):
         return None
     run = prepare_run(config, workdir, restore, console)
-    ended = _steps(run, console)
+    try:
+        ended = _steps(run, console)
+    except Exception:
+        with suppress(OSError):  # a save that fails as well
+            run.checkpoints.close()
+        raise
     return ended and _report(run, *ended, console)
 
 
@@ -59,6 +66,7 @@ def _steps(run: Run, console: Console) -> tuple[TrainState, int] | None:
     first, last_step = int(state.step), run.last_step
     if first >= last_step:
         return state, last_step
+    checkpoints.need_space(state)
     advance = run.pipeline.make_advance(run.system, run.optimizer, state)
     console.print("compiling the train step; a second start reads it from the cache")
     with RunLog(run.workdir, console, first, last_step) as log, StopRequest() as stop:

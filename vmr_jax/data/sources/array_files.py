@@ -34,6 +34,17 @@ def load_array(path: Path, key: str = "") -> np.ndarray:
         raise ValueError(f"{path}: cannot be read ({error or type(error).__name__})") from error
 
 
+def array_size(path: Path) -> int:
+    """The numbers in a .npy file, as its header promises them; 0 where it does not tell."""
+    if path.suffix.lower() != ".npy":
+        return 0
+    with require_file(path, "features").open("rb") as file:
+        try:
+            return math.prod(_check_header(file, os.fstat(file.fileno()).st_size))
+        except ValueError:
+            return 0
+
+
 def _read_member(file: IO[bytes], path: Path, key: str) -> np.ndarray:
     """Read one array of an .npz."""
     with zipfile.ZipFile(file) as archive:
@@ -51,6 +62,13 @@ def _read_member(file: IO[bytes], path: Path, key: str) -> np.ndarray:
 
 def _read_array(file: IO[bytes], size: int) -> np.ndarray:
     """Read a .npy of so many bytes from its start, unless its header promises more."""
+    _check_header(file, size)
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _check_header(file: IO[bytes], size: int) -> tuple[int, ...]:
+    """The shape that the header of a .npy promises. Raises ValueError where that is not there."""
     version = np.lib.format.read_magic(file)
     read_header = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -67,5 +85,4 @@ def _read_array(file: IO[bytes], size: int) -> np.ndarray:
             f"its header promises {promised:,} bytes of shape {shape}, it holds {there:,}; is it "
             "complete?"
         )
-    file.seek(0)
-    return np.lib.format.read_array(file, allow_pickle=False)
+    return shape

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vmr_jax.data.datasets.records import Fault
-from vmr_jax.data.sources.array_files import SUFFIXES, load_array
+from vmr_jax.data.sources.array_files import SUFFIXES, array_size, load_array
 from vmr_jax.data.sources.names import match_names, stem
 from vmr_jax.metrics.didemo import SEGMENT, SEGMENTS
 
@@ -25,6 +25,8 @@ class FeatureSource(NamedTuple):
     read: Callable[[str], np.ndarray]
     simulated: bool = False  # made by `vmr simulate`
     faults: tuple[Fault, ...] = ()  # that `read` repairs
+    # id -> numbers that `read` gives, or a few more; 0 where only reading tells
+    size: Callable[[str], int] = lambda video: 0
 
 
 def open_features(path: str | Path, *, patches: bool = False, key: str = "") -> FeatureSource:
@@ -73,7 +75,7 @@ def _open(path: Path, check: _Check, key: str) -> FeatureSource:
     def read(video: str) -> np.ndarray:
         return check(load_array(files[video], key), str(files[video]))
 
-    return FeatureSource(tuple(sorted(files)), read)
+    return FeatureSource(tuple(sorted(files)), read, size=lambda video: array_size(files[video]))
 
 
 def _array_files(folder: Path) -> dict[str, Path]:
@@ -121,19 +123,24 @@ def join(sources: Sequence[FeatureSource]) -> FeatureSource:
             f"{', '.join(twice[:3])}: --features repeats for files of different videos; another "
             "kind of features is prepared by itself, under its own --feature-name"
         )
-    readers = {video: source.read for source in sources for video in source.ids}
+    holder = {video: source for source in sources for video in source.ids}
     return FeatureSource(
-        tuple(sorted(readers)),
-        lambda video: readers[video](video),
+        tuple(sorted(holder)),
+        lambda video: holder[video].read(video),
         any(source.simulated for source in sources),
         tuple(fault for source in sources for fault in source.faults),
+        lambda video: holder[video].size(video),
     )
 
 
 def from_arrays(features: Mapping[str, np.ndarray], *, patches: bool = False) -> FeatureSource:
     """Serve features (N, F), or patches (N, G, F), that are already in memory."""
     check = _grid if patches else _two_dimensional
-    return FeatureSource(tuple(sorted(features)), lambda video: check(features[video], video))
+    return FeatureSource(
+        tuple(sorted(features)),
+        lambda video: check(features[video], video),
+        size=lambda video: np.size(features[video]),
+    )
 
 
 def without_didemo_padding(
@@ -211,14 +218,19 @@ def _open_hdf5(path: Path, check: _Check, key: str) -> FeatureSource:
     if not ids:
         raise ValueError(f"{path} is an HDF5 file without a dataset")
 
+    def dataset(video: str):
+        return find_dataset(file, video, key or found, chosen=bool(key))
+
     def read(video: str) -> np.ndarray:
         with naming(f"{path}: {video}"):
-            array = read_dataset(find_dataset(file, video, key or found, chosen=bool(key)))
+            array = read_dataset(dataset(video))
         return check(array, f"{path}: {video}")
 
     where = f"{path}: {ids[0]}/{found}"
     faults = (Fault("features in groups", where, "a group is a video"),) if found else ()
-    return FeatureSource(ids, read, simulated, faults)
+    return FeatureSource(
+        ids, read, simulated, faults, lambda video: math.prod(dataset(video).shape)
+    )
 
 
 def _two_dimensional(array: np.ndarray, where: str) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vmr_jax.data.tables.store import find_report, write_report
 from vmr_jax.locks import locked
-from vmr_jax.output_files import sync
+from vmr_jax.output_files import needing_space, sync
 
 
 def check_name(name: str) -> None:
@@ -18,12 +18,19 @@ def check_name(name: str) -> None:
 
 
 def write_part(
-    target: Path, report: dict, what: str, write: Callable[[Path], None], *, overwrite: bool
+    target: Path,
+    report: dict,
+    what: str,
+    write: Callable[[Path], None],
+    *,
+    size: int,
+    overwrite: bool,
 ) -> dict:
     """Write a part that its report describes wholly, unless it is there; returns the report.
 
-    `write` fills the directory that it is given. Raises ValueError where a part with another report
-    is there and not `overwrite`; `what` says what that was built from.
+    `write` fills the directory that it is given, with about `size` bytes. Raises ValueError where a
+    part with another report is there and not `overwrite`, `what` says what that was built from;
+    FullDiskError as `put_in_place`.
     """
     with locked(target.parent):
         there = find_report(target, verify=True, replacing=overwrite)
@@ -31,7 +38,7 @@ def write_part(
             return report
         if there and not overwrite:
             raise other_content(target, what)
-        with put_in_place(target) as directory:
+        with put_in_place(target, size) as directory:
             write(directory)
             write_report(directory, report)
     return report
@@ -46,22 +53,31 @@ def other_content(target: Path, what: str) -> ValueError:
 
 
 @contextmanager
-def put_in_place(target: Path) -> Iterator[Path]:
-    """Yield a temporary directory that becomes `target` when the block ends without an error."""
+def put_in_place(target: Path, size: int = 0) -> Iterator[Path]:
+    """Yield a temporary directory that becomes `target` when the block ends without an error.
+
+    Raises FullDiskError, at once where `size` bytes, as far as they are known, are not free.
+    """
     temporary = target.with_name(f".{target.name}.building")
     replaced = target.with_name(f".{target.name}.replaced")
     for leftover in (temporary, replaced):  # of a build that was killed
         shutil.rmtree(leftover, ignore_errors=True)
-    temporary.mkdir()
-    try:
+    with needing_space(target, size), _removed_after_errors(temporary):
+        temporary.mkdir()
         yield temporary
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    for path in (*temporary.iterdir(), temporary):
-        sync(path)
+        for path in (*temporary.iterdir(), temporary):
+            sync(path)
     if target.exists():
         target.rename(replaced)
     temporary.rename(target)
     sync(target.parent)
     shutil.rmtree(replaced, ignore_errors=True)
+
+
+@contextmanager
+def _removed_after_errors(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise

@@ -54,6 +54,7 @@ def write_dataset(
         {"moments": report, "videos": report}, the contents of the two report.json.
 
     Raises:
+        FullDiskError: there is no space for a table.
         ValueError: an annotation is at fault beyond repair; a video has no features; features
             are empty, of unequal width, not finite or beyond float16; or a table with other
             content is there.
@@ -126,7 +127,8 @@ def _write_moments(
         "words": tensor(shape=(None,), dtype=np.int32),
         "moments": tensor(shape=(None, 2), dtype=np.float64, encoding="bytes"),  # exact
     }
-    with put_in_place(target) as directory:
+    size = vocabulary.vectors.nbytes + sum(map(len, sentences))
+    with put_in_place(target, size) as directory:
         splits = {
             split: progress(
                 _queries(records, vocabulary),
@@ -216,7 +218,8 @@ def _write_videos(
         for _ in records(f"{target.name} is there, comparing"):
             pass
         return _keep_videos(target, there, digest.hexdigest(), of_queries)
-    with put_in_place(target) as directory:
+    size = 2 * sum(features.size(name) for name in names.values())
+    with put_in_place(target, size) as directory:
         write_table(directory, "videos", _video_schema(shape), {CORPUS: records(target.name)})
         ids, durations, lengths = zip(*index, strict=True)
         columns = {"video_id": ids, "duration": durations, "num_clips": lengths}

@@ -58,7 +58,8 @@ def write_chunks(
         (directory / "spans.json").write_text(content + "\n", "utf-8")
 
     what = "queries or noun chunks"
-    return write_part(root / "chunks", report, what, write, overwrite=overwrite)
+    size = len(content)
+    return write_part(root / "chunks", report, what, write, size=size, overwrite=overwrite)
 
 
 def read_chunks(

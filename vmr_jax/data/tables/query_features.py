@@ -77,17 +77,18 @@ def write_query_features(
     target = root / f"queries-{name}"
 
     def write(directory: Path) -> None:
-        rows = np.lib.format.open_memmap(
-            directory / "rows.npy", "w+", np.float16, (int(offsets[-1]), *shape)
-        )
         label = f"{annotations.name}: writing {target.name}"
-        for query, start in zip(progress(ids, label, len(ids)), offsets, strict=False):
-            tokens = features.read(query)
-            rows[start : start + len(tokens)] = tokens
-        rows.flush()
+        header = {"descr": "<f2", "fortran_order": False, "shape": (int(offsets[-1]), *shape)}
+        # Not a memory map: a full disk ends a process that writes into one.
+        with (directory / "rows.npy").open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            file.write(np.zeros(shape, "<f2").tobytes())
+            for query in progress(ids, label, len(ids)):
+                file.write(features.read(query).astype("<f2").tobytes())
         np.save(directory / "offsets.npy", offsets)
 
-    return write_part(target, report, "queries or query features", write, overwrite=overwrite)
+    of, size = "queries or query features", report["bytes"]
+    return write_part(target, report, of, write, size=size, overwrite=overwrite)
 
 
 def open_query_features(
