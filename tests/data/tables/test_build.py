@@ -203,8 +203,13 @@ def test_features_belong_to_the_queries_they_were_written_for(tmp_path):
 def test_a_table_of_an_older_version_is_refused_and_replaced(tmp_path):
     first = write(tmp_path)
     path = tmp_path / "toys/videos-f/report.json"
-    path.write_text(json.dumps(first["videos"]))
-    with pytest.raises(ValueError, match=r"videos-f was prepared by an older version.*--overwrite"):
+    for older in ({}, {"format": 2}):
+        path.write_text(json.dumps(first["videos"] | older))
+        message = r"videos-f was prepared by an older version.*--overwrite"
+        with pytest.raises(ValueError, match=message):
+            write(tmp_path)
+    path.write_text(json.dumps(first["videos"] | {"format": 99}))
+    with pytest.raises(ValueError, match=r"videos-f was prepared by a newer version"):
         write(tmp_path)
     assert write(tmp_path, overwrite=True) == first
     load_dataset(tmp_path, "toys", "f")

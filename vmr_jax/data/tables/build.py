@@ -1,7 +1,8 @@
 """Write a dataset to disk as two TFDS tables, each built aside and put in place by a rename.
 
     DATA_DIR/<dataset>/moments/          one record a query; vocabulary.txt, vectors.npy
-    DATA_DIR/<dataset>/videos-<feature>/ one record a video; videos.json (id, duration, clips)
+    DATA_DIR/<dataset>/videos-<feature>/ one record a video; videos.json (id, duration, clips),
+                                         statistics.npy of the training split, see statistics.py
 
 Both hold a report.json: what was read, repaired and dropped, and a fingerprint of the content.
 The queries are stored once, whatever kinds of features there are.
@@ -19,6 +20,7 @@ from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import FeatureSource, as_float16
 from vmr_jax.data.sources.names import describe_missing, match_names
 from vmr_jax.data.tables.atomic_write import check_name, other_content, put_in_place
+from vmr_jax.data.tables.statistics import RunningStatistics, training_videos
 from vmr_jax.data.tables.store import CORPUS, find_report, write_json, write_report, write_table
 from vmr_jax.data.text.vocabulary import PADDING, Vocabulary, build_vocabulary, tokenize
 from vmr_jax.locks import locked
@@ -188,21 +190,24 @@ def _write_videos(
     """Write the table of videos, unless it is there.
 
     Its report keeps `queries`, the fingerprint of the queries it belongs to; where only that
-    differs, the report alone is written again.
+    differs, the report and the statistics of the training split alone are written again. Patches,
+    which are not normalised, have no statistics.
     """
     names = _names_of_features(annotations, features, drop_missing)
     missing = sorted(set(annotations.durations) - set(names))
     videos = sorted(names)
     shape = features.read(names[videos[0]]).shape[1:]
     digest, index = hashlib.sha256(), []
+    statistics = RunningStatistics(training_videos(annotations) if len(shape) == 1 else ())
 
     def records(label: str) -> Iterator[dict]:
-        """Yield the videos' records, and note and hash them."""
+        """Yield the videos' records, and note, hash and count them."""
         for video in progress(videos, f"{annotations.name}: writing {label}", len(videos)):
             clips = as_float16(features.read(names[video]), shape, video)
             duration = annotations.durations[video]
             index.append((video, duration, len(clips)))
             _hash_video(digest, video, duration, clips)
+            statistics.add(video, clips)
             yield {"video_id": video, "duration": duration, "features": clips}
 
     of_queries = {
@@ -217,13 +222,14 @@ def _write_videos(
     if there and not overwrite:
         for _ in records(f"{target.name} is there, comparing"):
             pass
-        return _keep_videos(target, there, digest.hexdigest(), of_queries)
+        return _keep_videos(target, there, digest.hexdigest(), of_queries, statistics)
     size = 2 * sum(features.size(name) for name in names.values())
     with put_in_place(target, size) as directory:
         write_table(directory, "videos", _video_schema(shape), {CORPUS: records(target.name)})
         ids, durations, lengths = zip(*index, strict=True)
         columns = {"video_id": ids, "duration": durations, "num_clips": lengths}
         write_json(directory / "videos.json", columns)
+        statistics.write(directory)
         report = {
             "dataset": annotations.name,
             "fingerprint": digest.hexdigest(),
@@ -256,12 +262,15 @@ def _names_of_features(
     return names
 
 
-def _keep_videos(target: Path, there: dict, fingerprint: str, of_queries: dict) -> dict:
-    """Keep a table of videos that is there; its report follows the queries it belongs to."""
+def _keep_videos(
+    target: Path, there: dict, fingerprint: str, of_queries: dict, statistics: RunningStatistics
+) -> dict:
+    """Keep a table of videos that is there; report and statistics follow its queries."""
     if there["fingerprint"] != fingerprint:
         raise other_content(target, "features or durations")
     if there.get("queries_fingerprint") != of_queries["queries_fingerprint"]:
         there |= of_queries
+        statistics.write(target)
         write_report(target, there)
     return there
 

@@ -16,6 +16,7 @@ from vmr_jax.data.tables.missing_data import (
     without_query_features,
 )
 from vmr_jax.data.tables.query_features import open_query_features
+from vmr_jax.data.tables.statistics import FeatureStatistics, read_statistics
 from vmr_jax.data.tables.store import AGAIN, CORPUS, find_report, open_rows, read_rows
 from vmr_jax.input_files import read_json
 
@@ -31,6 +32,8 @@ class VideoTable(NamedTuple):
     features: Read  # row -> (num_clips, F) float16, read from disk
     feature_dim: int  # F
     cells: int = 0  # G, where they are patches: `features` gives (num_clips, G, F)
+    # Of the clips of the training videos; None: there is no training split, or they are patches
+    statistics: FeatureStatistics | None = None
 
 
 class MomentTable(NamedTuple):
@@ -212,6 +215,7 @@ def _load_videos(
         features=features,
         feature_dim=width,
         cells=cells,
+        statistics=read_statistics(directory),
     )
     return table, report["fingerprint"]
 

@@ -19,7 +19,7 @@ from vmr_jax.output_files import write_whole
 CORPUS = "corpus"  # the one split of a videos table ("all" is reserved in TFDS)
 _VERSION = "1.0.0"
 _BLOCK = 1024  # records
-_FORMAT = 2  # 1 kept times as float32, and no checksums
+_FORMAT = 3  # 1 kept times as float32, and no checksums; 2 no statistics of the features
 _MANIFEST = ("format", "files", "checksum")  # keys of report.json that are not the report's
 AGAIN = "build it again: `vmr prepare` with --overwrite"
 
@@ -161,10 +161,10 @@ def _read_manifest(path: Path) -> dict:
         manifest = dict(json.loads(path.read_text("utf-8")))
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}); {AGAIN}") from error
-    if "format" not in manifest:
-        raise ValueError(f"{path.parent} was prepared by an older version of vmr_jax; {AGAIN}")
-    if manifest["format"] != _FORMAT:
-        raise ValueError(f"{path.parent} was prepared by a newer version of vmr_jax; {AGAIN}")
+    written = manifest.get("format", 1)
+    if written != _FORMAT:
+        version = "an older" if written < _FORMAT else "a newer"
+        raise ValueError(f"{path.parent} was prepared by {version} version of vmr_jax; {AGAIN}")
     if manifest.pop("checksum", None) != _checksum(manifest):
         raise ValueError(f"{path} is damaged: it is not what was written; {AGAIN}")
     return manifest
