@@ -142,9 +142,13 @@ def test_a_key_that_an_evaluation_does_not_read_is_refused(prem):
     [
         (["train", "vlanett"], 1, "error: no config 'vlanett': .* Did you mean vlanet"),
         (["train", "vlanet", "--config.epoch=3"], 1, "unknown key: 'epoch'. Did you mean"),
+        (["train", "vlanet", "--config.text.size=small"], 1, "an unknown key: .*'text'"),
         (["train", "vlanet", "--workdirr=x"], 1, "Unknown command line flag 'workdirr'"),
         (["train", "vlanet", "epochs=3"], 1, "unknown argument 'epochs=3'; settings are flags"),
-        (["train"], 2, "Missing argument 'config'"),
+        (["train"], 2, "(?i)missing argument 'config'"),
+        (["train", "--config=eva"], 2, "without --config=, as in `vmr train eva`"),
+        (["train", "--config"], 2, "name one of eva, mmcda, mmn, .*, vlanet: `vmr train NAME`"),
+        (["train", "vlanet", "--config=eva"], 2, "--config comes after vlanet, which names the"),
         (["train", "--workdir=x", "vlanet"], 2, "the flags, such as --workdir=x, come after it"),
         (["eval", "--config=vlanet", "run"], 2, "the flags, such as --config=vlanet, come after"),
         (["eval", "nowhere"], 1, "error: nowhere: no checkpoint found there"),
@@ -156,6 +160,11 @@ def test_mistakes_in_runs(arguments, code, message, tmp_path, monkeypatch):
     assert result.exit_code == code
     assert re.search(message, result.stderr)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_config_that_is_mistyped_after_the_flag_lists_the_configs():
+    message = str(vmr("train", "--config=evaa").exception)
+    assert "no config 'evaa'" in message and "Did you mean eva? Names: eva, mmcda, mmn" in message
 
 
 def test_predictions_are_those_of_the_evaluation(run, video, tmp_path):

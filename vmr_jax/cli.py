@@ -44,13 +44,27 @@ def _no_flag(value):
     return value
 
 
+def _config_name(value: str) -> str:
+    """Refuse a flag in the place of a config; one of --config says which it means, or could."""
+    flag, _, named = value.partition("=")
+    if flag.lstrip("-") == "config" and value.startswith("-"):
+        from vmr_jax.config_files import config_file, config_names
+
+        name = named.partition(":")[0]
+        if not name:
+            raise typer.BadParameter(f"name one of {', '.join(config_names())}: `vmr train NAME`")
+        config_file(name)
+        raise typer.BadParameter(f"without --config=, as in `vmr train {named}`")
+    return _no_flag(value)
+
+
 @app.command(context_settings=_OF_MAIN)
 def train(
     context: typer.Context,
     config: Annotated[
         str,
         typer.Argument(
-            callback=_no_flag,
+            callback=_config_name,
             help="NAME or FILE.py, and :ARGUMENT; `vmr configs` lists the names.",
         ),
     ],
@@ -62,6 +76,8 @@ def train(
     """
     from vmr_jax.main import start
 
+    if any(argument.lstrip("-").split("=")[0] == "config" for argument in context.args):
+        raise typer.BadParameter(f"--config comes after {config}, which names the config already")
     start(["vmr train", f"--config={config}", *context.args])
 
 

@@ -19,12 +19,14 @@ def open_dataset(
     *,
     with_chunks: bool = False,
     patch_name: str = "",
+    reads_words: bool = True,
     verify: bool = True,
 ) -> Dataset:
     """Load a domain block's dataset; the embedded ones are made where they are missing.
 
     Subtitles and query features come where the block names them; noun chunks and patches, which
-    only training needs, where they are asked for. Raises as `embedded.check_features` and
+    only training needs, where they are asked for. Whether the run `reads_words`, and not only their
+    token ids, is for the advice where something is missing. Raises as `embedded.check_features` and
     `dataset.load_dataset`.
     """
     subtitles = settings.get("subtitles", "")  # checkpoints of older versions name none
@@ -42,6 +44,7 @@ def open_dataset(
         patch_name=patch_name,
         subtitle_name=subtitles,
         query_feature_name=settings.get("query_features", ""),
+        reads_words=reads_words,
         verify=verify,
     )
 
@@ -54,6 +57,7 @@ def training_dataset(config: Config, role: str) -> Dataset:
         config.data_dir,
         with_chunks=masks_queries(config.get("text")),
         patch_name=settings.get("patches", ""),
+        reads_words=not config.get("text"),
         verify=_verified(config),
     )
 
@@ -75,7 +79,11 @@ def evaluation_dataset(config: Config, role: str = "target") -> Dataset:
     """A role's dataset for `splits.evaluation_domain`. Raises as it and `open_dataset` do."""
     with_chunks = asked_part(config) != "full"
     return open_dataset(
-        config[role], config.data_dir, with_chunks=with_chunks, verify=_verified(config)
+        config[role],
+        config.data_dir,
+        with_chunks=with_chunks,
+        reads_words=not config.get("text"),
+        verify=_verified(config),
     )
 
 

@@ -83,7 +83,7 @@ def parse_flags(argv: list[str]) -> list[str]:
         while "\n" in str(cause) and cause.__context__:  # a stack trace of the config file
             cause = cause.__context__
         _end_in_a_line(error, f"{cause} (--help lists the flags)")
-    except AttributeError as error:
+    except (AttributeError, KeyError) as error:  # of a key, or of the block that it is in
         _end_in_a_line(error, f"--config.KEY=VALUE with an unknown key: {_text(error)}")
     except MISTAKES as error:
         _end_in_a_line(error, str(error))

@@ -53,6 +53,15 @@ def bert_files(tmp_path):
     return tmp_path
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_word(bert_files):
+    plain = wordpiece_tokenizer(bert_files).encode(["[PAD] the man"])
+    marked = "\ufeff" + "\n".join(PIECES) + "\n"
+    (bert_files / "vocab.txt").write_text(marked, encoding="utf-8")
+    tokenizer = wordpiece_tokenizer(bert_files)
+    assert tokenizer.model.token_to_id("[PAD]") == 0
+    np.testing.assert_array_equal(tokenizer.encode(["[PAD] the man"]).ids, plain.ids)
+
+
 def _odd_sentences(count):
     """Random strings of letters, clitics, marks and rare characters."""
     parts = [*"ab 'THE stlvreéĀß1٣ -.!?\t\u0301人🙂", "'s", "'re", "the man", "\u2019", "\u00a0"]

@@ -161,7 +161,7 @@ def wordpiece_tokenizer(path: str | Path, context: int = 512) -> Tokenizer:
 
     def build(folder: Path) -> tokenizers.Tokenizer:
         (file,) = _existing(folder, "vocab.txt")
-        with file.open(encoding="utf-8") as lines:
+        with file.open(encoding="utf-8-sig") as lines:
             vocabulary = {line.rstrip("\n"): row for row, line in enumerate(lines)}
         tokenizer = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
         tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)

@@ -91,6 +91,40 @@ def test_what_is_not_prepared_says_the_command(data_dir):
         load_dataset(data_dir, "didemo_mine", "f")
 
 
+@pytest.mark.parametrize(
+    ("needed", "options"),
+    [
+        ({}, ["-name f --glove FILE --data-dir d"]),
+        ({"reads_words": False}, ["-name f --data-dir d"]),
+        (
+            {"reads_words": False, "with_chunks": True, "patch_name": "p"},
+            ["-name f --data-dir d --noun-chunks spacy", "-name p --data-dir d --patches"],
+        ),
+        (
+            {"subtitle_name": "s", "query_feature_name": "q"},
+            [
+                "-name f --data-dir d --query-features FILE --query-feature-name q",
+                "-name s --data-dir d",
+            ],
+        ),
+    ],
+)
+def test_the_commands_prepare_what_this_run_reads(needed, options):
+    with pytest.raises(FileNotFoundError) as error:
+        load_dataset("d", "own", "f", **needed)
+    asked = "  vmr prepare jsonl --name own --annotations DIR --features PATH --feature"
+    assert str(error.value).splitlines()[1:] == [asked + option for option in options]
+
+
+def test_a_missing_part_says_its_own_command(data_dir):
+    with pytest.raises(FileNotFoundError) as error:
+        load_dataset(data_dir, "toys", "f", patch_name="p")
+    first, *commands = str(error.value).splitlines()
+    assert first.startswith("toys with features 'p' is not prepared in")
+    (command,) = commands
+    assert command.endswith(" --patches") and "--feature-name p " in command
+
+
 def test_features_of_other_queries_say_the_command(data_dir):
     directory = data_dir / "toys/videos-f"
     message = (

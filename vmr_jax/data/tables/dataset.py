@@ -10,6 +10,7 @@ import numpy as np
 from vmr_jax.data.sources.subtitles import can_fit, fit_rows
 from vmr_jax.data.tables.chunk_table import read_chunks
 from vmr_jax.data.tables.missing_data import (
+    Needed,
     not_prepared,
     other_queries,
     without_chunks,
@@ -80,6 +81,7 @@ def load_dataset(
     patch_name: str = "",
     subtitle_name: str = "",
     query_feature_name: str = "",
+    reads_words: bool = True,
     verify: bool = True,
 ) -> Dataset:
     """Load what `vmr prepare` wrote; features stay on disk until they are asked for.
@@ -87,8 +89,9 @@ def load_dataset(
     `videos.features` may be called from several threads. Queries of videos without features
     (`--drop-missing`) are left out; the report of the videos table counts them. The noun chunks
     of the queries are loaded `with_chunks` only; patches, subtitles and the token features of the
-    queries only where they are named. Unless `verify` is False, which saves reading them once, the
-    SHA-256 of all files is compared with that of what was written.
+    queries only where they are named. What is missing is told with the command that prepares it,
+    with word vectors if the run `reads_words`. Unless `verify` is False, which saves reading them
+    once, the SHA-256 of all files is compared with that of what was written.
 
     Raises:
         FileNotFoundError: something that is asked for is not prepared.
@@ -98,34 +101,37 @@ def load_dataset(
     """
     root = Path(data_dir) / name
     moments = root / "moments"
+    needed = Needed(
+        feature_name, reads_words, with_chunks, patch_name, subtitle_name, query_feature_name
+    )
     report = find_report(moments, verify=verify)
     if report is None:
-        raise not_prepared(root, feature_name)
+        raise not_prepared(root, feature_name, needed)
     queries = report["queries_fingerprint"]
-    table, of_videos = _load_videos(root, feature_name, queries, verify)
+    table, of_videos = _load_videos(root, feature_name, queries, needed, verify)
     rows = {video: row for row, video in enumerate(table.video_id)} | {"": -1}
     digests = report["fingerprint"] + of_videos
     chunks, tokens, parts = {}, {}, {}
     if with_chunks:
         found = read_chunks(root, queries, verify)
         if found is None:
-            raise without_chunks(root, feature_name)
+            raise without_chunks(root, needed)
         chunks, digest = found
         digests += digest
     if patch_name:
-        grids, digest = _load_videos(root, patch_name, queries, verify)
+        grids, digest = _load_videos(root, patch_name, queries, needed, verify)
         patches, shape = _patches_of(table, grids, name, feature_name, patch_name)
         parts |= {"patches": patches, "patch_shape": shape}
         digests += digest
     if subtitle_name:
-        spoken, digest = _load_videos(root, subtitle_name, queries, verify)
+        spoken, digest = _load_videos(root, subtitle_name, queries, needed, verify)
         subtitles, fitted = _subtitles_of(table, spoken, name, feature_name, subtitle_name)
         parts |= {"subtitles": subtitles, "sub_dim": spoken.feature_dim, "fitted_subtitles": fitted}
         digests += digest
     if query_feature_name:
         of_queries = open_query_features(root, query_feature_name, queries, verify)
         if of_queries is None:
-            raise without_query_features(root, feature_name, query_feature_name)
+            raise without_query_features(root, needed)
         tokens, parts["query_vectors"] = of_queries.spans, of_queries.rows
         digests += of_queries.fingerprint
     return Dataset(
@@ -185,7 +191,7 @@ def _text(field) -> str:
 
 
 def _load_videos(
-    root: Path, feature_name: str, queries: str, verify: bool
+    root: Path, feature_name: str, queries: str, needed: Needed, verify: bool
 ) -> tuple[VideoTable, str]:
     """Open a videos table, and its fingerprint; it must be of the queries that are there.
 
@@ -195,9 +201,9 @@ def _load_videos(
     directory = root / f"videos-{feature_name}"
     report = find_report(directory, verify=verify)
     if report is None:
-        raise not_prepared(root, feature_name)
+        raise not_prepared(root, feature_name, needed)
     if report["queries_fingerprint"] != queries:
-        raise other_queries(root, feature_name)
+        raise other_queries(root, feature_name, needed)
     width, cells = report["width"], report["cells"]
     shape = (cells, width) if cells else (width,)
     columns = read_json(directory / "videos.json", AGAIN, "video_id", "duration", "num_clips")
