@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import threading
@@ -134,7 +135,15 @@ def test_another_thread_gets_no_signals():
     assert asked == [False]
 
 
-def test_without_a_home_nothing_is_cached_and_it_is_said(monkeypatch, capsys):
+@pytest.fixture
+def settings(monkeypatch):
+    """The settings of JAX that are set, which stay as they are."""
+    found = {}
+    monkeypatch.setattr(meshes.jax.config, "update", found.__setitem__)
+    return found
+
+
+def test_without_a_home_nothing_is_cached_and_it_is_said(monkeypatch, capsys, settings):
     def no_home(_):
         raise RuntimeError("Could not determine home directory.")
 
@@ -143,3 +152,26 @@ def test_without_a_home_nothing_is_cached_and_it_is_said(monkeypatch, capsys):
     monkeypatch.setattr(meshes.Path, "expanduser", no_home)
     meshes.keep_compilations()
     assert capsys.readouterr().err.startswith("no home directory: programs are compiled anew")
+    assert settings == {"jax_compilation_cache_dir": None}
+
+
+@pytest.mark.parametrize("lacking", ["permission", "space"])
+def test_a_cache_that_cannot_be_written_is_not_used(
+    monkeypatch, capsys, settings, tmp_path, lacking
+):
+    def fail(**_):
+        number = errno.EROFS if lacking == "permission" else errno.ENOSPC
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
+    meshes.keep_compilations()
+    assert settings["jax_compilation_cache_dir"] == str(tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir()) and not capsys.readouterr().err
+    monkeypatch.setattr(meshes.tempfile, "TemporaryFile", fail)
+    meshes.keep_compilations()
+    reason = {"permission": "Read-only file system", "space": "No space left on device"}[lacking]
+    assert capsys.readouterr().err == (
+        f"{tmp_path}/cache cannot be written ({reason}): programs are compiled anew, "
+        "JAX_COMPILATION_CACHE_DIR=DIR keeps them\n"
+    )
+    assert settings["jax_compilation_cache_dir"] is None

@@ -30,6 +30,24 @@ from vmr_jax.types import Localizer, Moments, Queries, Retriever
 _QUERIES = 64  # that are encoded at a time
 
 
+def _finished_shards(index: Path, manifest: dict, say: Callable[[str], None]) -> list[dict]:
+    """The entries of the shards of a finished index, or of those before an unfinished append."""
+    shards, building = manifest["shards"], manifest["building"]
+    if not building:
+        return shards
+    again = "run the same `vmr index` command again, which continues it"
+    whole = shards[: building["shards"]]
+    if not whole:
+        there = sum(shard["videos"] for shard in shards)
+        raise ValueError(f"{index} is not finished ({there} videos are there): {again}")
+    kept = sum(shard["videos"] - len(shard["removed"]) for shard in whole)
+    say(
+        f"{index}: videos were to be added, which is not finished; the {kept:,} from before are "
+        f"searched. To finish it {again}"
+    )
+    return whole
+
+
 class Corpus:
     """The videos of an index, and the systems that it was made by.
 
@@ -75,12 +93,14 @@ class Corpus:
         localizer: str | Path = "",
         mesh: Mesh | None = None,
         verify: bool = True,
+        say: Callable[[str], None] = print,
     ) -> "Corpus":
         """Open an index; its arrays are mapped from their files, not read.
 
         `checkpoint` and `localizer` are workdirs of the systems that it was made by, if they are
         elsewhere now. Sizes of files are always checked, their content with `verify` (about a
-        second a GB).
+        second a GB). Where an append was interrupted the videos that were there before are
+        searched, and `say` is told so.
 
         Raises:
             FileNotFoundError: there is no index, or no checkpoint where it says.
@@ -89,12 +109,7 @@ class Corpus:
         """
         index = Path(index)
         manifest = read_manifest(index)
-        if manifest["building"]:
-            there = sum(shard["videos"] for shard in manifest["shards"])
-            raise ValueError(
-                f"{index} is not finished ({there} videos are there): run the same `vmr index` "
-                "command again, which continues it"
-            )
+        entries = _finished_shards(index, manifest, say)
         retriever = open_maker(index, manifest, Retriever, checkpoint)
         if retriever is None:
             raise DamagedIndexError(f"{index}: its manifest names no retriever")
@@ -107,7 +122,7 @@ class Corpus:
             vectors = open_array(index, WORDS, "vectors.npy", mapped=False)
             words = WordVectors(tuple(vocabulary), vectors)
         shards = []
-        for number, entry in enumerate(manifest["shards"]):
+        for number, entry in enumerate(entries):
             check_shard(index, number, entry, content=verify)
             shards.append(open_shard(index, number, entry, manifest["modalities"]))
         if not any(shard.clips.kept.any() for shard in shards):

@@ -105,11 +105,15 @@ def search_index(
 ) -> None:
     """Print the ranked moments of queries: a table each, or a line of JSON each.
 
-    Words that the systems do not know are said on stderr, and so is how many queries could not be
-    asked; each of these has its reason in its place. A table says that whole videos were ranked.
+    Words that the systems do not know are said on stderr, and so is an unfinished append, and how
+    many queries could not be asked; each of these has its reason in its place. A table says that
+    whole videos were ranked.
     Raises as `Corpus.open` and `Corpus.search`, and ValueError where no query could be asked.
     """
-    corpus = Corpus.open(index, checkpoint=checkpoint, localizer=localizer, verify=verify)
+    warn = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+    corpus = Corpus.open(
+        index, checkpoint=checkpoint, localizer=localizer, verify=verify, say=warn.print
+    )
     if query_features:
         ids = [str(query.qid) for query in queries]
         asked = ask_features(query_features, ids, corpus.word_dim, corpus.max_words, key)
@@ -118,7 +122,6 @@ def search_index(
     refuse_all(queries, asked.refused)
     found = iter(_rows(corpus, corpus.search(asked.queries, top, videos)))
     unknown = iter(asked.unknown)
-    warn = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     for item, query in enumerate(queries):
         reason = asked.refused.get(item, "")
         moments = [] if reason else next(found)

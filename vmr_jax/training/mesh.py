@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+_PROGRAM_BYTES = 1 << 20  # of a compiled program, about
 
 
 def start_processes(coordinator: str, num_processes: int, process_id: int) -> None:
@@ -40,20 +43,33 @@ def _cluster_size() -> int:
 def keep_compilations() -> None:
     """Compile once: a second start of the same program reads the first one's executables.
 
-    They are kept in JAX_COMPILATION_CACHE_DIR, or in vmr_jax/ of the user's cache without it.
+    They are kept in JAX_COMPILATION_CACHE_DIR, or in vmr_jax/ of the user's cache without it. Where
+    that cannot be written programs are compiled anew, and it is said so.
     """
-    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR")
-    if not cache:
-        try:
+    try:
+        cache = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+        if not cache:
             cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vmr_jax"
-        except RuntimeError:  # a user without a home and without an entry in passwd
-            told = (
-                "no home directory: programs are compiled anew, JAX_COMPILATION_CACHE_DIR=DIR keeps"
-            )
-            print(f"{told} them", file=sys.stderr)
-            return
+        if "://" not in str(cache):  # a bucket
+            _check_writable(Path(cache))
+    except RuntimeError:  # a user without a home and without an entry in passwd
+        reason = "no home directory"
+    except OSError as error:
+        reason = f"{cache} cannot be written ({error.strerror or error})"
+    else:
         jax.config.update("jax_compilation_cache_dir", str(cache))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        return
+    jax.config.update("jax_compilation_cache_dir", None)
+    told = "programs are compiled anew, JAX_COMPILATION_CACHE_DIR=DIR keeps them"
+    print(f"{reason}: {told}", file=sys.stderr)
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise OSError unless a compiled program fits into a folder, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(_PROGRAM_BYTES))
 
 
 def everywhere(fine: bool) -> bool:
