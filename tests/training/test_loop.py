@@ -1,17 +1,19 @@
 import io
 import json
+import subprocess
 
 import jax
 import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.conftest import small_settings, small_vlanet, write_toy
+from tests.conftest import fill, small_settings, small_vlanet, write_toy
 from vmr_jax.configs import eva
 from vmr_jax.data.tables.dataset import load_dataset
 from vmr_jax.evaluation import evaluate
 from vmr_jax.evaluation.moments import reported_domain
 from vmr_jax.evaluation.predictions import read_predictions
+from vmr_jax.output_files import FullDiskError
 from vmr_jax.training import logs, run, steps
 from vmr_jax.training import loop as train
 from vmr_jax.training.checkpoint import Checkpoints
@@ -101,6 +103,27 @@ def test_evaluation_needs_only_checkpoints_and_data(finished, tmp_path):
     assert again == report
     name = "eval/toy_target_test/predictions.jsonl"
     assert (tmp_path / name).read_bytes() == (workdir / name).read_bytes()
+
+
+def test_evaluation_in_a_workdir_that_is_read_only_is_refused_before_the_work(
+    finished, small_disk, monkeypatch
+):
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    monkeypatch.setattr(evaluate, "restore_run", lambda *_: pytest.fail("the work has begun"))
+    said = rf"^{small_disk} cannot be written \(Read-only file system\): `vmr eval OTHER --restore="
+    with pytest.raises(PermissionError, match=said):
+        evaluate.evaluate_checkpoint(None, str(small_disk), str(finished[0]), CONSOLE)
+
+
+def test_results_are_printed_before_a_full_disk_ends_an_evaluation(finished, small_disk):
+    fill(small_disk, free=0)
+    console = Console(file=io.StringIO(), width=100)
+    with pytest.raises(
+        FullDiskError, match=r"no space is left for \S+/predictions.jsonl: more than"
+    ):
+        evaluate.evaluate_checkpoint(None, str(small_disk), str(finished[0]), console)
+    assert f"{finished[1]['model']['mIoU']:.2f}" in console.file.getvalue()
+    assert not [path.name for path in (small_disk / "eval").rglob("*") if path.is_file()]
 
 
 def test_a_checkpoint_on_another_dataset(finished, toy_data, tmp_path):
