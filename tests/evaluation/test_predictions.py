@@ -27,6 +27,10 @@ def test_round_trip(tmp_path):
         assert windows.dtype == np.float64 and windows.shape == expected.shape
 
 
+def test_a_byte_order_mark_is_left_out(tmp_path):
+    assert list(read_predictions(write(tmp_path, "\ufeff" + LINE))) == ["7"]
+
+
 def test_lines_are_the_community_format(tmp_path):
     path = tmp_path / "predictions.jsonl"
     rows = np.array([[0.5, 2, 0.75], [0, 0, -np.inf]], np.float32)

@@ -72,6 +72,9 @@ def test_refusals_of_writing(tmp_path, videos, queries, tasks, message):
 def test_a_submission_is_told_by_its_first_key(tmp_path):
     assert is_submission(write(tmp_path, GOOD))
     assert is_submission(write(tmp_path, '\n{\n  "VR" : []'))
+    marked = write(tmp_path, "\ufeff" + json.dumps(GOOD))
+    assert is_submission(marked)
+    assert read_submission(marked).video_index == read_submission(write(tmp_path, GOOD)).video_index
     assert not is_submission(write(tmp_path, {"qid": 1, "pred_relevant_windows": []}))
     assert not is_submission(write(tmp_path, ""))
     assert not is_submission(tmp_path / "none.json")

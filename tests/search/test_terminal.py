@@ -15,6 +15,7 @@ from tests.search.prem_runs import save_run
 from vmr_jax.cli import app
 from vmr_jax.configs import prem_localizer, prem_retriever
 from vmr_jax.search.corpus_search import Corpus
+from vmr_jax.search.terminal import read_queries
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +178,11 @@ def test_systems_that_were_moved(runs, tmp_path):
             vmr("index", "--out", out, "--videos", "toy:val", "--append")
         asked = (*asked, option, runs[role])
     assert vmr(*asked) == before
+
+
+def test_a_file_of_queries_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "queries.jsonl").write_text('\ufeff{"qid": 1, "query": "a box"}\n', "utf-8")
+    assert read_queries(tmp_path / "queries.jsonl") == [(1, "a box")]
 
 
 @pytest.mark.parametrize(

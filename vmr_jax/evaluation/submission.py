@@ -101,7 +101,7 @@ def is_submission(path: str | Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return _START.match(file.read(1024)) is not None
+        return _START.match(file.read(1024).removeprefix(b"\xef\xbb\xbf")) is not None
 
 
 def read_submission(path: str | Path) -> Submission:

@@ -58,6 +58,11 @@ def test_text_vectors(tmp_path):
     np.testing.assert_array_equal(found["dog"], np.array([4, 5, 6], np.float32))
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_word(tmp_path):
+    path = write(tmp_path / "glove.txt", "\ufeffthe 1 2 3\ndog 4 5 6\n")
+    assert set(load_glove(path, ["the", "dog"])) == {"the", "dog"}
+
+
 def test_a_word_that_also_starts_a_token_with_blanks(tmp_path):
     path = write(tmp_path / "glove.txt", "the 1 2 3\n. . 7 7 7\n. 4 5 6\n")
     np.testing.assert_array_equal(load_glove(path, ["."])["."], [4, 5, 6])
