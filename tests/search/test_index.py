@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from index_cases import SPEC, WIDTH, WORDS, make_source, trained
 
+from tests.conftest import fill
+from vmr_jax.output_files import FullDiskError
 from vmr_jax.search import index as module
 from vmr_jax.search.corpus_search import Corpus
 from vmr_jax.search.index import build_index, remove_videos, video_ids
@@ -130,6 +132,28 @@ def test_append_leaves_what_is_there_as_it_is(tmp_path):
     manifest = read_manifest(tmp_path)
     assert video_ids(tmp_path, manifest) == ["video0", "video2", "video1", "video3"]
     assert manifest["building"] is None
+
+
+def test_a_full_disk_keeps_whole_shards_and_the_same_command_goes_on(
+    small_disk, small_shards, monkeypatch
+):
+    monkeypatch.setattr("vmr_jax.search.encoding._BATCH", 2)
+    retriever, source = trained("retriever"), make_source([10] * 9)
+    index = small_disk / "index"
+
+    def filled(position):
+        if position == 4:
+            fill(small_disk, free=0)
+        return source.read(position)
+
+    said = rf"no space is left for {index}/shards/000001: [\d,]+ bytes are needed, 0 are free; make"
+    with pytest.raises(FullDiskError, match=said):
+        build_index(index, source._replace(read=filled), retriever, say=quiet)
+    assert [path.name for path in (index / "shards").iterdir()] == ["000000"]
+    (small_disk / "other").unlink()
+    told = []
+    assert build_index(index, source, retriever, say=told.append) == 6
+    assert told == ["continuing: 3 videos are there already"]
 
 
 def test_an_index_whose_append_was_interrupted_is_searched_as_it_was(tmp_path, by_name):

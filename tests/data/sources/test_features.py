@@ -270,3 +270,17 @@ def test_didemo_features_that_cannot_be_read_are_left_to_the_check():
     assert freed.faults == ()
     with pytest.raises(ValueError, match="v: shape"):
         freed.read("v")
+
+
+def test_sizes_are_told_without_reading(tmp_path):
+    array = np.ones((7, 3), np.float32)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["a"] = array
+    folder = tmp_path / "arrays"
+    folder.mkdir()
+    np.save(folder / "b.npy", array)
+    np.savez(folder / "c.npz", array)
+    (folder / "d.npy").write_bytes(b"no array")
+    source = join([open_features(tmp_path / "a.h5"), open_features(folder)])
+    assert [source.size(video) for video in "abcd"] == [21, 21, 0, 0]
+    assert from_arrays({"a": array}).size("a") == 21

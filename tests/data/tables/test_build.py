@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from tests.conftest import fill
 from vmr_jax.data.datasets.records import Annotations, Fault, MomentRecord
 from vmr_jax.data.sources.features import from_arrays
 from vmr_jax.data.tables.build import write_dataset
 from vmr_jax.data.tables.dataset import load_dataset
 from vmr_jax.data.tables.store import find_report
+from vmr_jax.output_files import FullDiskError
 
 VECTORS = {"dog": np.array([1.0, 2.0]), "a": np.array([3.0, 4.0])}
 
@@ -143,6 +145,23 @@ def test_an_interrupted_build_leaves_no_table(tmp_path):
     write(tmp_path)
     assert {p.name for p in (tmp_path / "toys").iterdir()} == {"moments", "videos-f"}
     assert not (tmp_path / "toys/videos-f/half").exists()
+
+
+def test_a_full_disk_leaves_no_half_of_a_table(small_disk):
+    large = {video: np.ones((1000, 300)) for video in ("v0", "v1")}
+    source = from_arrays(large)
+    fill(small_disk, free=1_000_000)
+    said = rf"no space is left for {small_disk}/toys/videos-f: "
+    for size, numbers in (
+        (source.size, r"1,200,000 bytes are needed, \d{3},\d{3} are free; make space"),
+        (lambda video: 0, r"more than the \d{3},\d{3} free bytes are needed; make space"),
+    ):
+        with pytest.raises(FullDiskError, match=said + numbers):
+            unsure = source._replace(size=size)
+            write_dataset(small_disk, annotations(), unsure, "f", VECTORS)
+        assert {path.name for path in (small_disk / "toys").iterdir()} == {"moments"}
+    (small_disk / "other").unlink()
+    assert write(small_disk, features=large)["videos"]["clips"] == 2000
 
 
 def test_missing_videos(tmp_path):
