@@ -93,7 +93,10 @@ def domain_block(
         # native_capped | uniform (EVA A17) | rounded_bins (max_clips bins a video; MMN A1) |
         # cut (the first max_clips clips)
         "clip_sampling": "native_capped",
-        "l2norm": False,  # each native frame is brought to length 1 before the sampling
+        # Of clip features: none | l2 (each native frame at length 1, before the sampling) |
+        # standardize (mean 0 and deviation 1 over the training split's clips) | sqrt_standardize
+        # (the same of sign(x) sqrt(|x|)); the last two after the sampling
+        "normalize": "none",
         "max_clips": 128,
         "max_words": 20,
         "windows": (8, 16, 32, 64),

@@ -91,7 +91,7 @@ def get_config(dataset: str = "") -> Config:
     config.system = "mmn"
     config.target = common.domain_block(dataset or "simulated_target", labels=True)
     config.target.clip_sampling = "rounded_bins"
-    config.target.l2norm = True  # of each frame, before the bins (VDI D14)
+    config.target.normalize = "l2"  # of each frame, before the bins (VDI D14)
     config.target.max_words = 64  # tokens of a query, the two special ones included
 
     config.text = _text_encoder()

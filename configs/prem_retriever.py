@@ -38,7 +38,7 @@ def shared(dataset: str) -> Config:
     config = common.run()
     config.target = common.domain_block(dataset or "simulated_corpus", labels=True, subtitles=True)
     config.target.clip_sampling = "cut"
-    config.target.l2norm = True  # of the image features, not of the subtitles
+    config.target.normalize = "l2"  # of the image features, not of the subtitles
     config.clip_seconds = 1.5
     config.modalities = ("image", "sub")  # ("image",) | ("sub",) (PREM P6, Table 2)
     config.sub = Config({"mask_empty": False})  # leave out clips without subtitles (PREM P3)

@@ -59,7 +59,7 @@ def test_vlanet_follows_its_specification_on_the_papers_datasets():
 
 def test_mmn_follows_its_specification_on_the_papers_datasets():
     config = mmn.get_config("activitynet_captions")
-    assert config.target.labels and config.target.l2norm
+    assert config.target.labels and config.target.normalize == "l2"
     assert (config.target.max_clips, config.map.clips) == (256, 64)
     assert config.map.pooling_counts == (15, 8, 8)
     assert (config.optimizer.learning_rate, config.optimizer.milestones) == (8e-4, (7, 15))
@@ -120,7 +120,7 @@ def test_prem_follows_its_specification_on_the_papers_datasets():
     for config in (first, second):
         assert (config.dim, config.heads, config.dropout, config.temperature) == (384, 4, 0.1, 0.01)
         assert (config.target.max_clips, config.target.max_words) == (100, 30)
-        assert config.target.clip_sampling == "cut" and config.target.l2norm
+        assert (config.target.clip_sampling, config.target.normalize) == ("cut", "l2")
         assert config.modalities == ("image", "sub") and config.pooling == "modality"
         optimizer = config.optimizer
         assert (optimizer.learning_rate, optimizer.weight_decay) == (1e-4, 0.01)

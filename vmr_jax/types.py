@@ -180,6 +180,8 @@ LossTerms = dict[str, Term]  # by name
 
 # The part of the parameters that a step replaces and does not train, such as running means.
 STATISTICS = "statistics"
+# The part that is set when a run starts, from its data: role -> "mean" and "scale" (F,) of clips.
+INPUTS = "inputs"
 
 
 class Losses(NamedTuple):

@@ -69,7 +69,7 @@ def trained(role: str, seed: int = 0, **switches) -> Trained:
             "clip_seconds": 1.5,
             "temperature": 0.1,
             "target": {
-                "l2norm": True,
+                "normalize": "l2",
                 "clip_sampling": "cut",
                 "max_clips": SPEC.max_clips,
                 "query_features": "",

@@ -30,7 +30,7 @@ def test_a_corpus_is_encoded_into_one_array():
         dataset=dataset, video_row=rows, pairs=SimpleNamespace(num_clips=counts[rows])
     )
     encode = lambda params, videos: {"wide": jnp.tile(videos.video[..., :1], 500)}  # noqa: E731
-    system = trained("retriever", target__l2norm=False)
+    system = trained("retriever", target__normalize="none")
     tracemalloc.start()
     found = module.encode_corpus(system, encode, many, Console(quiet=True))["wide"]
     _, most = tracemalloc.get_traced_memory()

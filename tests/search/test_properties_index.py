@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from index_cases import SPEC, trained
 from search_cases import search_slowly, unit
 
-from vmr_jax.data.batches.clips import normalize_frames
+from vmr_jax.data.batches.normalization import normalize_frames
 from vmr_jax.search import index as index_module
 from vmr_jax.search.corpus_search import Corpus
 from vmr_jax.search.exact import top_videos

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vmr_jax import models
+from vmr_jax.data.batches.normalization import normalization_of
 from vmr_jax.training.checkpoint import Checkpoints
 from vmr_jax.types import Config, Params
 
@@ -27,7 +28,8 @@ def restore_run(config: Config | None, directory: Path, given: Iterable[str] = (
     checkpoint can be evaluated on a third dataset (EVA, Table 7), or without `config` the
     target it was trained for; with them come the settings that no parameter depends on
     (Description.readout), and where the tokeniser is now. Whether labels were learnt,
-    target.labels, stays the checkpoint's. `given` are the keys of `config` that a user set.
+    target.labels, and how features are normalised, target.normalize, stay the checkpoint's.
+    `given` are the keys of `config` that a user set.
 
     Raises as `Checkpoints` does, and ValueError where `config` is another system's, or where a
     key of `given` asks for something else than the checkpoint decides, or is not read.
@@ -45,7 +47,8 @@ def restore_run(config: Config | None, directory: Path, given: Iterable[str] = (
             )
         for name in (*_OF_THE_DATA, *models.of(config).readout):
             trained[name] = config[name]
-        trained.target = Config(config.target.to_dict() | {"labels": before.target.labels})
+        of_network = {"labels": before.target.labels, "normalize": normalization_of(before.target)}
+        trained.target = Config(config.target.to_dict() | of_network)
     if config is not None and "text" in trained and "text" in config:
         trained.text.tokenizer = config.text.tokenizer or trained.text.tokenizer
     unread = models.of(trained).unread

@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from vmr_jax.models.description import Description, Specs
+from vmr_jax.models.normalized_inputs import with_normalized_inputs
 from vmr_jax.types import Config, Localizer, MomentSystem, Retriever, System
 
 ENTRY_POINTS = "vmr_jax.systems"
@@ -51,16 +52,19 @@ def of(config: Config) -> Description:
 
 
 def make(config: Config, specs: Specs) -> System:
-    """Build the system that `config.system` names. Raises as `describe` and Description.build."""
+    """Build the system that `config.system` names, with the normalisation of its clip features.
+
+    Raises as `describe`, Description.build and `with_normalized_inputs`.
+    """
     described = of(config)
-    described.domains(config)
+    trained_on = described.domains(config)
     system = described.build(config, specs)
     if not isinstance(system, _FORMS[described.kind]):
         raise ValueError(
             f"the system {described.name!r} is of the kind {described.kind!r}, so build must make "
             f"a {_FORMS[described.kind].__name__}, not a {type(system).__name__}"
         )
-    return system
+    return with_normalized_inputs(system, config, trained_on, specs)
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import numpy as np
 from vmr_jax import models
 from vmr_jax.data.batches.data_paths import query_batch, video_batch
 from vmr_jax.decoding.corpus_moments import best_moments, readout
+from vmr_jax.models.normalized_inputs import network_params
 from vmr_jax.plots.queries import Run, about, rows_of, words_of
 from vmr_jax.training.steps import as_float32
 from vmr_jax.types import Array, Localizer, Moments, Params, Queries, Videos
@@ -29,7 +30,7 @@ def words_content(run: Run, qids: Sequence[str]) -> list[dict]:
     contents = []
     for row in rows:
         queries = as_float32(query_batch(run.domain, np.array([row])))
-        weights = weigh(run.params, queries)[0]
+        weights = weigh(network_params(run.params), queries)[0]
         asked = words_of(run.domain, row)
         each = np.asarray(weights, np.float64)[:, : len(asked["words"])].tolist()
         contents.append(

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from vmr_jax.data.batches import clips
+from vmr_jax.data.batches.normalization import normalization_of, normalize_frames
 from vmr_jax.data.sources.subtitles import fit_rows
 from vmr_jax.search.trained import Trained
 from vmr_jax.search.video_source import VideoSource
@@ -111,8 +112,8 @@ def _show(trained: Trained, video: str, features: np.ndarray, sub: np.ndarray | 
         sub = _sample(fit_rows(sub, len(features), video), target)
     else:
         sub = None
-    if target.l2norm:
-        features = clips.normalize_frames(features)
+    if normalization_of(target) == "l2":
+        features = normalize_frames(features)
     return _Shown(_sample(features, target), sub)
 
 

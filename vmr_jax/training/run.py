@@ -9,9 +9,11 @@ from rich.console import Console
 from vmr_jax import models
 from vmr_jax.configs import common
 from vmr_jax.data.batches.domain import Domain
+from vmr_jax.data.batches.normalization import normalization_of, standardizing
 from vmr_jax.data.batches.splits import selection_name, selection_split
 from vmr_jax.datasets import training_domains
 from vmr_jax.evaluation.evaluate import make_evaluation
+from vmr_jax.models.normalized_inputs import network_params
 from vmr_jax.training.checkpoint import CHECKPOINTS, Checkpoints, checkpoint_directory
 from vmr_jax.training.input_pipeline import InputPipeline, make_input_pipeline
 from vmr_jax.training.mesh import check_batch_size, make_mesh
@@ -27,7 +29,7 @@ from vmr_jax.training.state import (
     state_maker,
 )
 from vmr_jax.training.workdir import claim_workdir
-from vmr_jax.types import Config, Evaluation, Params, System
+from vmr_jax.types import INPUTS, Config, Evaluation, Params, System
 
 
 class Run(NamedTuple):
@@ -93,7 +95,7 @@ def prepare_run(config: Config, workdir: Path, restore: str, console: Console) -
     checkpoints = Checkpoints(workdir / CHECKPOINTS, config.keep_checkpoints, meta["chosen_by"])
     state = checkpoints.restore_newest(abstract, console.print)
     if state is None:
-        state = _started(config, first_state(maker, abstract), restore, console)
+        state = _started(config, first_state(maker, abstract), domains, restore, console)
     run = Run(
         config=config,
         workdir=workdir,
@@ -118,25 +120,42 @@ def check_settings(config: Config) -> None:
     models.of(config).refuse_unread(config, common.run())
 
 
-def _started(config: Config, state: TrainState, restore: str, console: Console) -> TrainState:
-    """A first state with the parameters that the run starts from."""
+def _started(
+    config: Config, state: TrainState, domains: dict[str, Domain], restore: str, console: Console
+) -> TrainState:
+    """A first state with the parameters that the run starts from, and its data's statistics."""
+    fresh = network_params(state.params)
+    params = _starting_params(config, fresh, restore, console)
+    if INPUTS in state.params:
+        statistics = {
+            role: standardizing(domains[role].dataset, normalization_of(config[role]))
+            for role in state.params[INPUTS]
+        }
+        params = {**params, INPUTS: statistics}
+    elif params is fresh:
+        return state
+    places = jax.tree.map(lambda leaf: leaf.sharding, state.params)
+    return state._replace(params=jax.device_put(params, places))
+
+
+def _starting_params(config: Config, fresh: dict, restore: str, console: Console) -> Params:
+    """Fresh parameters, or what they take of another run or of weight files."""
     described = models.of(config)
     if restore:
-        params = described.merge(config, state.params, _restored(restore))
+        params = described.merge(config, fresh, _restored(restore))
         console.print(f"starting from the parameters of {restore}")
-    elif described.pretrained:
-        params = described.pretrained(config, state.params)
-        if params is not state.params:
+        return params
+    if described.pretrained:
+        params = described.pretrained(config, fresh)
+        if params is not fresh:
             console.print("starting from the weight files that the config names")
         elif "text" in config and config.text.size == "base":
             console.print(
                 "the text encoder starts from random weights: --config.text.weights=FILE names "
                 "pre-trained ones"
             )
-    else:
-        return state
-    places = jax.tree.map(lambda leaf: leaf.sharding, state.params)
-    return state._replace(params=jax.device_put(params, places))
+        return params
+    return fresh
 
 
 def _restored(restore: str) -> Params:

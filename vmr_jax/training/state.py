@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from vmr_jax.training.mesh import state_shardings
-from vmr_jax.types import STATISTICS, Array, Params, System
+from vmr_jax.types import INPUTS, STATISTICS, Array, Params, System
 
 
 class TrainState(NamedTuple):
@@ -34,9 +34,9 @@ def state_maker(system: System, optimizer: optax.GradientTransformation, example
 
 
 def split_statistics(params: Params) -> tuple[dict, dict]:
-    """What is trained, and what a step replaces."""
-    trained = {name: leaf for name, leaf in params.items() if name != STATISTICS}
-    return trained, {name: leaf for name, leaf in params.items() if name == STATISTICS}
+    """What is trained, and what is not: running statistics, and those of the inputs."""
+    fixed = {name: leaf for name, leaf in params.items() if name in (STATISTICS, INPUTS)}
+    return {name: leaf for name, leaf in params.items() if name not in fixed}, fixed
 
 
 def abstract_state(make, mesh: jax.sharding.Mesh, rules=()) -> TrainState:

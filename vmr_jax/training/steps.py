@@ -74,18 +74,18 @@ def train_step(
     """
     batch = as_float32(batch)
     step_key = jax.random.fold_in(jax.random.key(seed), state.step)
-    trained, statistics = split_statistics(state.params)
+    trained, fixed = split_statistics(state.params)
 
     def loss_of(trained):
-        losses = system.loss(trained | statistics, batch, step_key, pace.progress(state.step))
+        losses = system.loss(trained | fixed, batch, step_key, pace.progress(state.step))
         means = term_means(losses.terms)
         watched = term_means(losses.watched)
         return sum(means.values()), (means | watched, losses.statistics)
 
     (loss, (means, replaced)), grads = jax.value_and_grad(loss_of, has_aux=True)(trained)
     updates, opt_state = optimizer.update(grads, state.opt_state, trained)
-    params = cast(dict, optax.apply_updates(trained, updates))  # optax: some tree
-    if statistics:
+    params = cast(dict, optax.apply_updates(trained, updates)) | fixed  # optax: some tree
+    if STATISTICS in fixed:
         params |= {STATISTICS: replaced}
     metrics = {"loss": loss, **means, "grad_norm": optax.tree.norm(grads)}
     return TrainState(state.step + 1, params, opt_state), metrics

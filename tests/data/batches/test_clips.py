@@ -8,7 +8,6 @@ from vmr_jax.data.batches.clips import (
     bin_frames,
     centre_frames,
     moment_to_span,
-    normalize_frames,
     num_sampled,
     sample_clips,
 )
@@ -93,12 +92,6 @@ def test_centre_frames_hold_the_centres_of_equal_parts(length):
     frames = centre_frames(length, 8)
     assert frames.tolist() == [int((i + 0.5) * length / 8) for i in range(8)]
     assert frames.max() < length
-
-
-def test_frames_are_brought_to_length_one():
-    frames = np.array([[3e4, 4e4], [0, 0], [1e-3, 0]], np.float16)  # beyond float16 when squared
-    assert normalize_frames(frames).dtype == np.float32
-    np.testing.assert_allclose(normalize_frames(frames), [[0.6, 0.8], [0, 0], [1, 0]], atol=1e-3)
 
 
 def test_span_of_a_moment():

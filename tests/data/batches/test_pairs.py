@@ -110,10 +110,11 @@ def test_unknown_split_names_the_known():
         make_domain(dataset(), "val", settings())
 
 
-@pytest.mark.parametrize("l2norm", [False, True])
+@pytest.mark.parametrize("normalize", ["none", "l2", "standardize"])
 @pytest.mark.parametrize("sampling", ["native_capped", "uniform", "rounded_bins"])
-def test_both_paths_give_the_same_batch(sampling, l2norm):
-    domain = make_domain(dataset(), "train", settings(clip_sampling=sampling, l2norm=l2norm))
+def test_both_paths_give_the_same_batch(sampling, normalize):
+    chosen = settings(clip_sampling=sampling, normalize=normalize)
+    domain = make_domain(dataset(), "train", chosen)
     rows, weight = np.array([3, 0, 1, 2], np.int32), np.array([1, 1, 0, 1], np.float32)
     streamed = data_paths.read_batch(domain, PairIndex(rows, weight))
     tables = data_paths.load_tables(domain, make_mesh())
@@ -124,7 +125,7 @@ def test_both_paths_give_the_same_batch(sampling, l2norm):
 
 
 def test_frames_are_normalised_before_they_are_binned():
-    domain = make_domain(dataset(), "train", settings(clip_sampling="rounded_bins", l2norm=True))
+    domain = make_domain(dataset(), "train", settings(clip_sampling="rounded_bins", normalize="l2"))
     assert domain.pairs.num_clips.tolist() == [5, 5]
     for row, native in enumerate((FEATURES[0], FEATURES[2])):
         frames = native.astype(np.float64)

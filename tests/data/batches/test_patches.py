@@ -96,7 +96,7 @@ def test_widths_that_differ_are_refused(tmp_path):
 
 
 def settings(**changes):
-    block = domain_block("toys", labels=True).to_dict() | {"max_clips": 4, "l2norm": True}
+    block = domain_block("toys", labels=True).to_dict() | {"max_clips": 4, "normalize": "l2"}
     return ConfigDict(block | {"clip_sampling": "rounded_bins", "patch_frames": 2} | changes)
 
 

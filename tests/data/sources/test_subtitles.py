@@ -149,7 +149,7 @@ def test_other_clips_or_videos_are_refused(tmp_path):
 def test_a_batch_shows_what_is_said_in_its_clips_on_both_paths(tmp_path, sampling):
     write(tmp_path)
     block = domain_block("toys", labels=True).to_dict()
-    block |= {"max_clips": 5, "max_words": 3, "l2norm": True, "clip_sampling": sampling}
+    block |= {"max_clips": 5, "max_words": 3, "normalize": "l2", "clip_sampling": sampling}
     domain = make_domain(load(tmp_path), "train", ConfigDict(block))
     assert domain.spec.sub_dim == 3
     index = PairIndex(np.array([2, 0, 1], np.int32), np.ones(3, np.float32))

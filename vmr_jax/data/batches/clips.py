@@ -59,13 +59,6 @@ def centre_frames(length: int, count: int) -> np.ndarray:
     return (2 * np.arange(count) + 1) * length // (2 * count)
 
 
-def normalize_frames(features: np.ndarray) -> np.ndarray:
-    """Each frame (n, F) at length 1 as float32; a zero frame stays zero (VDI D14)."""
-    frames = features.astype(np.float32)
-    length = np.linalg.norm(frames, axis=1, keepdims=True)
-    return frames / np.maximum(length, np.finfo(np.float32).tiny)
-
-
 def moment_to_span(moment: np.ndarray, duration: np.ndarray, num_clips: np.ndarray) -> np.ndarray:
     """Moments (Q, 2) in seconds -> inclusive clip indices (Q, 2) int32 (EVA, Eq. 6).
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vmr_jax.data.batches import clips
+from vmr_jax.data.batches.normalization import normalization_of, normalize_frames
 from vmr_jax.data.batches.pairs import Pairs, VideoFeatures
 from vmr_jax.data.batches.words import Words, read_words
 from vmr_jax.data.tables.dataset import Dataset, MomentTable, Read, VideoTable
@@ -35,7 +36,7 @@ class Domain(NamedTuple):
         """The sampled clips (num_clips, F) float16 of one video."""
         frames = self.dataset.videos.features(int(self.video_row[row]))
         if self.l2norm:
-            frames = clips.normalize_frames(frames)
+            frames = normalize_frames(frames)
         return self._sampled(frames)
 
     def subtitles(self, row: int) -> np.ndarray:
@@ -119,7 +120,7 @@ def make_domain(
             sub_dim=dataset.sub_dim,
         ),
         sampling=settings.clip_sampling,
-        l2norm=settings.get("l2norm", False),  # checkpoints of older versions have no such key
+        l2norm=normalization_of(settings) == "l2",
         cut_queries=words.cut,
         unknown_words=words.unknown,
         patch_frames=settings.patch_frames if dataset.patches else 0,
