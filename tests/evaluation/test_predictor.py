@@ -30,7 +30,9 @@ def vlanet(tmp_path_factory, toy_data):
 
 @pytest.fixture(scope="module")
 def mmn_workdir(tmp_path_factory, toy_data):
-    return save_random_run(tmp_path_factory.mktemp("mmn"), small_mmn(toy_data))
+    config = small_mmn(toy_data)
+    config.target.normalize = "sqrt_standardize"
+    return save_random_run(tmp_path_factory.mktemp("mmn"), config)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,7 @@ def localizer_workdir(tmp_path_factory, toy_corpus):
     videos = sorted({dataset.videos.video_id[row] for row in asked.video})
     write_submission(workdir / "vr.json", videos, asked.query_id, asked.sentence, {"VR": ranked})
     keys = {"first__scores_file": str(workdir / "vr.json"), "first__retrieve": 1}
+    keys["target__normalize"] = "standardize"
     return save_run(workdir, prem_localizer.get_config, toy_corpus, **keys)
 
 

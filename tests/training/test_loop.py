@@ -9,6 +9,7 @@ from rich.console import Console
 
 from tests.conftest import fill, small_settings, small_vlanet, write_toy
 from vmr_jax.configs import eva
+from vmr_jax.data.batches.normalization import standardizing
 from vmr_jax.data.tables.dataset import load_dataset
 from vmr_jax.evaluation import evaluate
 from vmr_jax.evaluation.moments import reported_domain
@@ -18,6 +19,7 @@ from vmr_jax.training import logs, run, steps
 from vmr_jax.training import loop as train
 from vmr_jax.training.checkpoint import Checkpoints
 from vmr_jax.training.mesh import make_mesh
+from vmr_jax.types import INPUTS
 
 CONSOLE = Console(quiet=True)
 
@@ -46,7 +48,8 @@ def finished(tmp_path_factory, toy_data):
 
 def _config(toy_data, **changes):
     config = eva.get_config("toy_source,toy_target")
-    config.update_from_flattened_dict(small_settings(toy_data) | changes)
+    normalize = {f"{role}.normalize": "standardize" for role in ("source", "target")}
+    config.update_from_flattened_dict(small_settings(toy_data) | normalize | changes)
     return config
 
 
@@ -88,6 +91,16 @@ def test_the_same_command_after_the_end_only_evaluates(finished, toy_data):
     before = lines_of(workdir)
     assert train.train(_config(toy_data), workdir, "", CONSOLE) == report
     assert lines_of(workdir) == before
+
+
+def statistics_of(data_dir, name):
+    """What standardises a dataset's features."""
+    return standardizing(load_dataset(data_dir, name, "features"), "standardize")
+
+
+def test_a_checkpoint_keeps_the_statistics_of_its_training_data(finished, toy_data):
+    wanted = {role: statistics_of(toy_data, f"toy_{role}") for role in ("source", "target")}
+    assert_same(params_of(finished[0])[INPUTS], wanted)
 
 
 def test_both_data_paths_train_alike(finished, toy_data, tmp_path):
@@ -133,6 +146,10 @@ def test_a_checkpoint_on_another_dataset(finished, toy_data, tmp_path):
     config.target.windows = (3, 6)
     report = evaluate.evaluate_checkpoint(config, str(tmp_path), str(finished[0]), CONSOLE)
     assert (report["dataset"], report["queries"]) == ("toy_third", 10)
+    message = "normalize='none' has no effect on an evaluation: .* trained with 'standardize'"
+    with pytest.raises(ValueError, match=message):
+        given = ["target.normalize"]
+        evaluate.evaluate_checkpoint(config, "", str(finished[0]), CONSOLE, given=given)
     write_toy(tmp_path / "wide", "toy_third", videos=8, width=9)
     config.data_dir = str(tmp_path / "wide")
     with pytest.raises(ValueError, match=r"clip features of toy_third have width 9.*with 8"):
@@ -289,8 +306,10 @@ def test_restored_parameters_start_another_run(toy_data, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     train.train(_quick_config(toy_data, epochs=1), first, "", CONSOLE)
     unmoved = _quick_config(toy_data, **{"optimizer.learning_rate": 0.0, "epochs": 1, "seed": 1})
+    unmoved.target.normalize = "standardize"
     train.train(unmoved, second, str(first), CONSOLE)
-    assert_same(params_of(second), params_of(first))
+    inputs = {INPUTS: {"target": statistics_of(toy_data, "toy_target")}}
+    assert_same(params_of(second), params_of(first) | inputs)
 
 
 def test_a_non_finite_loss_stops_and_keeps_the_last_good_checkpoint(toy_data, tmp_path):

@@ -24,6 +24,7 @@ def arguments(toy_data):
 
     def of(workdir, residency="device"):
         settings = vlanet_settings(toy_data) | {"epochs": EPOCHS, "data.residency": residency}
+        settings["target.normalize"] = "sqrt_standardize"
         flags = [f"--config.{key}={value}" for key, value in settings.items()]
         return ["--config=vlanet:toy_target", f"--workdir={workdir}", *flags]
 
@@ -121,6 +122,10 @@ def test_the_same_command_goes_on_after_signals(
     assert lines_of(broken) == lines_of(whole)
     name = "eval/toy_target_test/predictions.jsonl"
     assert (broken / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_both_data_paths_end_with_the_same_bits(whole):
+    assert final_state(whole["device"]) == final_state(whole["host"])
 
 
 def test_a_mistake_ends_in_one_line(tmp_path, arguments, capfd):

@@ -68,7 +68,8 @@ def test_prepare_then_doctor(monkeypatch, capsys, files, tmp_path):
 
     built = ("doctor", "mine", "--data-dir", tmp_path / "out", "--feature-name", "i3d")
     assert run(monkeypatch, *built) in (0, None)
-    assert "mine: 0 errors" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "mine: 0 errors" in out and "features, by 15 sampled rows: mean cosine of two" in out
 
 
 def test_doctor_looks_where_prepare_writes(monkeypatch, capsys, files, tmp_path):
@@ -126,7 +127,8 @@ def test_features_of_different_videos_lie_in_several_files(monkeypatch, capsys, 
 
 def test_doctor_on_files(monkeypatch, capsys, files):
     assert run(monkeypatch, "doctor", "jsonl", *flat(files)) in (0, None)
-    assert "66.67 % of running words" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "66.67 % of running words" in out and "features, by 15 sampled rows: mean" in out
     np.save(files["--features"] / "v1.npy", np.full((5, 4), np.nan))
     assert run(monkeypatch, "doctor", "jsonl", *flat(files)) == 1
     out = capsys.readouterr().out

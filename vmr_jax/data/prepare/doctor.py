@@ -11,7 +11,7 @@ from vmr_jax.data.datasets.faults import bad_split_names, summarise
 from vmr_jax.data.datasets.records import Annotations, Fault
 from vmr_jax.data.sources.features import FLOAT16_MAX, FeatureSource
 from vmr_jax.data.sources.names import describe_missing, match_names
-from vmr_jax.data.tables.dataset import load_dataset
+from vmr_jax.data.tables.dataset import Dataset, load_dataset
 from vmr_jax.data.tables.store import read_report
 from vmr_jax.data.text.vocabulary import build_vocabulary, tokenize
 from vmr_jax.progress import Progress, quiet
@@ -95,9 +95,14 @@ def check_built(
 
     table = dataset.videos
     durations = dict(zip(table.video_id, map(float, table.duration), strict=True))
+    return faults + _check_features(name, durations, features_of(dataset), progress)
+
+
+def features_of(dataset: Dataset) -> FeatureSource:
+    """The features of a built dataset, by the ids of its videos."""
+    table = dataset.videos
     row = {video: index for index, video in enumerate(table.video_id)}
-    source = FeatureSource(table.video_id, lambda video: table.features(row[video]))
-    return faults + _check_features(name, durations, source, progress)
+    return FeatureSource(table.video_id, lambda video: table.features(row[video]))
 
 
 def fault_table(faults: list[Fault], title: str) -> "Table":

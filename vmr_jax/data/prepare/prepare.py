@@ -9,11 +9,19 @@ from vmr_jax.data.datasets import read_annotations
 from vmr_jax.data.datasets.faults import count_splits
 from vmr_jax.data.datasets.records import Annotations, Fault
 from vmr_jax.data.datasets.repair import is_training
-from vmr_jax.data.prepare.doctor import check, check_built, count_errors, fault_table
+from vmr_jax.data.prepare.doctor import (
+    check,
+    check_built,
+    count_errors,
+    fault_table,
+    features_of,
+)
+from vmr_jax.data.prepare.feature_sample import describe_numbers
 from vmr_jax.data.sources.features import FeatureSource, join, open_features, without_didemo_padding
 from vmr_jax.data.sources.subtitles import pool_subtitles
 from vmr_jax.data.tables.build import write_dataset
 from vmr_jax.data.tables.chunk_table import write_chunks
+from vmr_jax.data.tables.dataset import load_dataset
 from vmr_jax.data.tables.query_features import write_query_features
 from vmr_jax.data.text.noun_chunks import Chunker, make_chunker
 from vmr_jax.data.text.vocabulary import load_glove, tokenize
@@ -154,6 +162,8 @@ def diagnose_files(
     vectors = _load_vectors(annotations, glove)
     faults = check(annotations, source, vectors, progress=shown)
     _print_annotations(annotations)
+    if source:
+        _print_numbers(source)
     return _print_faults(faults, dataset)
 
 
@@ -167,7 +177,10 @@ def diagnose_built(data_dir: Path, name: str, feature_name: str) -> bool:
         if len(there) > 1:
             raise ValueError(f"--feature-name says which to check; there are {', '.join(there)}")
         feature_name = there[0] if there else "features"
-    return _print_faults(check_built(data_dir, name, feature_name, progress=shown), name)
+    faults = check_built(data_dir, name, feature_name, progress=shown)
+    if not count_errors(faults):
+        _print_numbers(features_of(load_dataset(data_dir, name, feature_name, verify=False)))
+    return _print_faults(faults, name)
 
 
 def _open_features(
@@ -207,6 +220,13 @@ def _print_annotations(annotations: Annotations) -> None:
             f"{dropped if counts['dropped'] else ''} on {len(videos - {''}):,} videos"
             f"{' (a training split)' if is_training(split) else ''}"
         )
+
+
+def _print_numbers(source: FeatureSource) -> None:
+    """Print what the numbers of the features are like, where some can be read."""
+    line = describe_numbers(source)
+    if line:
+        print(line)
 
 
 def _print_faults(faults: list[Fault], name: str) -> bool:
