@@ -83,6 +83,13 @@ def test_read_lines_refuses_other_encodings(tmp_path):
         list(read_lines(path))
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_in_any_way(tmp_path, end):
+    path = tmp_path / "x.txt"
+    path.write_bytes(f"\ufeffone\u2028 line{end}{end} größer{end}".encode())
+    assert list(read_lines(path)) == [(f"{path}:1", "one\u2028 line"), (f"{path}:3", "größer")]
+
+
 @pytest.mark.parametrize(
     ("record", "message"),
     [

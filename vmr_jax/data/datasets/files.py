@@ -92,21 +92,21 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict]]:
 def read_lines(path: Path) -> Iterator[tuple[str, str]]:
     """Yield ("file:line", line) for each line of a UTF-8 text, with or without a byte order mark.
 
-    Blank lines are left out.
+    Lines may end as on Unix, Windows or old Macs. Blank lines are left out.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: a line is not UTF-8, or it is no regular file.
     """
     require_file(path, "annotations")
-    with path.open("rb") as lines:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
         for number, line in enumerate(lines, 1):
             where = f"{path}:{number}"
             try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-            except UnicodeDecodeError as error:
+                line.encode()
+            except UnicodeEncodeError as error:
                 raise ValueError(f"{where}: not UTF-8 text") from error
-            if text:
+            if text := line.strip():
                 yield where, text
 
 
