@@ -1,3 +1,5 @@
+import json
+import os
 import subprocess
 import time
 
@@ -10,7 +12,12 @@ import pytest
 from tests.conftest import fill
 from vmr_jax.output_files import FullDiskError
 from vmr_jax.training import checkpoint
-from vmr_jax.training.checkpoint import Checkpoints, DamagedCheckpointError, checkpoint_directory
+from vmr_jax.training.checkpoint import (
+    Checkpoints,
+    DamagedCheckpointError,
+    _checksum_of_meta,
+    checkpoint_directory,
+)
 from vmr_jax.training.mesh import make_mesh, replicated
 from vmr_jax.training.state import TrainState
 
@@ -102,10 +109,12 @@ def test_a_damaged_newest_falls_back_and_says_so(tmp_path):
 def test_a_flipped_number_is_noticed(tmp_path):
     checkpoints = saved(tmp_path, [1])
     fine = checkpoints.meta(1)["checksums"]
-    assert set(fine) == {"params", "rest"} and all(isinstance(v, int) for v in fine.values())
+    assert set(fine) == {"params", "rest", "meta"} and all(
+        isinstance(v, int) for v in fine.values()
+    )
     checkpoints.close()
     meta = next((tmp_path / "checkpoints" / "1" / "meta").rglob("metadata"))
-    meta.write_text(meta.read_text().replace(str(fine["params"]), str(fine["params"] ^ 1)))
+    _seal(meta, lambda content: content["checksums"].update(params=fine["params"] ^ 1))
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     with pytest.raises(
         DamagedCheckpointError, match="none of the checkpoints .* another --workdir"
@@ -114,6 +123,43 @@ def test_a_flipped_number_is_noticed(tmp_path):
     assert checkpoints.steps() == [1]  # nothing is moved where nothing else is left
     with pytest.raises(DamagedCheckpointError, match="the parameters are damaged"):
         checkpoints.restore_params(1)
+
+
+def _seal(path, change):
+    """Change the meta of a checkpoint, and its checksum with it."""
+    content = json.loads(path.read_text())
+    change(content)
+    content["checksums"]["meta"] = _checksum_of_meta(content)
+    path.write_text(json.dumps(content))
+
+
+def test_a_changed_config_is_noticed(tmp_path):
+    saved(tmp_path, [1, 2]).close()
+    meta = next((tmp_path / "checkpoints" / "2" / "meta").rglob("metadata"))
+    whole = meta.read_text()
+    meta.write_text(whole.replace('"seed": 3', '"seed": 7'))
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    with pytest.raises(DamagedCheckpointError, match="checkpoints/2: the meta is damaged"):
+        checkpoints.meta(2)
+    said = []
+    assert int(checkpoints.restore_newest(abstract(), said.append).step) == 1
+    assert "checkpoint 2 is damaged" in said[0]
+    before = json.loads(whole)  # by a version that wrote no checksum of it
+    del before["checksums"]["meta"]
+    meta = next((tmp_path / "checkpoints" / "1" / "meta").rglob("metadata"))
+    meta.write_text(json.dumps(before))
+    assert checkpoints.meta(1)["config"] == {"seed": 3}
+
+
+def test_a_pipe_among_the_files_is_refused_at_once(tmp_path):
+    saved(tmp_path, [1]).close()
+    meta = next((tmp_path / "checkpoints" / "1" / "meta").rglob("metadata"))
+    meta.unlink()
+    os.mkfifo(meta)
+    with pytest.raises(
+        DamagedCheckpointError, match="the meta cannot be read .*metadata is a pipe"
+    ):
+        Checkpoints(tmp_path / "checkpoints", read_only=True).best_step()
 
 
 def test_parameters_that_cannot_be_read(tmp_path):

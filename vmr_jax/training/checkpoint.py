@@ -1,5 +1,6 @@
 """Checkpoints of a run: saved by Orbax, checked when read, never deleted with the run."""
 
+import json
 import logging
 import shutil
 import sys
@@ -18,6 +19,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
+from vmr_jax.input_files import require_file
 from vmr_jax.output_files import FullDiskError, need_space, needing_space
 from vmr_jax.training.mesh import everywhere, make_mesh, replicated
 from vmr_jax.training.state import TrainState
@@ -39,7 +41,8 @@ class Checkpoints:
     """The directory `checkpoints/` of a workdir.
 
     Each step holds the parameters, the rest of the state, and `meta`: the run's config and data,
-    so that the directory alone is enough to evaluate. `meta` also has a checksum of every leaf.
+    so that the directory alone is enough to evaluate. `meta` also has checksums: of the leaves of
+    both, and of itself.
     """
 
     def __init__(self, directory: Path, keep: int = 2, best: str = "", read_only: bool = False):
@@ -98,6 +101,7 @@ class Checkpoints:
             "checksums": {_PARAMS: _checksum(state.params), _REST: _checksum(rest)},
             "metrics": metrics or {},
         }
+        meta["checksums"][_META] = _checksum_of_meta(meta)
         items = {
             _PARAMS: ocp.args.StandardSave(state.params),
             _REST: ocp.args.StandardSave(rest),
@@ -130,8 +134,13 @@ class Checkpoints:
     def meta(self, step: int) -> dict:
         """What was saved beside the state of `step`."""
         with self._reading(step, _META):
+            self._refuse_pipes(step)
             args = ocp.args.Composite(**{_META: ocp.args.JsonRestore()})
-            return self._manager.restore(step, args=args)[_META]
+            meta = self._manager.restore(step, args=args)[_META]
+            whole = _is_whole(meta)
+        if not whole:
+            raise DamagedCheckpointError(f"{self.directory}/{step}: the meta is damaged")
+        return meta
 
     def best_step(self) -> int:
         """The step with the highest metric of those that meta["chosen_by"] names, or the newest."""
@@ -222,6 +231,12 @@ class Checkpoints:
                 f"{self.directory}/{step}: the {item} cannot be read ({_first_line(error)})"
             ) from error
 
+    def _refuse_pipes(self, step: int) -> None:
+        """Raise ValueError for what would make its reader wait."""
+        for path in (self.directory / str(step)).rglob("*"):
+            if not path.is_dir():
+                require_file(path, "checkpoints")
+
     def _try(self, step: int, abstract: TrainState) -> tuple[TrainState | None, str]:
         rest = {"step": abstract.step, "opt_state": abstract.opt_state}
         args = {
@@ -231,10 +246,13 @@ class Checkpoints:
         }
         fault, state = "", None
         try:
+            self._refuse_pipes(step)
             read = self._manager.restore(step, args=ocp.args.Composite(**args))
             checksums = read[_META]["checksums"]
-            if _matches(read[_PARAMS], checksums[_PARAMS]) and _matches(
-                read[_REST], checksums[_REST]
+            if (
+                _is_whole(read[_META])
+                and _matches(read[_PARAMS], checksums[_PARAMS])
+                and _matches(read[_REST], checksums[_REST])
             ):
                 state = TrainState(read[_REST]["step"], read[_PARAMS], read[_REST]["opt_state"])
             else:
@@ -300,6 +318,17 @@ def _checksum(tree: Any) -> int | None:
             return None
         value = zlib.crc32(_whole(leaf).tobytes(), value)
     return value
+
+
+def _checksum_of_meta(meta: dict) -> int:
+    """CRC-32 of `meta` but for this checksum."""
+    others = {item: value for item, value in meta["checksums"].items() if item != _META}
+    return zlib.crc32(json.dumps(meta | {"checksums": others}, sort_keys=True).encode())
+
+
+def _is_whole(meta: dict) -> bool:
+    """Tell whether `meta` is what was saved; True where it was before it had a checksum."""
+    return meta["checksums"].get(_META) in (None, _checksum_of_meta(meta))
 
 
 def _whole(leaf: jax.Array) -> np.ndarray:
