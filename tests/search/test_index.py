@@ -294,6 +294,19 @@ def test_a_damaged_file_is_told(tmp_path, by_name, name, how, message):
         Corpus.open(tmp_path, verify=False)
 
 
+def test_a_changed_manifest_is_told(tmp_path, by_name):
+    build_index(tmp_path, make_source([4, 5]), trained("retriever"), None, WORDS, say=quiet)
+    path = tmp_path / "manifest.json"
+    whole = path.read_text()
+    path.write_text(whole.replace('"removed": []', '"removed": ["video0"]'))
+    with pytest.raises(DamagedIndexError, match="manifest.json does not have the content it was"):
+        Corpus.open(tmp_path)
+    before = json.loads(whole)  # by a version that wrote no checksum of it
+    del before["crc32"]
+    path.write_text(json.dumps(before))
+    assert Corpus.open(tmp_path).video_id == ["video0", "video1"]
+
+
 def test_another_version_of_the_format(tmp_path):
     build_index(tmp_path, make_source([4]), trained("retriever"), say=quiet)
     path = tmp_path / "manifest.json"

@@ -23,6 +23,7 @@ from vmr_jax.output_files import needing_space, sync, write_whole
 
 FORMAT = 1
 _NAME = "manifest.json"
+_CHECKSUM = "crc32"  # of the rest of the manifest
 _KEYS = {
     "format",
     "retriever",
@@ -62,6 +63,7 @@ def find_manifest(index: Path) -> dict | None:
     try:
         manifest = json.loads(path.read_text("utf-8"))
         missing = _KEYS - manifest.keys()
+        noted = manifest.pop(_CHECKSUM, None)  # None: written before there was one
     except (ValueError, AttributeError, RecursionError) as error:
         raise DamagedIndexError(f"{path} is damaged ({error}): {_AGAIN}") from error
     if manifest.get("format") != FORMAT:
@@ -70,12 +72,15 @@ def find_manifest(index: Path) -> dict | None:
         )
     if missing:
         raise DamagedIndexError(f"{path} lacks {', '.join(sorted(missing))}: {_AGAIN}")
+    if noted not in (None, _checksum_of(manifest)):
+        raise DamagedIndexError(f"{path} does not have the content it was written with: {_AGAIN}")
     return manifest
 
 
 def write_manifest(index: Path, manifest: Mapping) -> None:
     """Put a new manifest in the place of the old one."""
-    write_whole(index / _NAME, json.dumps(manifest, indent=1) + "\n")
+    content = {**manifest, _CHECKSUM: _checksum_of(manifest)}
+    write_whole(index / _NAME, json.dumps(content, indent=1) + "\n")
 
 
 def write_arrays(index: Path, folder: str, files: Mapping[str, np.ndarray | str]) -> dict:
@@ -145,6 +150,10 @@ def read_text(index: Path, folder: str, name: str) -> str:
 
 
 _AGAIN = "copy the index again from where it was made, or make it again with `vmr index`"
+
+
+def _checksum_of(manifest: Mapping) -> int:
+    return zlib.crc32(json.dumps(manifest, sort_keys=True).encode())
 
 
 def _checksum(path: Path) -> int:
