@@ -182,6 +182,16 @@ def test_a_damaged_report_is_named(data_dir):
         path.write_bytes(whole)
 
 
+def test_what_cannot_be_read_is_named_without_a_comparison_too(data_dir):
+    path = data_dir / "toys/moments/vectors.npy"
+    whole = path.read_bytes()
+    for content in (b"", whole[:50], whole[:-1]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"^{re.escape(str(path))} is damaged .*--overwrite"):
+            load_dataset(data_dir, "toys", "f", verify=False)
+    path.write_bytes(whole)
+
+
 def test_files_are_not_compared_where_that_is_not_wanted(data_dir):
     path = data_dir / "toys/moments/vectors.npy"
     path.write_bytes(path.read_bytes()[:-4] + np.float32(7).tobytes())

@@ -16,8 +16,9 @@ import numpy as np
 
 from vmr_jax.data.datasets.records import Annotations
 from vmr_jax.data.tables.atomic_write import write_part
-from vmr_jax.data.tables.store import find_report, read_report
+from vmr_jax.data.tables.store import AGAIN, find_report, read_report
 from vmr_jax.data.text.masking import dynamic_text, has_word, static_text
+from vmr_jax.input_files import read_json
 
 Spans = Sequence[np.ndarray]  # for each sentence (C, 2) int32
 
@@ -77,8 +78,11 @@ def read_chunks(
             f"the noun chunks of {root.name} in {root.parent} are of other queries than those that "
             "are there: compute them again, `vmr prepare ... --noun-chunks spacy --overwrite`"
         )
-    spans = json.loads((root / "chunks" / "spans.json").read_text("utf-8"))
+    path = root / "chunks" / "spans.json"
+    spans = read_json(path, AGAIN)
     as_array = lambda found: np.array(found, np.int32).reshape(-1, 2)  # noqa: E731
-    return {s: [as_array(f) for f in of_split] for s, of_split in spans.items()}, report[
-        "fingerprint"
-    ]
+    try:
+        chunks = {split: [as_array(f) for f in of_split] for split, of_split in spans.items()}
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"{path} is damaged ({error}); {AGAIN}") from error
+    return chunks, report["fingerprint"]

@@ -18,7 +18,7 @@ from vmr_jax.data.tables.missing_data import (
 )
 from vmr_jax.data.tables.query_features import open_query_features
 from vmr_jax.data.tables.statistics import FeatureStatistics, read_statistics
-from vmr_jax.data.tables.store import AGAIN, CORPUS, find_report, open_rows, read_rows
+from vmr_jax.data.tables.store import AGAIN, CORPUS, find_report, open_rows, read_array, read_rows
 from vmr_jax.input_files import read_json
 
 Read = Callable[[int], np.ndarray]  # row of the videos -> what is stored of one, float16
@@ -143,7 +143,7 @@ def load_dataset(
         },
         videos=table,
         vocabulary=tuple((moments / "vocabulary.txt").read_text("utf-8").splitlines()),
-        vectors=np.load(moments / "vectors.npy"),
+        vectors=read_array(moments / "vectors.npy"),
         fingerprint=hashlib.sha256(digests.encode()).hexdigest(),
         **parts,
     )

@@ -16,7 +16,7 @@ import numpy as np
 from vmr_jax.data.datasets.records import Annotations
 from vmr_jax.data.sources.features import FeatureSource, as_float16
 from vmr_jax.data.tables.atomic_write import check_name, write_part
-from vmr_jax.data.tables.store import find_report, read_report
+from vmr_jax.data.tables.store import find_report, read_array, read_report
 from vmr_jax.progress import Progress, quiet
 
 
@@ -108,11 +108,11 @@ def open_query_features(
             "than those that are there: prepare them again, `vmr prepare ... --query-features FILE "
             f"--query-feature-name {name} --overwrite`"
         )
-    offsets = np.load(directory / "offsets.npy")
+    offsets = read_array(directory / "offsets.npy")
     spans = np.stack([offsets[:-1], np.diff(offsets)], axis=1).astype(np.int32)
     ends = np.cumsum(list(report["splits"].values()))
     return QueryFeatures(
-        rows=np.load(directory / "rows.npy", mmap_mode="r"),
+        rows=read_array(directory / "rows.npy", mapped=True),
         spans=dict(zip(report["splits"], np.split(spans, ends[:-1]), strict=True)),
         fingerprint=report["fingerprint"],
     )

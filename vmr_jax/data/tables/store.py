@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vmr_jax.output_files import write_whole
 
 CORPUS = "corpus"  # the one split of a videos table ("all" is reserved in TFDS)
@@ -148,6 +150,17 @@ def write_report(directory: Path, report: dict) -> None:
     files.pop("report.json", None)
     manifest = report | {"format": _FORMAT, "files": files}
     write_json(directory / "report.json", manifest | {"checksum": _checksum(manifest)})
+
+
+def read_array(path: Path, *, mapped: bool = False) -> np.ndarray:
+    """Read or map an array that `write_table`'s callers saved beside the records.
+
+    Raises ValueError with the path where it is damaged.
+    """
+    try:
+        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except (ValueError, EOFError, MemoryError) as error:
+        raise ValueError(f"{path} is damaged ({error}); {AGAIN}") from error
 
 
 def write_json(path: Path, content: dict) -> None:
