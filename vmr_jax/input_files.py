@@ -53,8 +53,9 @@ def read_json(path: Path, advice: str, *keys: str) -> dict[str, Any]:
     """Read a JSON object that this program wrote, which has these keys.
 
     Raises FileNotFoundError, and ValueError with the path and `advice`, what to do, where it is
-    damaged.
+    damaged, or no regular file.
     """
+    require_file(path, "JSON data")
     try:
         content = json.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:

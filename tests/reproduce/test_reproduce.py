@@ -89,6 +89,33 @@ def test_what_is_there_is_not_run_again(pretended, tmp_path):
     assert len(pretended) == 7 + 5  # the row `Cross` is Table 5's last
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "eval/simulated_target_test/metrics.json",
+            {"model": {"mIoU": "x"}},
+            "its 'model' are",
+        ),
+        (
+            "eval/simulated_target_test/metrics.json",
+            {"random": [1]},
+            "its 'random' are",
+        ),
+        ("eval/simulated_target_test/metrics.json", {"model": {"mIoU": 10**400}}, "its 'model'"),
+        ("config.json", {"data": {"source": {}}}, "its data are no datasets of this run"),
+        ("config.json", {"data": {"sauce": {"fingerprint": "old"}}}, "its data are no datasets"),
+        ("config.json", {"data": [1]}, "its data are no datasets of this run"),
+    ],
+)
+def test_a_damaged_report_or_config_is_named(pretended, tmp_path, name, content, message):
+    reproduce("eva", "5", "simulated", 1, tmp_path, {}, CONSOLE)
+    path = next((tmp_path / "runs").iterdir()) / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | content))
+    with pytest.raises(ValueError, match=rf"^{path} is damaged \({message}.*: delete"):
+        reproduce("eva", "5", "simulated", 1, tmp_path, {}, CONSOLE)
+
+
 def test_finished_runs_of_other_data_are_refused(pretended, tmp_path, monkeypatch):
     reproduce("eva", "5", "some/dir", 1, tmp_path, {}, CONSOLE)
 

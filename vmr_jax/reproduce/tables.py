@@ -3,12 +3,13 @@
 import hashlib
 import importlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
 from string import ascii_lowercase
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -190,8 +191,23 @@ def _measure(asked: _Asked, out: Path, console: Console) -> dict:
             raise KeyboardInterrupt
         if evaluated is not asked.config:
             evaluate.evaluate_checkpoint(evaluated, "", str(workdir), console)
+    return _read_report(path) | {"features": evaluated.target.features}
+
+
+def _read_report(path: Path) -> dict:
+    """The report of a run. Raises ValueError where its figures are no numbers."""
     again = "delete it, and the same command evaluates the run again"
-    return read_json(path, again, "model") | {"features": evaluated.target.features}
+    report = read_json(path, again, "dataset", "split", "model")
+    for name in ("model", "location_prior", "random"):
+        figures = report.get(name, {})
+        if not isinstance(figures, dict) or not all(map(_is_figure, figures.values())):
+            raise ValueError(f"{path} is damaged (its {name!r} are not all numbers): {again}")
+    return report
+
+
+def _is_figure(value: Any) -> bool:
+    """Tell a number that a table can hold."""
+    return type(value) in (int, float) and abs(value) < sys.float_info.max
 
 
 def _with_first_run(config: Config, seed: int, out: Path, console: Console) -> Config:
@@ -226,7 +242,14 @@ def _config(config_name, argument, run: Run, data, seed, settings, evaluate_on="
 def _check_same_data(config: Config, workdir: Path) -> None:
     """Raise ValueError if the finished run in `workdir` read other data than is prepared now."""
     again = f"delete {workdir}, and the same command runs it again"
-    for role, read in read_json(workdir / "config.json", again, "data")["data"].items():
+    path = workdir / "config.json"
+    data = read_json(path, again, "data")["data"]
+    if not isinstance(data, dict) or not all(
+        role in config and isinstance(read, dict) and "fingerprint" in read
+        for role, read in data.items()
+    ):
+        raise ValueError(f"{path} is damaged (its data are no datasets of this run): {again}")
+    for role, read in data.items():
         dataset = training_dataset(config, role)
         if dataset.fingerprint != read["fingerprint"]:
             raise ValueError(
