@@ -133,6 +133,12 @@ def test_refused_metrics(broken):
     path.write_text('{"step": 1}\nnonsense\n')
     with pytest.raises(ValueError, match=r"metrics.jsonl:2: not valid JSON"):
         content.similarity_content(broken)
+    path.write_text('{"step": 1}\n{"step": [1]}\n')
+    with pytest.raises(ValueError, match=r"metrics.jsonl:2: expected an object of numbers"):
+        content.similarity_content(broken)
+    path.write_text('{"step": 1}\n{"train/loss": 2}\n')
+    with pytest.raises(ValueError, match=r'metrics.jsonl:2: no "step"'):
+        content.similarity_content(broken)
     path.unlink()
     with pytest.raises(FileNotFoundError, match="metrics.jsonl: no such file; .* run's workdir"):
         content.similarity_content(broken)

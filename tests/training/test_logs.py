@@ -93,6 +93,19 @@ def test_tensorboard_reads_what_was_logged(tmp_path):
     assert [(value.tag, value.simple_value) for value in shown] == [("loss", 0.5), ("val/mIoU", 20)]
 
 
+@pytest.mark.parametrize("damaged", ["{", '{"loss": 1}', "[3]", '{"step": null}', "\0", "[" * 9999])
+def test_a_damaged_line_amid_the_others_is_said_and_kept(tmp_path, damaged):
+    path, console = tmp_path / "metrics.jsonl", Console(file=io.StringIO(), width=10_000)
+    before = f'{{"step": 3}}\n{damaged}\n{{"step": 6}}\n{{"step": 9}}\n'
+    path.write_text(before)
+    logs.RunLog(tmp_path, console, first_step=6, last_step=12).__exit__()
+    assert path.read_text() == '{"step": 3}\n{"step": 6}\n'
+    aside = tmp_path / "damaged" / "metrics.jsonl"
+    said = console.file.getvalue().replace("\n", "")
+    assert said == f"{path}:2 is damaged: left out; the file is kept as {aside}"
+    assert aside.read_text() == before
+
+
 @pytest.mark.parametrize(
     ("losses", "said"),
     [

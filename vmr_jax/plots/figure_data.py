@@ -1,7 +1,7 @@
 """What VLANet's figures show, as JSON: a system's look at a query, and a run's similarities."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -113,13 +113,7 @@ def similarity_content(checkpoint: str | Path) -> dict:
         raise FileNotFoundError(
             f"{path}: no such file; the similarities are in the metrics.jsonl of a run's workdir"
         )
-    lines = []
-    for number, text in enumerate(path.read_text("utf-8").split("\n")[:-1], 1):
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}:{number}: not valid JSON ({error})") from error
-    lines = [line for line in lines if set(_SIMILARITIES.values()) <= line.keys()]
+    lines = [line for line in _finished_lines(path) if set(_SIMILARITIES.values()) <= line.keys()]
     if not lines:
         raise ValueError(
             f"{path} has no {' and '.join(_SIMILARITIES.values())}: this system does not log the "
@@ -136,6 +130,23 @@ def similarity_content(checkpoint: str | Path) -> dict:
         "step": [line["step"] for line in lines],
         **{name: [line[key] for line in lines] for name, key in _SIMILARITIES.items()},
     }
+
+
+def _finished_lines(path: Path) -> Iterator[dict]:
+    """The lines of a metrics.jsonl, numbers by name, but for a last one without an end.
+
+    Raises ValueError for one that is damaged.
+    """
+    for number, text in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+        try:
+            line = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path}:{number}: not valid JSON ({error})") from error
+        if not isinstance(line, dict) or not all(type(x) in (int, float) for x in line.values()):
+            raise ValueError(f"{path}:{number}: expected an object of numbers")
+        if "step" not in line:
+            raise ValueError(f'{path}:{number}: no "step"')
+        yield line
 
 
 def kind_of_rows(start: np.ndarray, end: np.ndarray) -> str:

@@ -1,6 +1,7 @@
 """What a run tells: metrics.jsonl, TensorBoard, a live bar on a terminal, plain lines elsewhere."""
 
 import json
+import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ from rich.progress import (
 )
 from rich.table import Column
 
+from vmr_jax.input_files import require_file
 from vmr_jax.output_files import needing_space, write_whole
 from vmr_jax.progress import shown
 
@@ -68,7 +70,7 @@ class RunLog:
         self._files = None  # metrics.jsonl and TensorBoard's
         if jax.process_index() == 0:
             path = workdir / "metrics.jsonl"
-            _cut_after(path, first_step)
+            _cut_after(path, first_step, console)
             with needing_space(workdir / "tensorboard"):
                 self._files = path.open("a"), _Board(workdir / "tensorboard", first_step)
         self._bar = _make_bar(console) if console.is_terminal else None
@@ -204,15 +206,29 @@ def track(items: Sequence, description: str, console: Console) -> Iterable:
     return items if console.quiet else shown(items, description, len(items))
 
 
-def _cut_after(path: Path, step: int) -> None:
-    """Drop the lines of metrics.jsonl after `step`, and a half-written last one."""
+def _cut_after(path: Path, step: int, console: Console) -> None:
+    """Drop the lines of metrics.jsonl after `step`, and a half-written last one.
+
+    Where another line is damaged the whole file is kept in damaged/, and that is said.
+    """
     if not path.exists():
         return
-    kept = []
-    for line in path.read_bytes().splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line.decode() + "\n")
-        except (ValueError, KeyError, TypeError):
-            continue
-    write_whole(path, "".join(kept))
+    lines = require_file(path, "metrics").read_bytes().splitlines(keepends=True)
+    steps = [_step_of(line) for line in lines]
+    damaged = [n for n, at in enumerate(steps, 1) if at is None and lines[n - 1].endswith(b"\n")]
+    if damaged:
+        aside = path.parent / "damaged" / path.name
+        aside.parent.mkdir(exist_ok=True)
+        shutil.copy(path, aside)
+        console.print(f"{path}:{damaged[0]} is damaged: left out; the file is kept as {aside}")
+    kept = [n for n, at in enumerate(steps) if at is not None and at <= step]
+    write_whole(path, "".join(lines[n].decode().rstrip("\n") + "\n" for n in kept))
+
+
+def _step_of(line: bytes) -> int | None:
+    """The step of a line of metrics.jsonl; None where it is damaged."""
+    try:
+        step = json.loads(line.decode())["step"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return step if type(step) is int else None
