@@ -190,6 +190,10 @@ def test_what_cannot_be_read_is_named_without_a_comparison_too(data_dir):
         with pytest.raises(ValueError, match=f"^{re.escape(str(path))} is damaged .*--overwrite"):
             load_dataset(data_dir, "toys", "f", verify=False)
     path.write_bytes(whole)
+    path = data_dir / "toys/videos-f/statistics.npy"
+    np.save(path, np.zeros((2, 3)))
+    with pytest.raises(ValueError, match=rf"^{path} is damaged \(it has the shape \(2, 3\)\)"):
+        load_dataset(data_dir, "toys", "f", verify=False)
 
 
 def test_files_are_not_compared_where_that_is_not_wanted(data_dir):

@@ -8,6 +8,7 @@ import numpy as np
 
 from vmr_jax.data.datasets.records import Annotations
 from vmr_jax.data.datasets.repair import is_training
+from vmr_jax.data.tables.store import AGAIN, read_array
 from vmr_jax.output_files import whole_path
 
 STATISTICS_FILE = "statistics.npy"
@@ -78,11 +79,17 @@ def training_videos(annotations: Annotations) -> set[str]:
 
 
 def read_statistics(directory: Path) -> FeatureStatistics | None:
-    """Read the file of the statistics; None where the dataset has no training split."""
+    """Read the file of the statistics; None where the dataset has no training split.
+
+    Raises ValueError where it is damaged.
+    """
     path = directory / STATISTICS_FILE
     if not path.is_file():
         return None
-    raw, sqrt = np.load(path, allow_pickle=False)
+    stored = read_array(path)
+    if stored.ndim != 3 or stored.shape[:2] != (2, 2):
+        raise ValueError(f"{path} is damaged (it has the shape {stored.shape}); {AGAIN}")
+    raw, sqrt = stored
     return FeatureStatistics(Spread(*raw), Spread(*sqrt))
 
 
