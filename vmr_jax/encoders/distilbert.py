@@ -1,5 +1,7 @@
-"""DistilBERT base uncased (Sanh et al., 2019), MMN's text encoder (MMN A14)."""
+"""BERT's encoder: DistilBERT base uncased (Sanh et al., 2019; MMN A14), MiniLM and other sizes."""
 
+import re
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,6 +9,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vmr_jax.encoders.weights import Source, fit_tensors, linear, norm, read_tensors
 from vmr_jax.layers.sequences import dropout
@@ -78,20 +81,52 @@ class DistilBert(nn.Module):
 def load_distilbert(path: str | Path, config: DistilBertConfig) -> Params:
     """Read the parameters from Hugging Face's model.safetensors, as float32 NumPy arrays.
 
-    A pytorch_model.bin is read too; the head of the masked language model is skipped. Raises
-    FileNotFoundError and ValueError as `read_tensors` and `fit_tensors` do.
+    BERT's names, such as MiniLM's, are read as DistilBERT's: the vector of token type 0 is added to
+    the positions. A pytorch_model.bin is read too; the head of the masked language model and BERT's
+    pooler are skipped. Raises FileNotFoundError and ValueError as `read_tensors` and `fit_tensors`
+    do.
     """
-    tensors = {name.removeprefix("distilbert."): x for name, x in read_tensors(path).items()}
+    tensors = {re.sub("^(distil)?bert\\.", "", name): x for name, x in read_tensors(path).items()}
+    if _TYPES in tensors:
+        tensors = _as_distilbert(tensors)
     ids = jnp.zeros((1, 1), jnp.int32)
     shapes = jax.eval_shape(DistilBert(config).init, jax.random.key(0), ids, ids == 0)
     return fit_tensors(tensors, _SOURCES, shapes["params"], _NO_ENCODER, path)
 
 
-_NO_ENCODER = r"vocab_(transform|layer_norm|projector)\..*|.*\.position_ids"
+def _as_distilbert(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """BERT's tensors by DistilBERT's names."""
+    named = {}
+    for name, tensor in tensors.items():
+        for bert, distilbert in _OF_BERT.items():
+            name = name.replace(bert, distilbert)
+        named[name] = tensor
+    types, positions = named.pop(_TYPES), named.get(_POSITIONS)
+    if positions is not None:
+        named[_POSITIONS] = positions.astype(np.float32) + types[0].astype(np.float32)
+    return named
+
+
+_TYPES = "embeddings.token_type_embeddings.weight"
+_POSITIONS = "embeddings.position_embeddings.weight"
+_OF_BERT = {
+    "encoder.layer.": "transformer.layer.",
+    "attention.self.query": "attention.q_lin",
+    "attention.self.key": "attention.k_lin",
+    "attention.self.value": "attention.v_lin",
+    "attention.output.dense": "attention.out_lin",
+    "attention.output.LayerNorm": "sa_layer_norm",
+    "intermediate.dense": "ffn.lin1",
+    "output.dense": "ffn.lin2",
+    "output.LayerNorm": "output_layer_norm",
+}
+_NO_ENCODER = (
+    r"vocab_(transform|layer_norm|projector)\..*|.*\.position_ids|pooler\..*|cls\.predictions\..*"
+)
 _LAYER = "transformer.layer.{}"
 _SOURCES = {
     "tokens": Source("embeddings.word_embeddings.weight"),
-    "positions": Source("embeddings.position_embeddings.weight"),
+    "positions": Source(_POSITIONS),
     "norm": norm("embeddings.LayerNorm"),
     "layers": {
         "qkv": linear(*(f"{_LAYER}.attention.{part}_lin" for part in "qkv")),

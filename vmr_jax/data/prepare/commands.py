@@ -54,6 +54,13 @@ def prepare(
         Path | None, typer.Option(help="Features of the queries' tokens: HDF5, by query id.")
     ] = None,
     query_feature_name: Annotated[str, typer.Option(help="Names them: roberta ...")] = "",
+    query_encoder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Make them: the folder of a BERT, DistilBERT or MiniLM, with config.json, "
+            "tokenizer.json and model.safetensors."
+        ),
+    ] = None,
     key: Annotated[
         str, typer.Option(help="The features among several arrays of an .npz or HDF5 group.")
     ] = "",
@@ -76,6 +83,7 @@ def prepare(
         clip_seconds=pool_subtitles,
         query_features=query_features,
         query_feature_name=query_feature_name,
+        query_encoder=query_encoder,
         key=key,
     )
 

@@ -17,7 +17,13 @@ from vmr_jax.data.prepare.doctor import (
     features_of,
 )
 from vmr_jax.data.prepare.feature_sample import describe_numbers
-from vmr_jax.data.sources.features import FeatureSource, join, open_features, without_didemo_padding
+from vmr_jax.data.sources.features import (
+    FeatureSource,
+    from_arrays,
+    join,
+    open_features,
+    without_didemo_padding,
+)
 from vmr_jax.data.sources.subtitles import pool_subtitles
 from vmr_jax.data.tables.build import write_dataset
 from vmr_jax.data.tables.chunk_table import write_chunks
@@ -25,6 +31,7 @@ from vmr_jax.data.tables.dataset import load_dataset
 from vmr_jax.data.tables.query_features import write_query_features
 from vmr_jax.data.text.noun_chunks import Chunker, make_chunker
 from vmr_jax.data.text.vocabulary import load_glove, tokenize
+from vmr_jax.encoders.sentence import SentenceEncoder, open_sentence_encoder
 from vmr_jax.progress import shown
 
 
@@ -44,6 +51,7 @@ def prepare_dataset(
     clip_seconds: float,
     query_features: Path | None,
     query_feature_name: str,
+    query_encoder: Path | None,
     key: str,
 ) -> None:
     """Check a dataset's files, then write its tables to data_dir/name.
@@ -52,15 +60,20 @@ def prepare_dataset(
     `noun_chunks` names how to find the chunks of the queries, "" leaves those that are there.
     With `patches` the features are grids of patches; with `clip_seconds` they are those of the
     subtitles' tokens, which are pooled into clips of that length. `query_features` are those of the
-    queries' tokens, stored as `query_feature_name`. `key` is that of `open_features`.
+    queries' tokens, stored as `query_feature_name`; the sentence encoder in the folder
+    `query_encoder` makes them in their place. `key` is that of `open_features`.
 
     Raises:
         ValueError: the check found errors, or as in `write_dataset`, `pool_subtitles`,
-            `write_query_features`, `make_chunker` and `write_chunks`.
+            `write_query_features`, `open_sentence_encoder`, `make_chunker` and `write_chunks`.
         FileNotFoundError: a file or directory is missing.
     """
-    if (query_features is None) != (not query_feature_name):
-        raise ValueError("--query-features and --query-feature-name need each other")
+    if query_features is not None and query_encoder is not None:
+        raise ValueError("--query-features and --query-encoder are two sources: give one")
+    if ((query_features or query_encoder) is None) != (not query_feature_name):
+        raise ValueError(
+            "--query-features or --query-encoder, and --query-feature-name, need each other"
+        )
     if patches and clip_seconds:
         raise ValueError("--patches and --pool-subtitles are two kinds of features: give one")
     if clip_seconds and len(features) > 1:
@@ -76,6 +89,8 @@ def prepare_dataset(
     if query_features is not None:
         tokens = open_features(query_features, key=key)
         _refuse_disguise(tokens, [query_features], "query-feature-name", query_feature_name)
+    if query_encoder is not None:
+        tokens = _encode_queries(open_sentence_encoder(query_encoder), annotations)
     vectors = _load_vectors(annotations, glove)
     faults = check(annotations, source, vectors, drop_missing=drop_missing, progress=shown)
     _print_annotations(annotations)
@@ -113,6 +128,15 @@ def _print_tables(where: Path, videos: dict, words: dict, patches: bool) -> None
         print(f"left out: {len(videos['missing']):,} videos with {left_out:,} queries")
     if not words["width"]:
         print("no word vectors: systems that read words need --glove FILE (and --overwrite)")
+
+
+def _encode_queries(encoder: SentenceEncoder, annotations: Annotations) -> FeatureSource:
+    """The tokens of all queries as an encoder gives them, float16."""
+    records = [record for split in annotations.splits.values() for record in split]
+    rows = encoder.tokens([record.sentence for record in records])
+    label = f"{annotations.name}: encoding queries"
+    encoded = (tokens.astype(np.float16) for tokens in shown(rows, label, len(records)))
+    return from_arrays(dict(zip((r.query_id for r in records), encoded, strict=True)))
 
 
 def _write_tokens(
