@@ -14,7 +14,8 @@ from vmr_jax.data.sources.features import from_arrays
 from vmr_jax.data.tables.build import write_dataset
 from vmr_jax.data.tables.dataset import load_dataset
 from vmr_jax.datasets import evaluation_dataset
-from vmr_jax.evaluation.moments import refuse_nan, reported_domain, score, write_report
+from vmr_jax.evaluation.moment_report import score, write_report
+from vmr_jax.evaluation.moments import refuse_nan, reported_domain
 from vmr_jax.evaluation.score import score_files
 from vmr_jax.layers.clip_spans import spans_to_seconds
 from vmr_jax.metrics.moments import THRESHOLDS, reaches

@@ -14,11 +14,14 @@ from vmr_jax.data.batches.domain import Domain
 from vmr_jax.data.batches.splits import evaluation_corpus
 from vmr_jax.datasets import evaluation_dataset
 from vmr_jax.decoding.corpus_moments import readout
-from vmr_jax.evaluation.moments import check_widths, refuse_nan, report_folder
+from vmr_jax.evaluation.linear_match import match_corpus
+from vmr_jax.evaluation.moment_report import report_folder
+from vmr_jax.evaluation.moments import check_widths, refuse_nan
 from vmr_jax.evaluation.predictions import write_predictions
-from vmr_jax.evaluation.report import metrics_table
+from vmr_jax.evaluation.report import BASELINES, beside_linear_match, metrics_table
 from vmr_jax.evaluation.submission import write_submission
-from vmr_jax.metrics.retrieval import MOST, corpus_metrics
+from vmr_jax.metrics.intervals import bootstrap_intervals, paired_intervals
+from vmr_jax.metrics.retrieval import MOST, corpus_metrics, corpus_recalls
 from vmr_jax.metrics.retrieval_baselines import corpus_baselines
 from vmr_jax.output_files import write_whole
 from vmr_jax.search.code_store import CodeStore, make_store
@@ -125,6 +128,11 @@ def _score(tasks: Tasks, corpus: Domain) -> dict[str, float]:
     return corpus_metrics(tasks, corpus.pairs.video, corpus.moments, corpus.table.query_id)
 
 
+def _recalls(tasks: Tasks | Mapping[str, np.ndarray], corpus: Domain) -> dict[str, np.ndarray]:
+    """The metrics of each query, (Q,) each."""
+    return corpus_recalls(tasks, corpus.pairs.video, corpus.moments, corpus.table.query_id)
+
+
 def _write_report(
     tasks: Tasks,
     corpus: Domain,
@@ -152,6 +160,14 @@ def _write_report(
         beside = corpus_baselines(corpus.moments, durations, len(corpus.video_row), learnt_from)
         for name, metrics in beside.items():
             report[name] = {metric: metrics[metric] for metric in report["model"]}
+        matched = match_corpus(config, corpus)
+        recalls = _recalls(tasks, corpus)
+        report["intervals"] = {"model": bootstrap_intervals(recalls, pairs.video)}
+        if matched is not None:
+            linear = _recalls({task: matched[task] for task in tasks}, corpus)
+            report["linear_match"] = {n: 100 * float(v.mean()) for n, v in linear.items()}
+            paired = paired_intervals(recalls, linear, pairs.video)
+            report["intervals"]["model - linear_match"] = paired
     if jax.process_index():
         return report
     _print_report(report, "SVMR" in tasks, console)
@@ -180,12 +196,10 @@ def _print_report(report: Mapping, finds_moments: bool, console: Console) -> Non
     )
     if "model" in report:
         # The prior is of moments: where only videos are found it is as good as chance.
-        names = [
-            n
-            for n in ("location_prior", "random")
-            if n in report and (finds_moments or n == "random")
-        ]
+        names = [n for n in BASELINES if n in report and (finds_moments or n != "location_prior")]
         systems = {report["system"]: report["model"]} | {name: report[name] for name in names}
-        console.print(metrics_table(systems))
+        console.print(metrics_table(systems, report["intervals"]["model"]))
+        if "linear_match" in report:
+            console.print(beside_linear_match(report))
     else:
         console.print("the labels of this split are hidden: no metrics, only the submission")

@@ -1,7 +1,6 @@
-"""Predict the moments of a split, score them beside the baselines, write the report."""
+"""Predict the moments of a split: what is evaluated, and checks before it is."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -14,15 +13,12 @@ from vmr_jax.data.batches import data_paths
 from vmr_jax.data.batches.domain import Domain
 from vmr_jax.data.batches.pairs import queries_of
 from vmr_jax.data.batches.sampler import in_order
-from vmr_jax.data.batches.splits import asked_part, evaluation_domain
+from vmr_jax.data.batches.splits import evaluation_domain
 from vmr_jax.data.tables.dataset import Dataset
 from vmr_jax.datasets import evaluation_dataset
-from vmr_jax.evaluation.predictions import write_predictions
-from vmr_jax.evaluation.report import metrics_table
+from vmr_jax.evaluation.moment_report import score, write_report
 from vmr_jax.layers.moment_map import Cells
-from vmr_jax.metrics import baselines, didemo
-from vmr_jax.metrics.moments import has_valid_truth
-from vmr_jax.output_files import write_whole
+from vmr_jax.metrics import didemo
 from vmr_jax.training.logs import track
 from vmr_jax.training.mesh import along_batch, check_batch_size, local_rows
 from vmr_jax.training.steps import make_predict
@@ -169,95 +165,6 @@ def refuse_nan(found: np.ndarray, domain: Domain) -> None:
         )
 
 
-def score(predictions: Sequence[np.ndarray], domain: Domain, config: Config) -> dict[str, float]:
-    """Metrics of predictions on a split, in percent.
-
-    With `metric.didemo` they hold DiDeMo's rank@1 and rank@5 too, and its mIoU in place of the
-    mean IoU of the best annotator.
-    """
-    return didemo.split_metrics(
-        predictions,
-        domain.moments,
-        _durations(domain),
-        query_ids=domain.table.query_id,
-        **_metric_settings(config),
-    )
-
-
-def write_report(
-    scored: tuple[list[np.ndarray], Mapping[str, float]],
-    dataset: Dataset,
-    domain: Domain,
-    config: Config,
-    checkpoint: Mapping,
-    workdir: Path,
-    console: Console,
-) -> dict:
-    """Print the table beside the baselines, write predictions.jsonl and, as the last, metrics.json.
-
-    Without metrics, of hidden labels, metrics.json says only what was predicted.
-    """
-    predictions, metrics = scored
-    settings = _metric_settings(config)
-    truths, durations = domain.moments, _durations(domain)
-    report = {
-        "dataset": dataset.name,
-        "split": config.target.eval_split,
-        "queries": len(truths),
-        "dropped": int((~has_valid_truth(truths)).sum())
-        if metrics and settings["drop_invalid_gt"]
-        else 0,
-        "checkpoint": dict(checkpoint),
-        "system": models.of(config).shown,
-    }
-    if metrics:
-        report["model"] = dict(metrics)
-        train = dataset.splits.get(config.target.train_split)
-        learnt_from = train and (train.moments, dataset.videos.duration[train.video])
-        report |= baselines.baseline_metrics(truths, durations, learnt_from, **settings)
-    part = asked_part(config)
-    report |= {} if part == "full" else {"query": part}
-    if jax.process_index() == 0:
-        console.print(
-            f"{report['dataset']} / {report['split']}: {report['queries']} queries, checkpoint of "
-            f"step {checkpoint['step']} (selected by: {checkpoint['selected_by']})"
-        )
-        if report["dropped"]:
-            console.print(f"{report['dropped']} queries without a valid moment are left out")
-        if metrics:
-            _print_metrics(report, config, console)
-        else:
-            console.print("the labels of this split are hidden: no metrics, only predictions.jsonl")
-        folder, table = report_folder(workdir, config), domain.table
-        folder.mkdir(parents=True, exist_ok=True)
-        videos = [dataset.videos.video_id[row] for row in table.video]
-        write_predictions(
-            folder / "predictions.jsonl", table.query_id, table.sentence, videos, predictions
-        )
-        write_whole(folder / "metrics.json", json.dumps(report, indent=2) + "\n")
-        console.print(f"written to {folder}")
-    return report
-
-
-def _print_metrics(report: Mapping, config: Config, console: Console) -> None:
-    """Print the metrics beside the baselines'."""
-    if "location_prior" not in report:
-        console.print("location_prior cannot be learnt: no training split with labels")
-    systems = {report["system"]: report["model"]} | {
-        name: report[name] for name in ("location_prior", "random") if name in report
-    }
-    console.print(metrics_table(systems))
-    if config.metric.didemo:
-        console.print(didemo.legend(config.metric.didemo))
-
-
-def report_folder(workdir: Path, config: Config) -> Path:
-    """Where the report of a run is written."""
-    part = asked_part(config)
-    name = f"{config.target.dataset}_{config.target.eval_split}"
-    return workdir / "eval" / (name if part == "full" else f"{name}_{part}")
-
-
 def check_widths(domain: Domain, trained: Mapping) -> None:
     """Raise ValueError where features are not as wide as those that a system was trained with."""
     units = {"video_dim": "clip features", "word_dim": "word vectors", "sub_dim": "subtitles"}
@@ -318,17 +225,3 @@ def _check_segments_of_map(
             f"config.map.pooling_counts leaves {len(cells.row)} of the map's {every} moments, but "
             f"DiDeMo's metric needs all: use ({cells.clips - 1},), or {advice}"
         )
-
-
-def _durations(domain: Domain) -> np.ndarray:
-    """The duration of each query's video, (Q,) float64 seconds, as it was annotated."""
-    return domain.dataset.videos.duration[domain.table.video]
-
-
-def _metric_settings(config: Config) -> dict:
-    return {
-        "discounted": config.metric.discounted,
-        "iou_cmp": config.metric.iou_cmp,
-        "drop_invalid_gt": config.metric.drop_invalid_gt,
-        "didemo": config.metric.didemo,
-    }

@@ -4,17 +4,20 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-BASELINES = ("location_prior", "random")
+from vmr_jax.metrics.intervals import COVERAGE
+
+BASELINES = ("linear_match", "location_prior", "random")
 
 
 class Report(NamedTuple):
     """The figures of predictions on a split, in percent, and what there is to say of them.
 
     `values` is what metrics.json holds: {"dataset", "split", "queries", "model": {metric: percent},
-    "random": {...}, "location_prior": {...}, ...}.
+    "random": {...}, "location_prior": {...}, "linear_match": {...}, ...}.
     """
 
     values: dict[str, Any]
@@ -37,14 +40,40 @@ class Report(NamedTuple):
         return text.getvalue()
 
 
-def metrics_table(columns: Mapping[str, Mapping[str, float]]) -> Table:
-    """A table of percentages: a column for each method, a row for each metric of the first."""
+def metrics_table(
+    columns: Mapping[str, Mapping[str, float]],
+    intervals: Mapping[str, list[float]] | None = None,
+) -> Table:
+    """A table of percentages: a column for each method, a row for each metric of the first.
+
+    `intervals` are the first method's, and stand beside it.
+    """
     table = Table("percent")
-    for name in columns:
+    for place, name in enumerate(columns):
         table.add_column(name, justify="right")
+        if intervals and not place:
+            table.add_column(f"{COVERAGE} %", justify="right")
     for metric in next(iter(columns.values())):
-        table.add_row(metric, *(f"{values[metric]:.2f}" for values in columns.values()))
+        cells = [f"{values[metric]:.2f}" for values in columns.values()]
+        if intervals:
+            low, high = intervals.get(metric, (np.nan, np.nan))
+            cells.insert(1, "—" if np.isnan(low) else f"{low:.1f} to {high:.1f}")
+        table.add_row(metric, *cells)
     return table
+
+
+def beside_linear_match(report: Mapping[str, Any]) -> str:
+    """One line that says whether a model is better than the linear match, by its first metric
+    at IoU 0.5, and whether the queries resolve it."""
+    paired = report["intervals"]["model - linear_match"]
+    metric = next((name for name in paired if "R@1,IoU=0.5" in name), next(iter(paired)))
+    low, high = paired[metric]
+    by = report["model"][metric] - report["linear_match"][metric]
+    if np.isnan(low) or low <= 0 <= high:
+        said = "these queries do not resolve the difference"
+    else:
+        said = "better than a linear match" if low > 0 else "a linear match is better"
+    return f"{metric}: {by:+.1f} points beside linear_match ({low:+.1f} to {high:+.1f}): {said}"
 
 
 def markdown_table(

@@ -102,14 +102,43 @@ def moment_metrics(
 ) -> dict[str, float]:
     """R@n,IoU=m, mIoU and, if `discounted`, dR@n,IoU=m of Q queries, in percent.
 
+    It is the mean of `query_metrics`, over the queries that have a valid truth with
+    `drop_invalid_gt`. Raises ValueError as it does, and when no query is left.
+    """
+    kept = has_valid_truth(truths) if drop_invalid_gt else np.ones(len(truths), bool)
+    found = query_metrics(
+        predictions,
+        truths,
+        durations,
+        ranks=ranks,
+        thresholds=thresholds,
+        discounted=discounted,
+        iou_cmp=iou_cmp,
+    )
+    if not kept.any():
+        raise ValueError("there is no query to score")
+    return {name: 100 * float(np.mean(values[kept])) for name, values in found.items()}
+
+
+def query_metrics(
+    predictions: PerQuery,
+    truths: PerQuery,
+    durations: ArrayLike | None = None,
+    *,
+    ranks: Sequence[int] = RANKS,
+    thresholds: Sequence[float] = THRESHOLDS,
+    discounted: bool = False,
+    iou_cmp: str = "ge",
+) -> dict[str, np.ndarray]:
+    """R@n,IoU=m, IoU of the best moment as mIoU and, if `discounted`, dR@n,IoU=m; (Q,) each.
+
     predictions are Q arrays (K, 3) and truths Q arrays (A, 2), see the module; durations are
     (Q,) seconds, needed by the discount alone. A query without predictions, or without a
-    valid truth, counts as a miss; `drop_invalid_gt` leaves the latter out instead
-    (`has_valid_truth` tells which they are). `iou_cmp` is "ge" or "gt". dR is, for n > 1, the
-    maximum over the first n predictions.
+    valid truth, counts as a miss. `iou_cmp` is "ge" or "gt". dR is, for n > 1, the maximum over
+    the first n predictions.
 
     Raises ValueError for lists of different lengths, arrays of another shape, an unknown
-    `iou_cmp`, durations that are not positive, and when no query is left.
+    `iou_cmp`, and durations that are not positive.
     """
     if len(predictions) != len(truths):
         raise ValueError(f"{len(predictions)} prediction lists for {len(truths)} queries")
@@ -117,25 +146,20 @@ def moment_metrics(
         raise ValueError(f'iou_cmp is {iou_cmp!r}; use "ge" or "gt"')
     best = rank_predictions(predictions, max(ranks))[:, :, None, :2]  # (Q, n, 1, 2)
     true = pad_truths(truths)[:, None]  # (Q, 1, A, 2)
-    kept = has_valid_truth(truths) if drop_invalid_gt else np.ones(len(truths), bool)
-    if not kept.any():
-        raise ValueError("there is no query to score")
     iou = temporal_iou(best, true)  # (Q, n, A)
 
     metrics = {}
     for n in ranks:
-        top = iou[kept, :n].max(axis=(1, 2))
+        top = iou[:, :n].max(axis=(1, 2))
         for m in thresholds:
-            metrics[f"R@{n},IoU={m:g}"] = 100 * float(np.mean(reaches(top, m, iou_cmp)))
-    metrics["mIoU"] = 100 * float(np.mean(iou[kept, 0].max(axis=-1)))
+            metrics[f"R@{n},IoU={m:g}"] = reaches(top, m, iou_cmp).astype(np.float64)
+    metrics["mIoU"] = iou[:, 0].max(axis=-1)
     if discounted:
         discount = _discount(best, true, durations)
         for n in ranks:
             for m in thresholds:
-                credit = np.where(reaches(iou, m, iou_cmp), discount, 0.0)[kept, :n].max(
-                    axis=(1, 2)
-                )
-                metrics[f"dR@{n},IoU={m:g}"] = 100 * float(np.mean(credit))
+                credit = np.where(reaches(iou, m, iou_cmp), discount, 0.0)
+                metrics[f"dR@{n},IoU={m:g}"] = credit[:, :n].max(axis=(1, 2))
     return metrics
 
 

@@ -27,7 +27,18 @@ def corpus_metrics(
     truths: PerQuery,
     query_ids: Sequence[str] | None = None,
 ) -> dict[str, float]:
-    """The metrics of each task in `tasks` for Q queries, in percent.
+    """The metrics of each task in `tasks` for Q queries, in percent: means of `corpus_recalls`."""
+    found = corpus_recalls(tasks, video, truths, query_ids)
+    return {name: 100 * float(np.mean(values)) for name, values in found.items()}
+
+
+def corpus_recalls(
+    tasks: Mapping[str, Moments | PerQuery],
+    video: ArrayLike,
+    truths: PerQuery,
+    query_ids: Sequence[str] | None = None,
+) -> dict[str, np.ndarray]:
+    """The recalls of each task in `tasks` of each of Q queries, (Q,) of 0 and 1; SumR to 4.
 
     `tasks` maps some of TASKS to predictions as `rank_rows` takes them, `video` (Q,) are the true
     videos by the same numbers, truths are Q arrays (A, 2) in seconds. `query_ids` name the
@@ -48,14 +59,14 @@ def corpus_metrics(
     if not len(truths) or len(video) != len(truths):
         raise ValueError(f"{len(video)} true videos for {len(truths)} queries; both need one")
     _refuse_hidden(video, truths, query_ids)
-    metrics = {}
+    metrics: dict[str, np.ndarray] = {}
     for task in (task for task in TASKS if task in tasks):
         rows = rank_rows(tasks[task])
         if len(rows) != len(truths):
             raise ValueError(f"{len(rows)} prediction lists of {task} for {len(truths)} queries")
         if task == "VR":
             metrics |= recalls(_place_of_video(rows[..., 0], video), "VR/R@{}")
-            metrics["VR/SumR"] = sum(metrics.values())
+            metrics["VR/SumR"] = np.sum(list(metrics.values()), axis=0)
             continue
         rows = rows[:, :MOST]
         there = rows[..., 0] == video[:, None]
@@ -109,9 +120,9 @@ def first_place(correct: np.ndarray, place: np.ndarray) -> np.ndarray:
     return np.where(correct, place, np.inf).min(axis=1)
 
 
-def recalls(place: np.ndarray, name: str) -> dict[str, float]:
-    """The share of places (Q,) among the first K, in percent, for K in RANKS; `name` takes K."""
-    return {name.format(k): 100 * float(np.mean(place <= k)) for k in RANKS}
+def recalls(place: np.ndarray, name: str) -> dict[str, np.ndarray]:
+    """Whether places (Q,) are among the first K, for K in RANKS; `name` takes K."""
+    return {name.format(k): (place <= k).astype(np.float64) for k in RANKS}
 
 
 def _place_of_video(ranked: np.ndarray, video: np.ndarray) -> np.ndarray:

@@ -74,7 +74,7 @@ def _in_true_video(rows: np.ndarray, truths: PerQuery) -> dict[str, float]:
     metrics = {}
     for p in THRESHOLDS:
         metrics |= recalls(first_place(reaches(iou, p), place), f"SVMR/R@{{}},IoU={p:g}")
-    return metrics
+    return {name: 100 * float(np.mean(values)) for name, values in metrics.items()}
 
 
 def _with_random_videos(single: dict[str, float], videos: int) -> dict[str, float]:

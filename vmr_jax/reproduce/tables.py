@@ -18,8 +18,8 @@ from vmr_jax import models
 from vmr_jax.configs.tables import TRANSFER, PaperTable, Run, find_tables
 from vmr_jax.datasets import evaluation_dataset, training_dataset
 from vmr_jax.evaluation import evaluate
-from vmr_jax.evaluation import moments as evaluate_moments
-from vmr_jax.evaluation.report import count_seeds, markdown_table, measured_cell
+from vmr_jax.evaluation.moment_report import report_folder
+from vmr_jax.evaluation.report import BASELINES, count_seeds, markdown_table, measured_cell
 from vmr_jax.input_files import read_json
 from vmr_jax.output_files import write_whole
 from vmr_jax.overrides import set_key
@@ -122,7 +122,7 @@ def _report(
         if of_row:
             first = of_row[0]
             where = f"{first['dataset']} {first['split']}, features {first['features']}"
-            baselines[where] = {n: first[n] for n in ("location_prior", "random") if n in first}
+            baselines[where] = {n: first[n] for n in BASELINES if n in first}
         measured = _spread([report["model"] for report in of_row], table.metrics)
         rows.append(
             {
@@ -181,7 +181,7 @@ def _measure(asked: _Asked, out: Path, console: Console) -> dict:
     """The evaluation report of one run."""
     config, evaluated, seed = asked
     workdir = out / "runs" / f"{_hash(config)}-seed{seed}"
-    path = evaluate_moments.report_folder(workdir, evaluated) / "metrics.json"
+    path = report_folder(workdir, evaluated) / "metrics.json"
     if path.exists():
         _check_same_data(config, workdir)
         console.print(f"already there: {path}")

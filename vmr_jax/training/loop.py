@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from vmr_jax import models
-from vmr_jax.evaluation.moments import report_folder
+from vmr_jax.evaluation.moment_report import report_folder
 from vmr_jax.training.logs import RunLog
 from vmr_jax.training.mesh import StopRequest
 from vmr_jax.training.run import Run, check_settings, prepare_run
