@@ -151,7 +151,9 @@ def _text_encoder() -> Config:
     return Config(
         {
             "encoder": "distilbert",  # distilbert | clip
-            "size": "base",  # base | small (random weights, its own vocabulary)
+            # base (or as the config.json beside the tokeniser says: MiniLM ...) | small (random
+            # weights, its own vocabulary)
+            "size": "base",
             "tokenizer": "",  # tokenizer.json, or the folder of vocab.txt (clip: and merges.txt)
             "weights": "",  # a file of Hugging Face or OpenAI; "" = random
             "extra_ln": False,  # a LayerNorm before CLIP's heads (VDI D13); DistilBERT has one

@@ -54,7 +54,7 @@ def open_sentence_encoder(folder: str | Path) -> SentenceEncoder:
     MODEL_TYPES, of a form that is not read here, or damaged.
     """
     folder = Path(folder)
-    config = _read_sizes(folder / "config.json")
+    config = read_sizes(folder / "config.json")
     weights = folder / "model.safetensors"
     if not weights.exists():
         weights = folder / "pytorch_model.bin"
@@ -70,8 +70,11 @@ def open_sentence_encoder(folder: str | Path) -> SentenceEncoder:
     return SentenceEncoder(config, tokenizer, load_distilbert(weights, config))
 
 
-def _read_sizes(path: Path) -> DistilBertConfig:
-    """The sizes that a config.json gives; ValueError for an encoder that is not built here."""
+def read_sizes(path: Path) -> DistilBertConfig:
+    """The sizes that a config.json gives.
+
+    Raises ValueError for an encoder that is not built here, and FileNotFoundError without the file.
+    """
     found = read_json(path, "it must be the config.json of BERT or DistilBERT", "model_type")
     kind = found["model_type"]
     if kind not in MODEL_TYPES:

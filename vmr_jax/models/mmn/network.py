@@ -1,11 +1,13 @@
 """The network of MMN: sentences, moment maps, and the two joint spaces (Wang et al., AAAI 2022)."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 
 from vmr_jax.encoders.clip import ClipText, ClipTextConfig
 from vmr_jax.encoders.distilbert import DistilBert, DistilBertConfig
+from vmr_jax.encoders.sentence import read_sizes
 from vmr_jax.layers.map_convolution import MapConvolutions
 from vmr_jax.layers.moment_map import map_cells, pool_clips, span_max
 from vmr_jax.layers.sequences import masked_mean, symmetric_uniform, unit_rows
@@ -102,13 +104,26 @@ class MMN(nn.Module):
 
 
 def text_sizes(text: Config, vocabulary: int) -> ClipTextConfig | DistilBertConfig:
-    """The sizes of a config's text encoder, with a row for each of `vocabulary` token ids."""
+    """The sizes of a config's text encoder, with a row for each of `vocabulary` token ids.
+
+    A BERT's are those of the config.json beside its tokeniser, DistilBERT base's where there is
+    none. Raises ValueError as `read_sizes`.
+    """
     if text.encoder == "clip":
         sizes = ClipTextConfig(vocabulary=vocabulary)
         small = _SMALL | {"projection": _SMALL["width"]}
     else:
         sizes, small = DistilBertConfig(vocabulary=vocabulary), _SMALL
+        beside = _beside(text.tokenizer)
+        if text.size == "base" and beside.exists():
+            sizes = read_sizes(beside)._replace(vocabulary=vocabulary)
     return sizes._replace(**small) if text.size == "small" else sizes
+
+
+def _beside(tokenizer: str) -> Path:
+    """The config.json in a tokeniser's folder."""
+    path = Path(tokenizer)
+    return (path if path.is_dir() else path.parent) / "config.json"
 
 
 def sentence_width(sizes: ClipTextConfig | DistilBertConfig) -> int:
