@@ -5,9 +5,10 @@
     python -m vmr_jax.main --config=configs/eva.py:tvr,activitynet_captions  # Tables 2, 3b, 5, 6
     python -m vmr_jax.main --config=configs/eva.py:tvr,charades_cd      # Table 4
 
-The argument is SOURCE,TARGET: any two prepared datasets with the same kind of features. Without
-it, training on the simulated data takes about 1.5 minutes on two CPU cores; expected result:
-R@1,IoU=0.5 38.6 on simulated_target / test, location_prior 15.6.
+The argument is SOURCE,TARGET: any two prepared datasets with the same kind of features.
+Table 7 reads I3D of all datasets: --config.source.features=i3d --config.target.features=i3d.
+Without the argument, training on the simulated data takes about 1.5 minutes on two CPU cores;
+expected result: R@1,IoU=0.5 38.6 on simulated_target / test, location_prior 15.6.
 """
 
 from vmr_jax.configs import common

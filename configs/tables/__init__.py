@@ -10,10 +10,15 @@ TRANSFER = "transfer"  # the name that a transfer matrix has among the tables of
 
 
 class Run(NamedTuple):
-    """A row that we can run. `evaluate_on` names another dataset than the target (EVA, Table 7)."""
+    """A row that we can run.
+
+    It is evaluated on the target's eval_split, or where `evaluate_on` is set on another dataset
+    (EVA, Table 7), or where `evaluate_split` is on that split of the target (EVA, Table 3b).
+    """
 
     settings: Mapping[str, object] = {}  # dotted config keys, e.g. {"branches.full": False}
     evaluate_on: str = ""
+    evaluate_split: str = ""
     simulated: Mapping[str, object] = {}  # keys that take another value on simulated data
 
 

@@ -30,7 +30,10 @@ _TABLE_1 = PaperTable(
     _RECALLS,
     (
         _row("random", (19.78, 11.96, 4.81, 73.62, 52.79, 21.53)),
+        _row("VSA-RNN, fully supervised", (None, 10.50, 4.32, None, 48.43, 20.21)),
+        _row("VSA-STV, fully supervised", (None, 16.91, 5.81, None, 53.89, 23.58)),
         _row("CTRL, fully supervised", (None, 23.63, 8.89, None, 58.92, 29.52)),
+        _row("EFRC, fully supervised", (53.00, 33.80, 15.00, 94.60, 77.30, 43.90)),
         _row("MAN, fully supervised", (None, 46.53, 22.72, None, 86.23, 53.72)),
         _row("TGA", (32.14, 19.94, 8.84, 86.58, 65.52, 33.51)),
         _row("SCN", (42.96, 23.58, 9.97, 95.56, 71.80, 38.87)),
@@ -45,6 +48,10 @@ _TABLE_2 = PaperTable(
     (
         _row("upper bound", (74.75, 100.0, 96.05), metrics=_DIDEMO),
         _row("random", (3.75, 22.50, 22.64), metrics=_DIDEMO),
+        _row("LSTM-RGB-Local", (13.10, 44.82, 25.13), metrics=_DIDEMO),
+        _row("Txt-Obj-Retrieval", (16.20, 43.94, 27.18), metrics=_DIDEMO),
+        _row("EFRC", (13.23, 46.98, 27.57), metrics=_DIDEMO),
+        _row("CCA, fully supervised", (18.11, 52.11, 37.82), metrics=_DIDEMO),
         _row("MCN, fully supervised", (28.10, 78.21, 41.08), metrics=_DIDEMO),
         _row("MAN, fully supervised", (27.02, 81.70, 41.16), metrics=_DIDEMO),
         _row("TGA", (12.19, 39.74, 24.92), metrics=_DIDEMO),

@@ -187,6 +187,37 @@ def test_it_is_evaluated_as_that_dataset_asks(pretended, tmp_path, monkeypatch):
     assert (evaluated.target.dataset, evaluated.target.features) == ("didemo", "i3d")
 
 
+def test_table_7_reads_i3d_of_all_datasets(pretended, tmp_path):
+    reproduce("eva", "7", "some/dir", 1, tmp_path / "real", {}, CONSOLE)
+    read = {(c.source.features, c.target.features) for _, c in pretended}
+    assert read == {("i3d", "i3d")}
+    tested = [c.target.dataset for kind, c in pretended if kind == "evaluate"]
+    assert tested == ["charades_sta"] * 2 + ["activitynet_captions"] * 2
+    del pretended[:]
+    reproduce("eva", "7", "simulated", 1, tmp_path / "simulated", {}, CONSOLE)
+    assert {c.target.features for _, c in pretended} == {"simulated"}
+
+
+def test_rows_on_another_split_evaluate_the_same_run_there(pretended, tmp_path):
+    *_, report = reproduce("eva", "3", "some/dir", 1, tmp_path, {}, CONSOLE)
+    trained = [config for kind, config in pretended if kind == "train"]
+    assert [c.target.dataset for c in trained] == ["charades_sta"] * 2 + [
+        "activitynet_captions"
+    ] * 2
+    evaluated = [config.target.eval_split for kind, config in pretended if kind == "evaluate"]
+    assert evaluated == ["val_1", "val_1"]
+    rows = {row["name"]: row for row in report["rows"]}
+    assert rows["EVA"]["measured_on"] == "activitynet_captions val_1, features c3d"
+    assert list(rows["EVA"]["published"].values()) == [70.79, 46.23, 28.00]
+    assert rows["BAR"]["published"] == {"R@1,IoU=0.3": 49.03, "R@1,IoU=0.5": 30.73}
+
+
+def test_a_split_that_chose_the_checkpoint_is_no_row(pretended, tmp_path):
+    with pytest.raises(ValueError, match="target.select_split is 'val_1'.* nor reported may choos"):
+        reproduce("eva", "3", "some/dir", 1, tmp_path, {"select": "val"}, CONSOLE)
+    assert not pretended
+
+
 def test_real_data_take_the_papers_set_up(pretended, tmp_path):
     reproduce("eva", "4", "some/dir", 1, tmp_path, {}, CONSOLE)
     kinds = [(c.source.dataset, c.target.dataset, c.target.eval_split) for _, c in pretended]
@@ -213,6 +244,19 @@ def test_rows_are_settings_that_the_config_has(paper):
                 for settings in (row.run.settings, row.run.simulated):
                     config.update_from_flattened_dict(settings)
                     selection_split(config, models.of(config).chooser(config))
+
+
+@pytest.mark.parametrize("paper", ["eva", "mmcda", "vdi", "vlanet"])
+def test_published_recalls_fall_with_the_iou(paper):
+    module = importlib.import_module(f"vmr_jax.configs.tables.{paper}")
+    for row in (row for parts in module.TABLES.values() for part in parts for row in part.rows):
+        for n in (1, 5):
+            recalls = [
+                row.published[name]
+                for name in (f"R@{n},IoU={iou}" for iou in (0.1, 0.3, 0.5, 0.7))
+                if name in row.published
+            ]
+            assert recalls == sorted(recalls, reverse=True), (row.name, recalls)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from vmr_jax import models
 from vmr_jax.configs.tables import TRANSFER, PaperTable, Run, find_tables
+from vmr_jax.data.batches.splits import selection_split
 from vmr_jax.datasets import evaluation_dataset, training_dataset
 from vmr_jax.evaluation import evaluate
 from vmr_jax.evaluation.moment_report import report_folder
@@ -168,6 +169,10 @@ def _asked(
             evaluated = config
             if other := row.run.evaluate_on:
                 evaluated = _config(config_name, argument, row.run, data, seed, settings, other)
+            elif split := row.run.evaluate_split:
+                evaluated = config.copy_and_resolve_references()
+                evaluated.target.eval_split = split
+                selection_split(evaluated, models.of(evaluated).chooser(evaluated))
             rows[-1].append(_Asked(config, evaluated, seed))
     return rows
 
@@ -182,15 +187,14 @@ def _measure(asked: _Asked, out: Path, console: Console) -> dict:
     config, evaluated, seed = asked
     workdir = out / "runs" / f"{_hash(config)}-seed{seed}"
     path = report_folder(workdir, evaluated) / "metrics.json"
-    if path.exists():
+    there = path.exists()
+    if there or (report_folder(workdir, config) / "metrics.json").exists():
         _check_same_data(config, workdir)
-        console.print(f"already there: {path}")
-    else:
-        config = _with_first_run(config, seed, out, console)
-        if train.train(config, workdir, "", console) is None:
-            raise KeyboardInterrupt
-        if evaluated is not asked.config:
-            evaluate.evaluate_checkpoint(evaluated, "", str(workdir), console)
+        console.print(f"already there: {path if there else workdir}")
+    elif train.train(_with_first_run(config, seed, out, console), workdir, "", console) is None:
+        raise KeyboardInterrupt
+    if not path.exists():
+        evaluate.evaluate_checkpoint(evaluated, "", str(workdir), console)
     return _read_report(path) | {"features": evaluated.target.features}
 
 
