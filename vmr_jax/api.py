@@ -87,6 +87,7 @@ def score(
     *,
     with_map: bool = False,
     order: str = "score",
+    linear_match: str | Path | None = None,
 ) -> Report:
     """Score a predictions.jsonl, or a submission in TVR's format, of any code, against labels.
 
@@ -94,7 +95,8 @@ def score(
     """
     from vmr_jax.evaluation.score import score_files
 
-    return score_files(Path(predictions), Path(labels), dataset, split, with_map, order)
+    beside = Path(linear_match) if linear_match else None
+    return score_files(Path(predictions), Path(labels), dataset, split, with_map, order, beside)
 
 
 def _settings(config: str | Config, overrides: dict[str, Any]) -> tuple[str, Config]:

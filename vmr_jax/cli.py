@@ -189,6 +189,10 @@ def score(
     order: Annotated[
         str, typer.Option(metavar="score|file", help="What ranks a query's predictions.")
     ] = "score",
+    linear_match: Annotated[
+        Path | None,
+        typer.Option(help="Set this prediction file beside it, as an evaluation writes it."),
+    ] = None,
     json_out: Annotated[
         Path | None, typer.Option("--json", metavar="OUT", help="Write the report here too.")
     ] = None,
@@ -204,7 +208,7 @@ def score(
     from vmr_jax.evaluation.score import score_files
     from vmr_jax.output_files import write_whole
 
-    report = score_files(predictions, labels, dataset, split, with_map, order)
+    report = score_files(predictions, labels, dataset, split, with_map, order, linear_match)
     console = Console(markup=False, highlight=False, soft_wrap=True)
     for shown in report.shown:
         console.print(shown)

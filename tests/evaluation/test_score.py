@@ -53,6 +53,22 @@ def test_report(tmp_path):
     assert "R@1,IoU=0.5" in text and "25.00" in text
 
 
+def test_a_linear_match_stands_beside_it_with_the_interval_of_the_difference(tmp_path):
+    labels = [label(i, (0, 10)).replace('"vid": "v"', f'"vid": "v{i}"') for i in range(40)]
+    linear = tmp_path / "linear_match.jsonl"
+    linear.write_text("".join(prediction(i, (12, 15)) for i in range(40)))
+    files = tmp_path / "predictions.jsonl", tmp_path / "labels.jsonl"
+    files[0].write_text("".join(prediction(i, (0, 10) if i % 2 else (12, 15)) for i in range(40)))
+    files[1].write_text("".join(labels))
+    report, text = values_and_text(score_files(*files, linear_match=linear))
+    assert report["linear_match"]["R@1,IoU=0.5"] == 0 and report["model"]["R@1,IoU=0.5"] == 50
+    low, high = report["intervals"]["model"]["R@1,IoU=0.5"]
+    assert 30 < low < 40 and 60 < high < 70
+    assert report["intervals"]["model - linear_match"]["R@1,IoU=0.5"] == [low, high]
+    assert f"{low:.1f} to {high:.1f}" in text and "95 %" in text
+    assert "+50.0 points beside linear_match" in text and "better than a linear match" in text
+
+
 def test_the_listed_order_is_said_and_can_count(tmp_path):
     labels = [label(1, (0, 10)), label(2, (0, 10))]
     rows = [[12, 15, 0.1], [0, 10, 0.9]]

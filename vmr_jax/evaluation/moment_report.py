@@ -12,12 +12,13 @@ from vmr_jax import models
 from vmr_jax.data.batches.domain import Domain
 from vmr_jax.data.batches.splits import asked_part
 from vmr_jax.data.tables.dataset import Dataset
+from vmr_jax.evaluation.collapse import signs_of_collapse
 from vmr_jax.evaluation.linear_match import match_moments
 from vmr_jax.evaluation.predictions import write_predictions
 from vmr_jax.evaluation.report import BASELINES, beside_linear_match, metrics_table
 from vmr_jax.metrics import baselines, didemo
-from vmr_jax.metrics.intervals import bootstrap_intervals, paired_intervals
-from vmr_jax.metrics.moments import has_valid_truth, query_metrics
+from vmr_jax.metrics.intervals import moment_intervals
+from vmr_jax.metrics.moments import has_valid_truth
 from vmr_jax.output_files import write_whole
 from vmr_jax.types import Config
 
@@ -71,7 +72,9 @@ def write_report(
         report |= baselines.baseline_metrics(truths, durations, learnt_from, **settings)
         if matched is not None:
             report["linear_match"] = score(matched, domain, config)
-        report["intervals"] = _intervals(predictions, matched, domain, config)
+        report["intervals"] = moment_intervals(
+            predictions, matched, truths, durations, domain.table.video, **settings
+        )
     part = asked_part(config)
     report |= {} if part == "full" else {"query": part}
     if jax.process_index() == 0:
@@ -83,6 +86,8 @@ def write_report(
             console.print(f"{report['dropped']} queries without a valid moment are left out")
         if metrics:
             _print_metrics(report, config, console)
+            for line in signs_of_collapse(predictions, report):
+                console.print(line)
         else:
             console.print("the labels of this split are hidden: no metrics, only predictions.jsonl")
         folder, table = report_folder(workdir, config), domain.table
@@ -95,26 +100,6 @@ def write_report(
         write_whole(folder / "metrics.json", json.dumps(report, indent=2) + "\n")
         console.print(f"written to {folder}")
     return report
-
-
-def _intervals(
-    predictions: Sequence[np.ndarray],
-    matched: Sequence[np.ndarray] | None,
-    domain: Domain,
-    config: Config,
-) -> dict[str, dict[str, list[float]]]:
-    """Bootstrap intervals of the metrics, and of how much they exceed linear_match's."""
-    settings = _metric_settings(config)
-    kept = has_valid_truth(domain.moments) if settings.pop("drop_invalid_gt") else None
-    del settings["didemo"]  # its own three are no means over queries of this kind
-    given = domain.moments, _durations(domain)
-    model = query_metrics(predictions, *given, **settings)
-    video = domain.table.video
-    found = {"model": bootstrap_intervals(model, video, kept)}
-    if matched is not None:
-        linear = query_metrics(matched, *given, **settings)
-        found["model - linear_match"] = paired_intervals(model, linear, video, kept)
-    return found
 
 
 def _print_metrics(report: Mapping, config: Config, console: Console) -> None:

@@ -12,11 +12,12 @@ from vmr_jax.data.datasets import read_annotations
 from vmr_jax.data.datasets.faults import summarise
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.evaluation.predictions import read_predictions
-from vmr_jax.evaluation.report import BASELINES, Report, metrics_table
+from vmr_jax.evaluation.report import BASELINES, Report, beside_linear_match, metrics_table
 from vmr_jax.evaluation.submission import Submission, is_submission, read_submission
 from vmr_jax.metrics import baselines
 from vmr_jax.metrics.average_precision import THRESHOLDS, length_metrics
 from vmr_jax.metrics.didemo import didemo_metrics, legend, split_metrics
+from vmr_jax.metrics.intervals import moment_intervals
 from vmr_jax.metrics.moments import DISCOUNTED_DATASETS
 from vmr_jax.metrics.retrieval import AGREEING, ANNOTATORS, MOST, corpus_metrics
 from vmr_jax.metrics.retrieval_baselines import corpus_baselines
@@ -37,6 +38,7 @@ def score_files(
     split: str = "",
     with_map: bool = False,
     order: str = "score",
+    linear_match: Path | None = None,
 ) -> Report:
     """Score a prediction file against one split's labels.
 
@@ -46,20 +48,21 @@ def score_files(
     query of a "jsonl" dataset has several true windows, and for "didemo" its own rank@1, rank@5 and
     mIoU (in place of the other mIoU) if each annotated moment is ranked. A query's predictions are
     ranked by score, or, with order="file", as they are listed; where the two differ, that is said.
-    Labelled queries without a prediction are misses, and counted.
+    Labelled queries without a prediction are misses, and counted. `linear_match` is a prediction
+    file to set beside it, such as the one that an evaluation writes.
 
     A submission in TVR's format (told by its first key) is scored by `corpus_metrics` instead, on
     the corpus of the videos that the split's queries are about: VR, SVMR and VCMR, those that it
     has. There the listed order counts, not the score, and "missing" is a number for each task.
 
     Report.values: {"dataset", "split", "queries", "missing", "model", "random", "location_prior"
-    where a training split with labels is at hand, "lengths" with the mAP}; the inner values are in
-    percent.
+    where a training split with labels is at hand, "linear_match" where it is given, "intervals",
+    "lengths" with the mAP}; the inner values are in percent.
 
     Raises:
         ValueError: a file is not in its format; the split is not known, has hidden labels or
             repeated ids; a prediction's id is not among the labels; a submission does not know a
-            true video, or `with_map` is asked of it.
+            true video, or `with_map` or `linear_match` is asked of it.
         FileNotFoundError: a file is not there.
     """
     if order not in ORDERS:
@@ -67,6 +70,10 @@ def score_files(
     if is_submission(predictions):
         if with_map:
             raise ValueError(f"{predictions} is a submission for a corpus: --map does not apply")
+        if linear_match is not None:
+            raise ValueError(
+                f"{predictions} is a submission for a corpus: --linear-match does not apply"
+            )
         submission = read_submission(predictions)
         annotations = read_annotations(dataset, labels)
         split = _choose_split(annotations, split)
@@ -95,6 +102,12 @@ def score_files(
     }
     learnt_from = _training(annotations, split)
     report |= baselines.baseline_metrics(truths, durations, learnt_from, **settings)
+    linear = None
+    if linear_match is not None:
+        linear = _match(read_predictions(linear_match), records, split)
+        report["linear_match"] = split_metrics(linear, truths, durations, **settings)
+    video = np.array([record.video_id for record in records])
+    report["intervals"] = moment_intervals(rows, linear, truths, durations, video, **settings)
     several = max(len(windows) for windows in truths) > 1
     if with_map or (several and dataset == "jsonl"):
         report["lengths"] = length_metrics(rows, truths)
@@ -256,7 +269,10 @@ def _table(report: Mapping[str, Any], title: str) -> list[str | Table]:
         lines.append("no location prior: there is no other split for training that has labels")
     methods = [name for name in ("model", *BASELINES) if name in report]
     title = f"{title}: {report['queries']} queries"
-    return [*lines, title, metrics_table({name: report[name] for name in methods})]
+    columns = {name: report[name] for name in methods}
+    intervals = report.get("intervals", {})
+    lines += [title, metrics_table(columns, intervals.get("model"))]
+    return [*lines, beside_linear_match(report)] if "linear_match" in report else lines
 
 
 def _faults(annotations: Annotations, split: str) -> list[str | Table]:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
+from vmr_jax.metrics.moments import PerQuery, has_valid_truth, query_metrics
+
 DRAWS = 2000
 COVERAGE = 95  # percent of the draws that lie within an interval
 
@@ -43,6 +45,36 @@ def paired_intervals(
     """
     both = {name: first[name] - second[name] for name in first if name in second}
     return bootstrap_intervals(both, video, kept)
+
+
+def moment_intervals(
+    predictions: PerQuery,
+    linear_match: PerQuery | None,
+    truths: PerQuery,
+    durations: ArrayLike,
+    video: ArrayLike,
+    *,
+    drop_invalid_gt: bool = False,
+    didemo: str = "",
+    **settings,
+) -> dict[str, dict[str, list[float]]]:
+    """The intervals of `moment_metrics`, and of how much they exceed those of `linear_match`.
+
+    "model", and "model - linear_match" where that is given. Arguments as in `moment_metrics` and
+    `bootstrap_intervals`. DiDeMo's own metric, no mean over queries of this kind, has none.
+    """
+    kept = has_valid_truth(truths) if drop_invalid_gt else None
+
+    def of(rows: PerQuery) -> dict[str, np.ndarray]:
+        found = query_metrics(rows, truths, durations, **settings)
+        return {name: values for name, values in found.items() if not didemo or name != "mIoU"}
+
+    model = of(predictions)
+    found = {"model": bootstrap_intervals(model, video, kept)}
+    if linear_match is not None:
+        paired = paired_intervals(model, of(linear_match), video, kept)
+        found["model - linear_match"] = paired
+    return found
 
 
 def _sums_by_video(
