@@ -32,8 +32,8 @@ def signs_of_collapse(
     if blind is not None and low <= blind:
         said.append(
             f"warning: {metric} {report['model'][metric]:.1f} is not above location_prior "
-            f"({blind:.1f}), which sees neither video nor query, beyond its interval: longer "
-            "training (--config.epochs) may help, or the features do not tell what is asked"
+            f"({blind:.1f}), which sees neither video nor query, beyond its interval: train longer "
+            f"(--config.epochs), or {_ADVICE}"
         )
     return said
 
