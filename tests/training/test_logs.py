@@ -107,6 +107,30 @@ def test_a_damaged_line_amid_the_others_is_said_and_kept(tmp_path, damaged):
 
 
 @pytest.mark.parametrize(
+    ("apart", "said"),
+    [([0.2, 0.003, 0.003, 0.002, 0.002], 1), ([0.2, 0.003, 0.2, 0.003], 0), ([0.2, 0.3, 0.003], 0)],
+    ids=["for an epoch", "now and then", "for less"],
+)
+def test_a_collapse_of_an_epoch_is_said_once(tmp_path, apart, said):
+    console = Console(file=io.StringIO(), width=200)
+    with logs.RunLog(tmp_path, console, 0, 6) as log:
+        for step, value in enumerate(apart):
+            pairs = {"similarity_positive": np.array([value]), "similarity_negative": np.zeros(1)}
+            log.record((step, {"loss": np.ones(1)} | pairs))
+            log.warn_of_collapse(step + 1, 3)
+    assert console.file.getvalue().count("warning: for an epoch the similarities") == said
+
+
+def test_a_system_without_similarities_does_not_collapse(tmp_path):
+    console = Console(file=io.StringIO(), width=200)
+    with logs.RunLog(tmp_path, console, 0, 6) as log:
+        for step in range(4):
+            log.record((step, {"loss": np.ones(1)}))
+            log.warn_of_collapse(step + 1, 2)
+    assert "collapsed" not in console.file.getvalue()
+
+
+@pytest.mark.parametrize(
     ("losses", "said"),
     [
         ([0.5, 1e6], "warning: training diverged, the loss rose from 0.5 to 1e+06"),

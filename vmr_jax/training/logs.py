@@ -29,6 +29,7 @@ _BAR_WIDTH = 16
 _PLAIN_EVERY_SECONDS = 10.0
 _FLUSH_SECONDS = 10.0  # of TensorBoard's file, whose flush waits for the disk
 _DIVERGED = 10.0  # times the first loss
+_ALIKE = 0.01  # below it mean similarities of true and false pairs, of -1 to 1, are the same
 
 
 def _make_bar(console: Console) -> Progress:
@@ -67,6 +68,7 @@ class RunLog:
         self._said = time.monotonic()
         self._paced_from = None  # when and at which step the first piece was done
         self._losses = None  # the first and the last piece's
+        self._alike_from = first_step  # since then positive and negative pairs are alike
         self._files = None  # metrics.jsonl and TensorBoard's
         if jax.process_index() == 0:
             path = workdir / "metrics.jsonl"
@@ -115,6 +117,9 @@ class RunLog:
         step = begin + len(finite)
         means = {name: float(values.mean()) for name, values in metrics.items()}
         self._losses = (self._losses or (means["loss"],))[0], means["loss"]
+        apart = means.get("similarity_positive", np.inf) - means.get("similarity_negative", 0.0)
+        if abs(apart) >= _ALIKE:
+            self._alike_from = step
         self.write(step, {f"train/{name}": value for name, value in means.items()})
         alone = [n for n, value in means.items() if n != "loss" and value == means["loss"]]
         self.progress(step, {n: v for n, v in means.items() if n not in (*alone, "grad_norm")})
@@ -127,6 +132,17 @@ class RunLog:
                 f"warning: training diverged, the loss rose from {first:.4g} to {last:.4g}: its "
                 "result means nothing. Lower optimizer.learning_rate, or set optimizer.grad_clip"
             )
+
+    def warn_of_collapse(self, step: int, steps_per_epoch: int) -> None:
+        """Say it once where for an epoch the similarities told no pair from another."""
+        if step - self._alike_from < steps_per_epoch:
+            return
+        self._alike_from = self._last_step
+        self._console.print(
+            "warning: for an epoch the similarities of true and of false pairs differ by less than "
+            f"{_ALIKE}: the system has collapsed. Features of uneven scale do that: "
+            "--config.target.normalize=sqrt_standardize; or a learning rate that is too high"
+        )
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add one line to metrics.jsonl and the same scalars to TensorBoard.

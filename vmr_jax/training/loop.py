@@ -81,6 +81,7 @@ def _steps(run: Run, console: Console) -> tuple[TrainState, int] | None:
                 continue
             log.record(pending)
             pending = None
+            log.warn_of_collapse(end, run.steps_per_epoch)
             if end == last_step:
                 log.warn_of_divergence()
             scores = _scores(run, state, end, log, console) if scored else None
