@@ -24,7 +24,15 @@ BEGIN, END = "<!-- tools/architecture.py writes what follows -->", "<!-- up to h
 TIERS = {
     "doors": (PACKAGE, "api", "main", "cli"),
     "runs": ("training", "evaluation", "search", "reproduce", "plots"),
-    "systems and data": ("models", "configs", "config_files", "datasets", "data", "simulation"),
+    "systems and data": (
+        "models",
+        "configs",
+        "config_files",
+        "datasets",
+        "data",
+        "video",
+        "simulation",
+    ),
     "parts": ("layers", "losses", "encoders", "decoding", "metrics"),
     "contracts": (
         "types",

@@ -1,0 +1,1 @@
+"""Raw videos: which are there, and their frames at given times."""

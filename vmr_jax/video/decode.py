@@ -1,0 +1,170 @@
+"""Frames of a video file at given times, decoded by FFmpeg (PyAV) as a stream."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from vmr_jax.input_files import require_file
+from vmr_jax.video.reader import BrokenVideoError, Decoded, Reader, import_av
+from vmr_jax.video.sampling import Extent, Frame, Sampling
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+MAX_PIXELS = 7680 * 4320  # of a frame, as it is shown: 8K
+_MISSING_END = 1.0  # seconds: a file that ends earlier than its header says is incomplete
+_LISTS = ("concat", "dash", "hls", "imf")  # they name other files, which a video must not open
+
+
+class VideoInfo(NamedTuple):
+    """What a video file says of itself."""
+
+    duration: float  # seconds from the start to the end of the pictures; NaN where not known
+    rate: float  # frames a second, the mean; NaN where not known
+    width: int  # as it is shown: rotated, with square pixels
+    height: int
+    start: float  # the time stamp, in seconds, that counts as 0: the file's earliest
+
+
+def read_info(path: str | Path, max_pixels: int = MAX_PIXELS) -> VideoInfo:
+    """Open a video and decode its first frame.
+
+    Raises as `sample_frames`.
+    """
+    with _open(Path(path), max_pixels) as (_, _, reader):
+        first = next(reader)
+        height, width = _orient(np.empty(reader.shape, bool), first.frame).shape
+        return VideoInfo(reader.duration, reader.rate, width, height, reader.start)
+
+
+def sample_frames(
+    path: str | Path, sampling: Sampling, max_pixels: int = MAX_PIXELS
+) -> Iterator[Frame]:
+    """Decode a video and yield a frame for each time of `sampling`, in order, all of one size.
+
+    Times are presentation time stamps, from the earliest of the file on, as players count them;
+    rate and numbers of frames play no part. The frame nearest to a time is taken, so that it is at
+    most half the distance of two frames off; a picture that begins late, or a header that promises
+    more than there is, makes it the first or the last frame, and the last one stands for at most
+    half a sampling step. What lies between samples is skipped from key frame to key frame where
+    that is possible. Frames are as they are shown: rotated, with square pixels, without alpha;
+    interlaced ones are not filtered. At no time are more than a few frames in memory.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: PyAV is missing; the file is empty, no video, has sound only or larger frames
+            than `max_pixels`; it ends before one of the given times.
+        BrokenVideoError: it is damaged or ends early, after the frames before that.
+    """
+    path = Path(path)
+    with _open(path, max_pixels) as (container, stream, reader):
+        chosen = _every(reader, sampling.every) if sampling.every else _nearest(reader, sampling)
+        for decoded in chosen:
+            yield Frame(decoded.time, _rgb(decoded.frame, reader.shape))
+
+
+def _every(reader: Reader, number: int) -> Iterator[Decoded]:
+    """Yield the first frame and each `number` frames later."""
+    last = next(reader)
+    yield last
+    for index, last in enumerate(reader, 1):
+        if index % number == 0:
+            yield last
+    _check_end(reader, last)
+
+
+def _nearest(reader: Reader, sampling: Sampling) -> Iterator[Decoded]:
+    """Yield the frame that is nearest to each target."""
+    before, current = None, next(reader)
+    for target in sampling.targets():
+        skipped = False
+        while current.time < target:
+            if not skipped and reader.can_skip(target):
+                before, current, skipped = None, reader.skip(target), True
+            elif following := next(reader, None):
+                before, current = current, following
+            else:
+                break
+        if current.time < target:
+            extent = Extent(current.time, current.time + current.duration, reader.duration)
+            if not sampling.reaches(target, extent):
+                _check_end(reader, current)
+            if not sampling.goes_on(target, extent, reader.path):
+                return
+        if before and target - before.time <= current.time - target:
+            yield before
+        else:
+            yield current
+
+
+def _check_end(reader: Reader, last: Decoded) -> None:
+    """Raise BrokenVideoError where a file was read to its end, earlier than its header says."""
+    if reader.read_to < reader.file_end - _MISSING_END:
+        raise BrokenVideoError(reader.path, last.time, reader.duration, "it is incomplete")
+
+
+@contextmanager
+def _open(path: Path, max_pixels: int):
+    """Open a file as (container, video stream, reader), and check what can be checked now."""
+    av = import_av()
+    if not require_file(path, "video").stat().st_size:
+        raise ValueError(f"{path} is empty (0 bytes)")
+    try:
+        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+    except av.FFmpegError as error:
+        raise ValueError(
+            f"{path} is no video that FFmpeg reads, or it is incomplete ({error.strerror})"
+        ) from error
+    with container:
+        if container.format.name in _LISTS:
+            raise ValueError(f"{path} is a list of other files ({container.format.name}), no video")
+        stream = _video_stream(container, path)
+        stream.thread_type = "AUTO"
+        stream.codec_context.options = {"max_pixels": str(max_pixels)}
+        reader = Reader(path, container, stream)
+        if np.prod(reader.shape) > max_pixels or min(reader.shape) < 1:
+            height, width = reader.shape
+            raise ValueError(f"{path}: frames of {width} x {height}; the limit is {max_pixels:,}")
+        yield container, stream, reader
+
+
+def _video_stream(container: "InputContainer", path: Path) -> "VideoStream":
+    """The first stream of moving pictures."""
+    from av.stream import Disposition
+
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:  # a cover
+            return stream
+    raise ValueError(
+        f"{path} has sound only, no video stream"
+        if container.streams.audio
+        else f"{path} has no video stream"
+    )
+
+
+def _rgb(frame: "VideoFrame", shape: tuple[int, int]) -> np.ndarray:
+    """Convert a frame to RGB (height, width, 3), square pixels of this shape, then turn it."""
+    height, width = shape
+    image = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
+    return np.ascontiguousarray(_orient(image, frame))
+
+
+def _orient(image: np.ndarray, frame: "VideoFrame") -> np.ndarray:
+    """Turn or mirror an image (height, width, ...) by the frame's display matrix.
+
+    The matrix [a b; c d] moves (x, y) to (a x + c y, b x + d y) (libavutil/display.h). Of an angle
+    that is no multiple of 90 degrees the nearest is taken.
+    """
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return image
+    a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()  # pyright: ignore[reportArgumentType, reportCallIssue]  # it has a buffer
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        image = image.swapaxes(0, 1)
+        a, d = c, b
+    return image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
