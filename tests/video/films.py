@@ -28,16 +28,19 @@ def write_film(
     options: dict[str, str] | None = None,
     noise: bool = False,
     sound: float = 0.0,
+    title: str = "",
 ) -> Path:
     """Write frames to be shown at these seconds; frame i is grey of level 8 i, modulo 240.
 
     Their upper left quarter is white. `noise` makes the file larger, `sound` adds silence of so
-    many seconds.
+    many seconds, `title` a tag.
     """
     rng = np.random.default_rng(0)
     with av.open(
         path, "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}
     ) as file:
+        if title:
+            file.metadata["title"] = title
         stream = file.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height = size
         stream.pix_fmt = pixels

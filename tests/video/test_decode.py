@@ -35,7 +35,8 @@ def read(path, **sampling):
 @pytest.mark.parametrize("fps", [0.7, 2, 4, 10])
 def test_frames_of_every_container_are_those_nearest_to_the_times(tmp_path, name, fps):
     codec = {"a.avi": "mpeg4", "a.webm": "libvpx"}.get(name, "libx264")
-    path = write_film(tmp_path / name, EVEN, codec=codec, **TENTHS)
+    fast = {"deadline": "realtime", "cpu-used": "8"} if name == "a.webm" else {}
+    path = write_film(tmp_path / name, EVEN, codec=codec, options=fast, **TENTHS)
     times, numbers = read(path, fps=fps)
     targets = np.arange(0, 3 - 1e-9, 1 / fps)
     assert len(times) == len(targets)
@@ -124,7 +125,7 @@ def test_pixels_become_square(tmp_path):
         {"pixels": "yuv420p10le"},
         {"pixels": "yuv444p", "size": (63, 47)},
         {"codec": "qtrle", "pixels": "argb"},
-        {"codec": "libx265"},
+        {"codec": "libx265", "options": {"x265-params": "log-level=0"}},
         {"codec": "mpeg2video", "clock": Fraction(1, 25)},
         {"options": {"x264-params": "interlaced=1"}},
         {"codec": "ffv1", "pixels": "yuv420p"},
@@ -142,10 +143,12 @@ def test_kinds_of_pictures(tmp_path, film):
     assert np.abs(frames[0].image[2, 2].astype(int) - 255).max() < 12  # white, in every format
 
 
+LONG = [index / 10 for index in range(400)]
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
 def test_long_steps_skip_from_key_frame_to_key_frame(tmp_path, suffix, monkeypatch):
-    times = [index / 10 for index in range(400)]
-    path = write_film(tmp_path / f"a{suffix}", times, group=10, options={"sc_threshold": "0"})
+    path = write_film(tmp_path / f"a{suffix}", LONG, options={"sc_threshold": "0"})
     decoded = []
     take = Reader.__next__
     monkeypatch.setattr(Reader, "__next__", lambda self: decoded.append(1) or take(self))
@@ -155,6 +158,28 @@ def test_long_steps_skip_from_key_frame_to_key_frame(tmp_path, suffix, monkeypat
     decoded.clear()
     assert read(path, fps=2)[1] == [index * 5 % 30 for index in range(80)]
     assert len(decoded) <= 401
+
+
+@pytest.mark.parametrize(
+    ("suffix", "film"),
+    [
+        (".mp4", {"options": {"x264-params": "open-gop=1:bframes=3"}}),
+        (".ts", {"options": {"x264-params": "open-gop=1:bframes=3"}}),
+        (".mp4", {"codec": "libx265", "options": {"x265-params": "open-gop=1:log-level=0"}}),
+        (".mkv", {"codec": "libx265", "options": {"x265-params": "open-gop=1:log-level=0"}}),
+        (".ts", {"codec": "mpeg2video", "clock": Fraction(1, 10), "rate": 10}),
+        (".avi", {"codec": "mpeg4", "clock": Fraction(1, 10), "rate": 10}),
+        (".webm", {"codec": "libvpx", "options": {"deadline": "realtime", "cpu-used": "8"}}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("step", [0.9, 3.3])
+def test_skipping_to_groups_of_every_kind_meets_the_right_frames(tmp_path, suffix, film, step):
+    path = write_film(tmp_path / f"a{suffix}", LONG[:150], group=12, **film)
+    times, numbers = read(path, times=tuple(np.arange(0, 14.9, step) + 0.02))
+    wanted = [round(target * 10) for target in np.arange(0, 14.9, step)]
+    assert numbers == [index % 30 for index in wanted]
+    np.testing.assert_allclose(times, np.array(wanted) / 10, atol=0.002)
 
 
 def test_what_a_header_promises_and_the_file_lacks(tmp_path):
@@ -178,6 +203,28 @@ def test_a_truncated_file_gives_what_it_has_and_says_the_second(tmp_path, suffix
     with pytest.raises(BrokenVideoError) as whole:
         frames.extend(sample_frames(path, Sampling(every=1)))
     assert second == whole.value.second
+
+
+def test_a_damaged_middle_ends_a_video_there(tmp_path):
+    path = write_film(tmp_path / "a.mkv", LONG[:60], noise=True, **TENTHS)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 2000] = bytes(2000)
+    path.write_bytes(content)
+    with pytest.raises(BrokenVideoError, match=r"a\.mkv: the last good frame is at .* damaged"):
+        read(path, every=1)
+
+
+def test_time_stamps_that_jump_by_hours_are_refused(tmp_path):
+    path = write_film(tmp_path / "a.mkv", [0, 0.1, 0.2, 40_000, 40_000.1])
+    with pytest.raises(BrokenVideoError, match=r"frame is at 0\.20 s .* stamps jump to 40000 s"):
+        read(path, fps=0.01)
+
+
+def test_tags_in_another_encoding_harm_nothing(tmp_path):
+    path = write_film(tmp_path / "a.mp4", EVEN[:3], title="caf?")
+    path.write_bytes(path.read_bytes().replace(b"caf?", b"caf\xe9"))
+    assert read(path, every=1)[1] == [0, 1, 2]
 
 
 def message(path, **limits) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 7680 * 4320  # of a frame, as it is shown: 8K
 _MISSING_END = 1.0  # seconds: a file that ends earlier than its header says is incomplete
+_LONGEST_GAP = 3600.0  # seconds from a time to the nearest frame, beyond which stamps are wrong
 _LISTS = ("concat", "dash", "hls", "imf")  # they name other files, which a video must not open
 
 
@@ -97,9 +98,13 @@ def _nearest(reader: Reader, sampling: Sampling) -> Iterator[Decoded]:
             if not sampling.goes_on(target, extent, reader.path):
                 return
         if before and target - before.time <= current.time - target:
-            yield before
+            chosen = before
         else:
-            yield current
+            chosen = current
+        if abs(chosen.time - target) > max(_LONGEST_GAP, sampling.step):
+            stamps = f"its time stamps jump to {current.time:.0f} s"
+            raise BrokenVideoError(reader.path, (before or current).time, reader.duration, stamps)
+        yield chosen
 
 
 def _check_end(reader: Reader, last: Decoded) -> None:
@@ -115,7 +120,9 @@ def _open(path: Path, max_pixels: int):
     if not require_file(path, "video").stat().st_size:
         raise ValueError(f"{path} is empty (0 bytes)")
     try:
-        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+        container = av.open(
+            f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
+        )
     except av.FFmpegError as error:
         raise ValueError(
             f"{path} is no video that FFmpeg reads, or it is incomplete ({error.strerror})"
@@ -138,8 +145,11 @@ def _video_stream(container: "InputContainer", path: Path) -> "VideoStream":
     from av.stream import Disposition
 
     for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:  # a cover
-            return stream
+        if stream.disposition & Disposition.attached_pic:  # a cover
+            continue
+        if stream.codec_context is None:
+            raise ValueError(f"{path}: FFmpeg has no decoder for its pictures")
+        return stream
     raise ValueError(
         f"{path} has sound only, no video stream"
         if container.streams.audio

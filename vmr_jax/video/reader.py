@@ -1,7 +1,7 @@
 """The frames of an open video one after the other, with skips from key frame to key frame."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -66,6 +66,7 @@ class Reader:
         self._position = -math.inf  # time stamp of the last packet of pictures
         self._key: int | None = None  # time stamp of the last key frame
         self._group = math.inf  # time stamps from a key frame to the next, the most so far
+        self._entered = False  # whether a whole frame came since the last jump
         self._decoded = self._decode(from_key=False)
         self._last: float | None = None
         self._delay: float | None = None  # AVI has decoding times alone, and begins at 0
@@ -120,13 +121,13 @@ class Reader:
             if first and (first.time <= target + _ROUNDING or back >= target):
                 return first
             if back >= target:
-                raise BrokenVideoError(self.path, 0.0, self.duration, "it cannot be searched")
+                raise self._broken("it cannot be searched")
             back = min(target, max(1.0, 2 * back))
 
     def _seek(self, second: float) -> None:
         """Let the next frames be those from a key frame before a time on."""
         self._container.seek(self._stamp(second), stream=self._stream)
-        self._key, self._position = None, -math.inf
+        self._key, self._position, self._entered = None, -math.inf, False
         self._decoded = self._decode(from_key=True)
 
     def _stamp(self, second: float) -> int:
@@ -137,32 +138,52 @@ class Reader:
         error_type = import_av().FFmpegError
         damage = ""
         try:
-            for packet in self._container.demux():
-                self._note(packet)
-                if packet.stream.index != self._stream.index:
-                    continue
-                if from_key and packet.size and not packet.is_keyframe:
-                    continue
-                from_key = False
-                if packet.is_corrupt and self._last is not None:
+            for packet in self._packets(from_key):
+                if packet.is_corrupt and self._entered:
                     damage = "what follows is damaged or missing"
                     break
                 try:
                     frames = self._stream.decode(packet)
                 except error_type:
-                    if self._last is None:  # recordings may begin between key frames
-                        continue
-                    raise
-                yield from map(self._timed, frames)
+                    if self._entered:
+                        raise
+                    continue
+                yield from self._whole(frames)
         except error_type as error:
             damage = f"what follows is damaged ({error.strerror})"
         if damage:
             with suppress(error_type):
-                yield from map(self._timed, self._stream.decode(None))
+                yield from self._whole(self._stream.decode(None))
         if self._last is None:
             raise ValueError(f"{self.path}: no frame of its video stream can be decoded")
         if damage:
-            raise BrokenVideoError(self.path, self._last, self.duration, damage)
+            raise self._broken(damage)
+
+    def _packets(self, from_key: bool) -> Iterator["Packet"]:
+        """Read the packets of the pictures, from the first key frame on where that is asked."""
+        for packet in self._container.demux():
+            self._note(packet)
+            if packet.stream.index != self._stream.index:
+                continue
+            if from_key and packet.size and not packet.is_keyframe:
+                continue
+            from_key = False
+            yield packet
+
+    def _whole(self, frames: Iterable["VideoFrame"]) -> Iterator[Decoded]:
+        """Refuse a frame that the decoder had to patch.
+
+        Those before the first whole one go: recordings may begin between key frames.
+        """
+        for frame in frames:
+            if not frame.is_corrupt:
+                self._entered = True
+                yield self._timed(frame)
+            elif self._entered:
+                raise self._broken("what follows is damaged")
+
+    def _broken(self, reason: str) -> BrokenVideoError:
+        return BrokenVideoError(self.path, self._last or 0.0, self.duration, reason)
 
     def _note(self, packet: "Packet") -> None:
         """Follow what was read: how far it reaches, and the groups of pictures."""
