@@ -168,6 +168,7 @@ def test_long_steps_skip_from_key_frame_to_key_frame(tmp_path, suffix, monkeypat
         (".mp4", {"codec": "libx265", "options": {"x265-params": "open-gop=1:log-level=0"}}),
         (".mkv", {"codec": "libx265", "options": {"x265-params": "open-gop=1:log-level=0"}}),
         (".ts", {"codec": "mpeg2video", "clock": Fraction(1, 10), "rate": 10}),
+        (".frag.mp4", {}),
         (".avi", {"codec": "mpeg4", "clock": Fraction(1, 10), "rate": 10}),
         (".webm", {"codec": "libvpx", "options": {"deadline": "realtime", "cpu-used": "8"}}),
     ],
@@ -180,6 +181,14 @@ def test_skipping_to_groups_of_every_kind_meets_the_right_frames(tmp_path, suffi
     wanted = [round(target * 10) for target in np.arange(0, 14.9, step)]
     assert numbers == [index % 30 for index in wanted]
     np.testing.assert_allclose(times, np.array(wanted) / 10, atol=0.002)
+
+
+def test_program_streams_have_the_right_times_at_long_steps(tmp_path):
+    film = {"codec": "mpeg2video", "clock": Fraction(1, 25), "group": 12}
+    path = write_film(tmp_path / "a.mpg", [index / 25 for index in range(250)], **film)
+    times, numbers = read(path, fps=0.5)
+    assert numbers == [index * 50 % 30 for index in range(5)]
+    np.testing.assert_allclose(times, [0, 2, 4, 6, 8], atol=0.001)
 
 
 def test_what_a_header_promises_and_the_file_lacks(tmp_path):

@@ -53,8 +53,10 @@ def sample_frames(
     most half the distance of two frames off; a picture that begins late, or a header that promises
     more than there is, makes it the first or the last frame, and the last one stands for at most
     half a sampling step. What lies between samples is skipped from key frame to key frame where
-    that is possible. Frames are as they are shown: rotated, with square pixels, without alpha;
-    interlaced ones are not filtered. At no time are more than a few frames in memory.
+    that is possible. At no time are more than a few frames in memory.
+
+    Frames are as they are shown: rotated, with square pixels, without alpha. Interlaced ones are
+    not filtered, and a high dynamic range is not mapped to a lower one.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -134,8 +136,10 @@ def _open(path: Path, max_pixels: int):
         stream.thread_type = "AUTO"
         stream.codec_context.options = {"max_pixels": str(max_pixels)}
         reader = Reader(path, container, stream)
-        if np.prod(reader.shape) > max_pixels or min(reader.shape) < 1:
-            height, width = reader.shape
+        height, width = reader.shape
+        if min(height, width) < 1:
+            raise ValueError(f"{path}: no frame of its video stream can be decoded")
+        if height * width > max_pixels:
             raise ValueError(f"{path}: frames of {width} x {height}; the limit is {max_pixels:,}")
         yield container, stream, reader
 

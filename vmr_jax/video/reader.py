@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+_SPARSE_STAMPS = ("mpeg",)  # program streams: after a jump, frames without one are off
 _ROUNDING = 1e-6  # seconds
 _MICROSECONDS = 1_000_000  # of a container's times
 
@@ -73,7 +74,9 @@ class Reader:
         if len(stream.index_entries) == 1:  # Matroska reads its index when it is first asked
             with suppress(import_av().FFmpegError):  # a stream that cannot be searched
                 self._seek(own - self.start)
-        self._indexed = len(stream.index_entries) > 1
+        index = stream.index_entries
+        reach = index[len(index) - 1].timestamp * self._base - self.start if len(index) else 0.0
+        self._indexed = reach > self.duration / 2  # of a file in fragments the first ones are known
 
     def _set_ends(self, own: float) -> None:
         """Where pictures end, and where the file does, by its header; NaN where it says nothing."""
@@ -97,6 +100,8 @@ class Reader:
     def can_skip(self, target: float) -> bool:
         """Tell whether a key frame lies between what was read and a time in seconds."""
         stamp = self._stamp(target)
+        if self._container.format.name in _SPARSE_STAMPS:
+            return False
         if not self._indexed:
             return stamp - self._position > self._group
         index = self._stream.index_entries
