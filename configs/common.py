@@ -88,7 +88,7 @@ def domain_block(
         # (PREM P21)
         "training_moment": "agreed",
         "train_split": "train",
-        "select_split": "",  # the split that may choose a checkpoint; "" = there is none
+        "select_split": "",  # the split that may choose a checkpoint; "" = `val`, if it is there
         "eval_split": "test",
         # native_capped | uniform (EVA A17) | rounded_bins (max_clips bins a video; MMN A1) |
         # cut (the first max_clips clips)
@@ -179,7 +179,9 @@ def run() -> Config:
     config.checkpoint_every = 1  # epochs
     config.keep_checkpoints = 2
     config.parameter_rules = ()  # (path pattern, mesh axis or None for each array axis)
-    config.select = "last"  # last | val (R@1,IoU=0.5 on select_split) | holdout (10 % of train)
+    # last | val (R@1,IoU=0.5 on select_split) | holdout (10 % of train, which needs its labels) |
+    # val_or_holdout: val where there is such a split
+    config.select = "last"
     config.patience = 0  # epochs without a better one after which a run ends; 0 = it never does
     config.eval = Config(
         {

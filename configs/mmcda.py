@@ -71,7 +71,7 @@ def get_config(domains: str = "") -> Config:
     config.epochs = 50  # of the domain with more pairs
     config.optimizer.update({"learning_rate": 4e-4, "grad_clip": 1.0})
     # Target labels never choose: the source's validation split does, or a tenth of its videos
-    config.select = "val" if config.source.select_split else "holdout"
+    config.select = "val_or_holdout"
     common.evaluate_as(config, target)
 
     if common.are_simulated(source, target):  # sized for two CPU cores

@@ -76,7 +76,7 @@ def get_config(dataset: str = "") -> Config:
     if common.are_simulated(config.target.dataset):
         config.target.update({"features": "simulated", "patches": "simulated_patches"})
     if dataset:
-        config.select = "val" if config.target.select_split else "holdout"
+        config.select = "val_or_holdout"
     else:
         config.target.max_words = 16
     return config.lock()

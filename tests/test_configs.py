@@ -109,8 +109,7 @@ def test_mmcda_follows_its_specification():
     assert config.lambdas.to_dict() == {"da": 1.0, "ca": 0.5, "sa": 0.5}
     assert (config.source.labels, config.target.labels) == (True, False)
     assert config.source.features == config.target.features == "i3d"
-    assert (config.select, config.source.select_split) == ("val", "val_1")
-    assert mmcda.get_config("charades_sta,activitynet_captions").select == "holdout"
+    assert (config.select, config.source.select_split) == ("val_or_holdout", "val_1")
     assert mmcda.get_config("tvr,didemo").metric.didemo == "official"
     assert mmcda.get_config().dim == 64
 

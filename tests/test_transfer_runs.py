@@ -11,12 +11,13 @@ from rich.console import Console
 from tests.conftest import small_mmcda, write_toy
 from vmr_jax import models
 from vmr_jax.data.batches.splits import selection_name, selection_split
-from vmr_jax.datasets import training_domains
+from vmr_jax.datasets import training_dataset, training_domains, with_selection
 from vmr_jax.evaluation import evaluate
 from vmr_jax.training import loop as train
 from vmr_jax.training.checkpoint import Checkpoints
 from vmr_jax.training.input_pipeline import make_input_pipeline
 from vmr_jax.training.mesh import make_mesh
+from vmr_jax.training.run_summary import print_selection
 
 CONSOLE = Console(quiet=True)
 
@@ -41,7 +42,7 @@ def _config(data_dir, **changes):
 def finished(data_dir, tmp_path_factory):
     """A run that its source's validation split chose from, its report and what it said."""
     workdir, said = tmp_path_factory.mktemp("finished"), io.StringIO()
-    report = train.train(_config(data_dir), workdir, "", Console(file=said, width=100))
+    report = train.train(_config(data_dir), workdir, "", Console(file=said, width=200))
     return workdir, report, said.getvalue()
 
 
@@ -98,7 +99,7 @@ def test_a_tenth_of_the_sources_videos_can_choose(data_dir, tmp_path):
 def test_hidden_labels_of_the_target_change_no_bit(data_dir, finished, tmp_path):
     workdir, report, _ = finished
     again = train.train(_config(data_dir, **{"target.labels": True}), tmp_path, "", CONSOLE)
-    assert again == report
+    assert (again["model"], again["checkpoint"]) == (report["model"], report["checkpoint"])
     one, other = (
         Checkpoints(folder / "checkpoints", read_only=True).restore_params(18)
         for folder in (workdir, tmp_path)
@@ -118,12 +119,38 @@ def test_the_upper_bound_is_chosen_by_the_target(data_dir, tmp_path):
     assert selection_split(config, models.of(config).chooser(config)) == "val"
 
 
+def test_a_validation_split_of_the_data_chooses_where_there_is_one(data_dir, tmp_path):
+    config = _config(data_dir, **{"source.select_split": "", "select": "val_or_holdout"})
+    found = with_selection(config, "source")
+    assert (found.select, found.source.select_split) == ("val", "val")
+    assert (config.select, config.source.select_split) == ("val_or_holdout", "")
+    config.source.train_split = "val"
+    found = with_selection(config, "source")
+    assert (found.select, found.source.select_split) == ("holdout", "")
+    write_toy(tmp_path, "toy_source", labels=False)
+    config = _config(tmp_path, **{"source.select_split": "", "select": "val"})
+    assert with_selection(config, "source").source.select_split == ""
+    config = _config("nowhere", select="val_or_holdout")  # no data are read
+    assert with_selection(config, "source").select == "val"
+
+
+@pytest.mark.parametrize(
+    ("split", "kept"), [("val", ""), ("holdout", " of training videos, which")]
+)
+def test_what_chooses_is_said_with_its_size(data_dir, split, kept):
+    config, said = _config(data_dir, select=split), io.StringIO()
+    dataset = training_dataset(config, "source")
+    print_selection(config, "source", dataset, split, Console(file=said, width=200))
+    expected = f"the checkpoint is chosen by R@1,IoU=0.5 on toy_source / {split}: 8 queries"
+    assert said.getvalue().startswith(f"{expected}{kept}")
+
+
 def test_a_split_that_is_no_validation_split_is_refused(data_dir):
     config = _config(data_dir, **{"source.select_split": "test"})
     with pytest.raises(ValueError, match="source.select_split is 'test', train_split 'train'"):
         selection_split(config, "source")
     config.source.select_split = ""
-    with pytest.raises(ValueError, match="toy_source has no validation split: use"):
+    with pytest.raises(ValueError, match="toy_source has no validation split that is neither"):
         selection_split(config, "source")
     same = _config(data_dir, **{"source.dataset": "toy_target", "target.eval_split": "val"})
     with pytest.raises(ValueError, match="neither trained on nor reported may choose"):

@@ -6,7 +6,14 @@ import jax
 from jax.experimental import multihost_utils
 
 from vmr_jax.data.batches.domain import Domain, make_domain
-from vmr_jax.data.batches.splits import TRAINED, asked_part, rows_of
+from vmr_jax.data.batches.splits import (
+    TRAINED,
+    VAL_OR_HOLDOUT,
+    asked_part,
+    rows_of,
+    seeks_split,
+    settle_selection,
+)
 from vmr_jax.data.batches.words import masks_queries
 from vmr_jax.data.tables.dataset import Dataset, load_dataset
 from vmr_jax.simulation import embedded
@@ -60,6 +67,22 @@ def training_dataset(config: Config, role: str) -> Dataset:
         reads_words=not config.get("text"),
         verify=_verified(config),
     )
+
+
+def with_selection(config: Config, chooser: str) -> Config:
+    """The config with the split of the `chooser` that chooses the checkpoint.
+
+    The data are read where the config does not name it. See `settle_selection`; raises as
+    `open_dataset`.
+    """
+    if config.select != VAL_OR_HOLDOUT and not seeks_split(config, chooser):
+        return config
+    splits = {}
+    if seeks_split(config, chooser):
+        splits = open_dataset(
+            config[chooser], config.data_dir, reads_words=not config.get("text"), verify=False
+        ).splits
+    return settle_selection(config, chooser, splits)
 
 
 def training_domains(

@@ -8,7 +8,6 @@ setting in EVA's tables (Cai, Huang, Gong; BMVC 2022); none is of MMCDA.
 
 from itertools import combinations
 
-from vmr_jax.configs.common import domain_block
 from vmr_jax.configs.tables import TRANSFER, PaperTable, Row, Run, published_row
 
 CONFIG = "mmcda"
@@ -25,7 +24,7 @@ _NAMES = {
 }
 
 
-def _rows(target: str) -> tuple[Row, ...]:
+def _rows() -> tuple[Row, ...]:
     """Source only, every other subset of the modules, and the target-supervised upper bound.
 
     The checkpoint of the upper bound is chosen on the target.
@@ -36,8 +35,7 @@ def _rows(target: str) -> tuple[Row, ...]:
             name = " ".join(["source only", *(f"+ {_MODULES[module]}" for module in used)])
             switches = {f"modules.{module}": module in used for module in _MODULES}
             rows.append(Row(name.removeprefix("source only "), {}, Run(switches)))
-    select = "val" if domain_block(target, labels=True).select_split else "holdout"
-    upper = {"supervision": "target", "target.labels": True, "select": select}
+    upper = {"supervision": "target", "target.labels": True}
     return (*rows, Row("target-supervised (upper bound)", {}, Run(upper)))
 
 
@@ -52,7 +50,7 @@ def _part(
         pair,
         "none of MMCDA; rows of other methods are from EVA's tables" if published else "nowhere",
         metrics,
-        (*published, *_rows(names[1])),
+        (*published, *_rows()),
         data="simulated" if pair.startswith("simulated") else "real",
     )
 

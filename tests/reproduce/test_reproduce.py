@@ -12,7 +12,7 @@ from tests.conftest import small_vdi, write_toy
 from vmr_jax import models
 from vmr_jax.cli import app
 from vmr_jax.configs.tables import PaperTable, Row, Run, eva
-from vmr_jax.data.batches.splits import selection_split
+from vmr_jax.data.batches.splits import selection_split, settle_selection
 from vmr_jax.datasets import training_dataset
 from vmr_jax.evaluation import evaluate
 from vmr_jax.plots import transfer
@@ -243,7 +243,8 @@ def test_rows_are_settings_that_the_config_has(paper):
                 config = get_config(row.set_up or part.set_up)
                 for settings in (row.run.settings, row.run.simulated):
                     config.update_from_flattened_dict(settings)
-                    selection_split(config, models.of(config).chooser(config))
+                    chooser = models.of(config).chooser(config)
+                    selection_split(settle_selection(config, chooser, {}), chooser)
 
 
 @pytest.mark.parametrize("paper", ["eva", "mmcda", "vdi", "vlanet"])

@@ -22,6 +22,7 @@ from vmr_jax.training.mesh import make_mesh
 from vmr_jax.types import INPUTS
 
 CONSOLE = Console(quiet=True)
+LABELLED = {"target.labels": True}  # so that a part of the training videos may choose
 
 
 def params_of(workdir):
@@ -203,7 +204,7 @@ def test_selection_on_a_validation_split(toy_data, tmp_path):
 
 
 def test_the_last_epoch_is_a_candidate_too(toy_data, tmp_path):
-    changes = {"select": "holdout", "eval_every": 2, "checkpoint_every": 3}
+    changes = LABELLED | {"select": "holdout", "eval_every": 2, "checkpoint_every": 3}
     report = train.train(_quick_config(toy_data, **changes), tmp_path, "", CONSOLE)
     lines = lines_of(tmp_path)
     assert [x["step"] for x in lines if "val/mIoU" in x] == [10, 15]
@@ -224,10 +225,9 @@ def test_labels_that_are_hidden_are_not_scored(toy_data, tmp_path):
     folder = tmp_path / "run/eval/toy_target_test"
     assert json.loads((folder / "metrics.json").read_text()) == report
     assert len(read_predictions(folder / "predictions.jsonl")) == report["queries"] == 10
-    with pytest.raises(ValueError, match="toy_target / holdout has no labels to choose a check"):
-        train.train(
-            _quick_config(toy_data, select="holdout", **hidden), tmp_path / "two", "", CONSOLE
-        )
+    chosen = {"select": "val", "target.select_split": "val"}
+    with pytest.raises(ValueError, match="toy_target / val has no labels to choose a checkpoint"):
+        train.train(_quick_config(toy_data, **chosen, **hidden), tmp_path / "two", "", CONSOLE)
 
 
 def test_a_split_must_not_hide_some_labels(toy_data):
@@ -252,7 +252,8 @@ def test_a_split_that_chooses_must_not_hide_some_labels(toy_data, monkeypatch):
 
 
 def test_holdout_is_a_tenth_of_the_training_videos(toy_data, tmp_path):
-    report = train.train(_quick_config(toy_data, select="holdout", epochs=1), tmp_path, "", CONSOLE)
+    config = _quick_config(toy_data, select="holdout", epochs=1, **LABELLED)
+    report = train.train(config, tmp_path, "", CONSOLE)
     assert report["checkpoint"]["selected_by"] == "holdout"
     assert any("val/mIoU" in line for line in lines_of(tmp_path))
 
@@ -261,7 +262,19 @@ def test_holdout_is_a_tenth_of_the_training_videos(toy_data, tmp_path):
     ("changes", "message"),
     [
         ({"select": "test"}, "a test split never selects"),
-        ({"select": "val"}, "has no validation split: use --config.select=holdout"),
+        (
+            {"select": "val", "target.eval_split": "val"},
+            "neither trained on nor reported: use --config.select=last",
+        ),
+        (
+            {"select": "val", "target.eval_split": "val", "target.labels": True},
+            "neither trained on nor reported: use --config.select=holdout .a tenth",
+        ),
+        ({"select": "holdout"}, "toy_target's training videos that target.labels=False hides: use"),
+        (
+            {"select": "holdout", "pretrain": "source_finetune", "branches.full": False},
+            "that target.labels=False hides",
+        ),
         ({"select": "val", "target.select_split": "test"}, "may choose the checkpoint"),
         ({"select": "val", "target.select_split": "train"}, "may choose the checkpoint"),
         (
@@ -274,7 +287,10 @@ def test_holdout_is_a_tenth_of_the_training_videos(toy_data, tmp_path):
         ({"log_every": 0}, "config.log_every=0"),
         ({"checkpoint_every": 0}, "config.checkpoint_every=0"),
         ({"eval_every": -1}, "config.eval_every=-1"),
-        ({"select": "holdout", "target.train_split": "training"}, "no split 'training'"),
+        (
+            {"select": "holdout", "target.labels": True, "target.train_split": "training"},
+            "no split 'training'",
+        ),
         ({"domain.form": "minus_no_grl", "optimizer.grad_clip": 1.0}, "grad_clip=0"),
         (
             {
@@ -323,13 +339,19 @@ def test_a_non_finite_loss_stops_and_keeps_the_last_good_checkpoint(toy_data, tm
 
 
 def test_pretraining_on_the_source_comes_first(toy_data, tmp_path):
-    changes = {"pretrain": "source_finetune", "branches.full": False, "epochs": 1}
-    report = train.train(_config(toy_data, **changes), tmp_path, "", CONSOLE)
+    changes = {"pretrain": "source_finetune", "branches.full": False, "epochs": 1, "select": "val"}
+    said = io.StringIO()
+    report = train.train(_config(toy_data, **changes), tmp_path, "", Console(file=said, width=200))
     path = tmp_path / "pretrain" / "eval" / "toy_target_test" / "metrics.json"
     source_only = json.loads(path.read_text())
     assert report["checkpoint"]["step"] == 6 and report["model"] != source_only["model"]
     again = evaluate.evaluate_checkpoint(None, "", str(tmp_path / "pretrain"), CONSOLE)
     assert again == source_only
+    chosen = [report["checkpoint"]["selected_by"] for report in (source_only, report)]
+    assert chosen == ["toy_source/val", "val"]  # by what each stage may see
+    start = "the checkpoint is chosen by R@1,IoU=0.5 on"
+    lines = [line for line in said.getvalue().splitlines() if line.startswith(start)]
+    assert lines == [f"{start} toy_{role} / val: 8 queries" for role in ("source", "target")]
 
 
 @pytest.mark.parametrize(("epoch", "size"), [(18, 50), (193, 50), (194, 50), (60, 7), (1, 1)])
@@ -353,7 +375,7 @@ def test_a_run_without_patience_ends_early_and_stays_ended(toy_data, tmp_path, m
         return made(*args)._replace(select=lambda params: {"R@1,IoU=0.5": next(scores)})
 
     monkeypatch.setattr(run, "make_evaluation", falling)
-    config = _quick_config(toy_data, select="holdout", epochs=6, patience=2)
+    config = _quick_config(toy_data, select="holdout", epochs=6, patience=2, **LABELLED)
     said = io.StringIO()
     report = train.train(config, tmp_path, "", Console(file=said, width=200))
     steps = [x["step"] for x in lines_of(tmp_path) if "val/R@1,IoU=0.5" in x]

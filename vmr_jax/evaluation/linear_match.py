@@ -99,7 +99,10 @@ def _first_of_each(video: np.ndarray) -> np.ndarray:
 def _cached(config: Config, domain: Domain, kind: str, find) -> _Found | None:
     """What `find` finds, kept beside the prepared data where they can be written to."""
     roles = {role: config[role].to_dict() for role in models.of(config).domains(config)}
-    datasets = {role: _open(config, role) for role in roles}
+    try:
+        datasets = {role: _open(config, role) for role in roles}
+    except FileNotFoundError:
+        return None  # a checkpoint is evaluated where the data that it was trained on are not
     told = {
         "version": _VERSION,
         "kind": kind,

@@ -17,7 +17,7 @@ from rich.console import Console
 from vmr_jax import models
 from vmr_jax.configs.tables import TRANSFER, PaperTable, Run, find_tables
 from vmr_jax.data.batches.splits import selection_split
-from vmr_jax.datasets import evaluation_dataset, training_dataset
+from vmr_jax.datasets import evaluation_dataset, training_dataset, with_selection
 from vmr_jax.evaluation import evaluate
 from vmr_jax.evaluation.moment_report import report_folder
 from vmr_jax.evaluation.report import BASELINES, count_seeds, markdown_table, measured_cell
@@ -172,7 +172,8 @@ def _asked(
             elif split := row.run.evaluate_split:
                 evaluated = config.copy_and_resolve_references()
                 evaluated.target.eval_split = split
-                selection_split(evaluated, models.of(evaluated).chooser(evaluated))
+                chooser = models.of(config).chooser(config)
+                selection_split(with_selection(evaluated, chooser), chooser)
             rows[-1].append(_Asked(config, evaluated, seed))
     return rows
 

@@ -9,7 +9,7 @@ from vmr_jax import models
 from vmr_jax.evaluation.moment_report import report_folder
 from vmr_jax.training.logs import RunLog
 from vmr_jax.training.mesh import StopRequest
-from vmr_jax.training.run import Run, check_settings, prepare_run
+from vmr_jax.training.run import Run, check_settings, prepare_run, settled
 from vmr_jax.training.state import TrainState
 from vmr_jax.training.steps import chunks
 from vmr_jax.training.workdir import held
@@ -31,6 +31,7 @@ def train(config: Config, workdir: Path, restore: str, console: Console) -> dict
 
 def _train(config: Config, workdir: Path, restore: str, console: Console) -> dict | None:
     """`train`, in a workdir that is held."""
+    config = settled(config)
     described = models.of(config)
     before = described.pretraining(config)
     if before is not None and not restore:

@@ -11,7 +11,7 @@ from vmr_jax.configs import common
 from vmr_jax.data.batches.domain import Domain
 from vmr_jax.data.batches.normalization import normalization_of, standardizing
 from vmr_jax.data.batches.splits import selection_name, selection_split
-from vmr_jax.datasets import training_domains
+from vmr_jax.datasets import training_domains, with_selection
 from vmr_jax.evaluation.evaluate import make_evaluation
 from vmr_jax.models.normalized_inputs import network_params
 from vmr_jax.training.checkpoint import CHECKPOINTS, Checkpoints, checkpoint_directory
@@ -20,7 +20,7 @@ from vmr_jax.training.mesh import check_batch_size, make_mesh
 from vmr_jax.training.mining import with_candidates
 from vmr_jax.training.optimizer import make_optimizer
 from vmr_jax.training.ranges import check_ranges
-from vmr_jax.training.run_summary import print_run_summary
+from vmr_jax.training.run_summary import print_run_summary, print_selection
 from vmr_jax.training.state import (
     TrainState,
     abstract_state,
@@ -60,7 +60,7 @@ class Run(NamedTuple):
 
 
 def prepare_run(config: Config, workdir: Path, restore: str, console: Console) -> Run:
-    """Make a run of `config`, or go on where the workdir's newest checkpoint stands.
+    """Make a run of a `settled` config, or go on where the workdir's newest checkpoint stands.
 
     What it reads of other runs, Description.first_run and .pretraining, is trained. Raises
     ValueError where the workdir belongs to another config or other data, and for settings that
@@ -109,7 +109,10 @@ def prepare_run(config: Config, workdir: Path, restore: str, console: Console) -
         state=state,
         last_step=config.epochs * pipeline.pace.steps_per_epoch,
     )
-    return _announced(run, domains, console)
+    run = _announced(run, domains, console)
+    if split:
+        print_selection(config, chooser, domains[chooser].dataset, split, console)
+    return run
 
 
 def check_settings(config: Config) -> None:
@@ -118,6 +121,18 @@ def check_settings(config: Config) -> None:
     if config.patience and config.select == "last":
         raise ValueError("patience waits for a better checkpoint, but select='last' compares none")
     models.of(config).refuse_unread(config, common.run())
+
+
+def settled(config: Config) -> Config:
+    """The config with the split that chooses its checkpoint, see `with_selection`.
+
+    Raises ValueError where it chooses by what may not choose, and for bad switches.
+    """
+    described = models.of(config)
+    described.domains(config)
+    config = with_selection(config, described.chooser(config))
+    selection_split(config, described.chooser(config))
+    return config
 
 
 def _started(

@@ -8,6 +8,8 @@ from rich.console import Console
 
 from vmr_jax import models
 from vmr_jax.data.batches.domain import Domain
+from vmr_jax.data.batches.splits import HOLDOUT, rows_of
+from vmr_jax.data.tables.dataset import Dataset
 from vmr_jax.types import Config
 
 _CLIP_SLACK = 0.1  # share by which a dataset's clips may differ from config.clip_seconds in silence
@@ -36,6 +38,19 @@ def print_run_summary(
         f"{config.batch_size} {models.of(config).batch}{' a domain' * (len(domains) > 1)} on "
         f"{jax.device_count()} {jax.default_backend()} "
         f"device{'s' * (jax.device_count() > 1)}, {config.precision}"
+    )
+
+
+def print_selection(
+    config: Config, role: str, dataset: Dataset, split: str, console: Console
+) -> None:
+    """Print which split of a role's dataset chooses the checkpoint, and how many queries it has."""
+    name, rows = rows_of(config, dataset, split, role)
+    count = len(dataset.splits[name].query_id) if rows is None else len(rows)
+    kept = " of training videos, which are kept out of training" if split == HOLDOUT else ""
+    console.print(
+        f"the checkpoint is chosen by {models.of(config).selected_by} on "
+        f"{dataset.name} / {split}: {count:,} queries{kept}"
     )
 
 

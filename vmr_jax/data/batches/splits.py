@@ -1,16 +1,18 @@
 """Which splits, which of their queries and which videos a config's domain blocks stand for."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from vmr_jax.data.batches.domain import Domain, find_split, make_domain
-from vmr_jax.data.tables.dataset import Dataset
+from vmr_jax.data.tables.dataset import Dataset, MomentTable
 from vmr_jax.data.text.masking import dynamic_text, static_text
 from vmr_jax.types import Config
 
 TRAINED = "trained"  # the name of the part of a training split that is trained on
 HOLDOUT = "holdout"  # the name of the part of a training split that chooses checkpoints
+VAL_OR_HOLDOUT = "val_or_holdout"  # what select says for a validation split where there is one
 _HOLDOUT_SHARE = 0.1
 _PARTS = {"static": static_text, "dynamic": dynamic_text}
 
@@ -111,23 +113,60 @@ def rows_of(
     return name, np.flatnonzero(held_out if split == HOLDOUT else ~held_out)
 
 
+def seeks_split(config: Config, role: str) -> bool:
+    """Tell whether select asks for a validation split that the role's block does not name."""
+    return config.select in ("val", VAL_OR_HOLDOUT) and not config[role].select_split
+
+
+def settle_selection(config: Config, role: str, splits: Mapping[str, MomentTable]) -> Config:
+    """The config with the split that chooses the checkpoint, of those that a role's dataset has.
+
+    Where the role's block names no select_split it is `val`, if that is there with labels and is
+    neither trained on nor reported. VAL_OR_HOLDOUT becomes "val" where there is one, else HOLDOUT.
+    """
+    settled = config.copy_and_resolve_references()
+    settings = settled[role]
+    taken = (settings.train_split, _reported(config, role))
+    there = "val" in splits and any(map(len, splits["val"].moments))
+    if seeks_split(config, role) and there and "val" not in taken:
+        settings.select_split = "val"
+    if settled.select == VAL_OR_HOLDOUT:
+        settled.select = "val" if settings.select_split else HOLDOUT
+    return settled
+
+
 def selection_split(config: Config, role: str = "target") -> str:
-    """A role's split that chooses the checkpoint, "" for the last one. Test splits are refused."""
-    if config.select in ("last", HOLDOUT):
-        return "" if config.select == "last" else HOLDOUT
+    """A role's split that chooses the checkpoint, "" for the last one, of a settled config.
+
+    Raises ValueError for a test split, for a validation split that is not there, and where labels
+    would choose that the run must not see.
+    """
+    settings = config[role]
+    if config.select == "last":
+        return ""
+    if config.select == HOLDOUT:
+        if not settings.labels:
+            raise ValueError(
+                f"select={HOLDOUT!r} would read boundaries of {settings.dataset}'s training videos "
+                f"that {role}.labels=False hides: use --config.select=val, where there is a "
+                "validation split with labels, or --config.select=last; with "
+                f"--config.{role}.labels=True the run says that it may see them"
+            )
+        return HOLDOUT
     if config.select != "val":
         raise ValueError(
-            f"select is {config.select!r}: choose 'last', 'val' (the dataset's validation split) "
-            f"or '{HOLDOUT}' (a tenth of the training videos); a test split never selects"
+            f"select is {config.select!r}: choose 'last', 'val' (the dataset's validation split), "
+            f"'{HOLDOUT}' (a tenth of the training videos) or '{VAL_OR_HOLDOUT}' (the first of the "
+            "two that there is); a test split never selects"
         )
-    settings = config[role]
     if not settings.select_split:
+        other = f"--config.select={HOLDOUT} (a tenth of the training videos) or "
         raise ValueError(
-            f"{settings.dataset} has no validation split: use --config.select={HOLDOUT} "
-            "(a tenth of the training videos) or --config.select=last"
+            f"{settings.dataset} has no validation split that is neither trained on nor reported: "
+            f"use {other * settings.labels}--config.select=last"
         )
     split, trained = settings.select_split, settings.train_split
-    reported = config.target.eval_split if settings.dataset == config.target.dataset else ""
+    reported = _reported(config, role)
     if not split.startswith("val") or split in (trained, reported):
         raise ValueError(
             f"{role}.select_split is {split!r}, train_split {trained!r}, target.eval_split "
@@ -135,6 +174,11 @@ def selection_split(config: Config, role: str = "target") -> str:
             "trained on nor reported may choose the checkpoint"
         )
     return split
+
+
+def _reported(config: Config, role: str) -> str:
+    """The reported split, if it is one of the role's dataset."""
+    return config.target.eval_split if config[role].dataset == config.target.dataset else ""
 
 
 def selection_name(config: Config, role: str, split: str) -> str:

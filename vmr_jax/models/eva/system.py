@@ -86,13 +86,16 @@ def build(config: Config, specs: Mapping[str, DataSpec]) -> MomentSystem:
     else:
         loss = functools.partial(losses.weak_loss, weak)
     if config.branches.weak:
-        predict = functools.partial(_predict_weak, weak)
+        predict, predict_source = functools.partial(_predict_weak, weak), None
     else:
-        predict = functools.partial(_predict_full, full)
+        predict, predict_source = (
+            functools.partial(_predict_full, full, config[role]) for role in ("target", "source")
+        )
     return MomentSystem(
         init=functools.partial(_init, modules, config, dict(specs)),
         loss=loss,
         predict=predict,
+        predict_source=predict_source,
         attention=functools.partial(_attention, weak) if config.branches.weak else None,
     )
 
@@ -113,7 +116,14 @@ def pretraining(config: Config) -> Config | None:
     before = Config(config)
     before.pretrain = "none"
     before.branches = Config({"weak": False, "full": True})
+    if before.select == "val":
+        before.select = "val_or_holdout"  # of the source, which may have no validation split
     return before
+
+
+def chooser(config: Config) -> str:
+    """The domain whose labels may choose a checkpoint: the source's of a run on it alone."""
+    return "target" if config.branches.weak else "source"
 
 
 def _check_switches(config: Config) -> None:
@@ -210,16 +220,16 @@ def _predict_weak(branch: Branch, params: Params, batch: Batch) -> Moments:
     return _rank_proposals(branch, *network.match(branch, own, views), batch)
 
 
-def _predict_full(branch: Branch, params: Params, batch: Batch) -> Moments:
-    """A model trained on the source alone, applied to the target.
+def _predict_full(branch: Branch, domain: Config, params: Params, batch: Batch) -> Moments:
+    """A model trained on the source alone, applied to the target, or to the source itself.
 
-    With full.match=proposals the matching head ranks the target's windows; else the boundary
-    head ranks all spans by P_s * P_e.
+    With full.match=proposals the matching head ranks the windows of the domain's block; else the
+    boundary head ranks all spans by P_s * P_e.
     """
     config, own = branch.config, of_branch(params, "full")
     views = network.interact(branch, own, network.encode(branch, own, batch, None), None)
     if config.full.match == "proposals":
-        windows = branch._replace(windows=tuple(config.target.windows), stride=config.target.stride)
+        windows = branch._replace(windows=tuple(domain.windows), stride=domain.stride)
         return _rank_proposals(windows, *network.match(branch, own, views, windows), batch)
     scores, mask = network.boundaries(branch, own, views), batch.video_mask
     start, end = (
@@ -265,6 +275,7 @@ SYSTEM = Description(
     build=build,
     domains=domains,
     reads=OPTIONAL_KEYS,
+    chooser=chooser,
     pretraining=pretraining,
     merge=merge,
 )
