@@ -57,7 +57,9 @@ def get_config(dataset: str = "") -> Config:
             "weight": 0.5,
             "probe": "static",  # static | full | none (VDI D7)
             "reduction": "mean",  # mean | sum of the squares over channels (VDI D5)
-            "stop_grad": "none",  # none | target: the context is not trained (VDI D6)
+            # none | probe: the text encoder does not learn from the query that asks for the context
+            # | target: the context is not trained at all (VDI D6)
+            "stop_grad": "none",
         }
     )
     config.sd = Config(

@@ -99,6 +99,18 @@ def test_what_is_said(tmp_path):
     assert "VCMR: 1 of 3 queries are not in the order of their scores: the listed order" in text
 
 
+def test_videos_that_vr_lists_again_are_said(tmp_path):
+    tvr(tmp_path)
+    lists = [
+        entry(1, (2, 0, 10), (2, 10, 20), (5, 0, 10)),
+        entry(2, (2, 0, 1)),
+        entry(3, (5, 0, 1)),
+    ]
+    _, text = score(tmp_path, {"VR": lists, "VCMR": lists})
+    said = "VR: 1 of 3 queries list a video again: it takes no place here, and one in TVR's script"
+    assert said in text.replace("\n", " ") and text.count("list a video again") == 1
+
+
 def test_didemo_needs_two_annotators_and_knows_file_names(tmp_path):
     label = {"video": "v.x.mov", "description": "a cat", "num_segments": 6, "annotation_id": 1}
     labels = [label | {"times": [[1, 1], [1, 1], [1, 1], [0, 0]]}]

@@ -129,13 +129,25 @@ def _any(tree):
     return any(np.asarray(leaf).any() for leaf in jax.tree.leaves(tree))
 
 
-@pytest.mark.parametrize("stop", ["none", "target"])
+@pytest.mark.parametrize("stop", ["none", "probe", "target"])
 def test_stop_grad_keeps_the_context_fixed(stop):
     term = "visual_context"
     found = (_gradients() if stop == "none" else _gradients(term, vc__stop_grad=stop))[term]
     assert _any(found["text_encoder"]) and _any(found["visual_context"]["query"])
-    assert _any(found["visual_context"]["decoder"]) == (stop == "none")
+    assert _any(found["visual_context"]["decoder"]) == (stop != "target")
     assert not any(_any(found[name]) for name in ("map", "query_iou", "spatial_dynamics"))
+
+
+@pytest.mark.parametrize(("stop", "learns"), [("none", 1.0), ("probe", 0.0)])
+def test_stop_grad_of_the_probe_keeps_the_text_encoder_from_it(stop, learns):
+    config = cases.config(vc__probe="static", vc__stop_grad=stop)
+    shown = SimpleNamespace(video=4, owner=5)
+
+    def asked(text):
+        dynamic, probe, *_ = vdi._context_inputs(config, {"dynamic": text, "static": text}, shown)
+        return jnp.stack((dynamic, probe))
+
+    np.testing.assert_array_equal(jax.jacobian(asked)(jnp.float32(2.0)), [1.0, learns])
 
 
 @pytest.mark.parametrize("trained", [True, False])
@@ -244,7 +256,7 @@ def test_batches_without_what_the_losses_read_are_refused():
         ({"vdi__schedule": "both"}, "config.vdi.schedule='both': use one of joint, alternate"),
         ({"vc__probe": "dynamic"}, "config.vc.probe='dynamic': use one of static, full, none"),
         ({"vc__reduction": "max"}, "config.vc.reduction='max': use one of mean, sum"),
-        ({"vc__stop_grad": "text"}, "config.vc.stop_grad='text': use one of none, target"),
+        ({"vc__stop_grad": "text"}, "config.vc.stop_grad='text': use one of none, probe, target"),
         ({"sd__seq": "gru"}, "config.sd.seq='gru': use one of transformer, lstm"),
         ({"sd__same_video": "drop"}, "config.sd.same_video='drop': use one of exclude, keep"),
         ({"score__fusion": "sum"}, "config.score.fusion='sum': use one of mmn_pow, product"),

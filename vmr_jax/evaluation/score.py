@@ -24,6 +24,7 @@ from vmr_jax.metrics.retrieval_baselines import corpus_baselines
 
 _SHOWN = 5  # ids listed in a message
 ORDERS = ("score", "file")  # what ranks a query's predictions
+_REPEATED = "it takes no place here, and one in TVR's script, whose VR is lower or equal"
 _SAID_OF_ORDER = {
     "score": "not in the order of their scores: the scores count here, the listed order in the "
     "official tools; --order file takes that",
@@ -159,8 +160,10 @@ def _score_submission(
     for task, lists in listed.items():
         long = sum(len(own) > MOST for own in lists)
         unsorted = sum(map(_is_unsorted, lists))
+        repeated = sum(len(own) > len(set(own[:, 0])) for own in lists) if task == "VR" else 0
         for count, what in (
             (missing[task], "queries have no prediction: they are misses"),
+            (repeated, f"queries list a video again: {_REPEATED}"),
             (long, f"queries have more than {MOST} predictions: the rest does not count"),
             (unsorted, "queries are not in the order of their scores: the listed order counts"),
         ):

@@ -1,6 +1,7 @@
 """Metrics of a corpus of videos: VR, SVMR and VCMR as TVR's official script, in float64.
 
-A prediction is a row of video, start s, end s, score. Source: docs/metrics.md, Moments
+But for one case: a video that VR lists again takes no place here, and one in the script. A
+prediction is a row of video, start s, end s, score. Source: docs/metrics.md, Moments
 in a corpus; jayleicn/TVRetrieval, standalone_eval/eval.py, which computes in float32.
 """
 

@@ -43,7 +43,7 @@ _CHOICES = {
     "vdi.schedule": ("joint", "alternate"),
     "vc.probe": ("static", "full", "none"),
     "vc.reduction": REDUCTIONS,
-    "vc.stop_grad": ("none", "target"),
+    "vc.stop_grad": ("none", "probe", "target"),
     "sd.seq": ("transformer", "lstm"),
     "sd.same_video": SAME_VIDEO,
 }
@@ -170,7 +170,10 @@ def _sentences(
 
 def _context_inputs(config: Config, features: Mapping[str, Array], batch: VideoBatch) -> tuple:
     """What VisualContext reads, but for its key."""
-    return features["dynamic"], features.get(config.vc.probe), batch.video, batch.owner
+    probe = features.get(config.vc.probe)
+    if config.vc.stop_grad == "probe":
+        probe = jax.lax.stop_gradient(probe)
+    return features["dynamic"], probe, batch.video, batch.owner
 
 
 def _loss(
