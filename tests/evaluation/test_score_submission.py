@@ -99,6 +99,21 @@ def test_what_is_said(tmp_path):
     assert "VCMR: 1 of 3 queries are not in the order of their scores: the listed order" in text
 
 
+def test_tvrs_queries_by_type(tmp_path):
+    tvr(tmp_path)
+    path = tmp_path / "tvr_val_release.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [line | {"type": kind} for line, kind in zip(lines, ("v", "vt", "v"), strict=True)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    lists = [entry(1, (5, 0, 10)), entry(2, (2, 10, 20)), entry(3, (5, 0, 1))]
+    report, text = score(tmp_path, {"VR": lists, "VCMR": lists})
+    found = report["by_type"]
+    assert {name: values["queries"] for name, values in found.items()} == {"video": 2, "both": 1}
+    assert (found["video"]["VR/R@1"], found["both"]["VR/R@1"]) == (50, 100)
+    assert found["both"]["VCMR/R@1,IoU=0.7"] == 100
+    assert "by what the queries are about: 2 video, 1 both" in text
+
+
 def test_videos_that_vr_lists_again_are_said(tmp_path):
     tvr(tmp_path)
     lists = [

@@ -19,11 +19,12 @@ from vmr_jax.metrics.average_precision import THRESHOLDS, length_metrics
 from vmr_jax.metrics.didemo import didemo_metrics, legend, split_metrics
 from vmr_jax.metrics.intervals import moment_intervals
 from vmr_jax.metrics.moments import DISCOUNTED_DATASETS
-from vmr_jax.metrics.retrieval import AGREEING, ANNOTATORS, MOST, corpus_metrics
+from vmr_jax.metrics.retrieval import AGREEING, ANNOTATORS, MOST, corpus_recalls
 from vmr_jax.metrics.retrieval_baselines import corpus_baselines
 
 _SHOWN = 5  # ids listed in a message
 ORDERS = ("score", "file")  # what ranks a query's predictions
+_TYPES = {"v": "video", "t": "subtitles", "vt": "both"}  # of TVR's queries
 _REPEATED = "it takes no place here, and one in TVR's script, whose VR is lower or equal"
 _SAID_OF_ORDER = {
     "score": "not in the order of their scores: the scores count here, the listed order in the "
@@ -144,13 +145,14 @@ def _score_submission(
         task: sum(record.query_id not in found for record in records)
         for task, found in submission.tasks.items()
     }
-    report = {
+    reached = corpus_recalls(rows, [row[record.video_id] for record in records], truths)
+    report: dict[str, Any] = {
         "dataset": annotations.name,
         "split": split,
         "queries": len(records),
         "videos": len(corpus),
         "missing": missing,
-        "model": corpus_metrics(rows, [row[record.video_id] for record in records], truths),
+        "model": _percent(reached, np.ones(len(records), bool)),
     }
     learnt_from = _training(annotations, split)
     for method, values in corpus_baselines(truths, durations, len(corpus), learnt_from).items():
@@ -170,9 +172,31 @@ def _score_submission(
             if count:
                 shown.append(f"{task}: {count} of {len(records)} {what}")
     shown += _table(report, f"{name} on {annotations.name} / {split}, {len(corpus)} videos")
+    if of_types := _by_type(reached, records):
+        report["by_type"] = of_types
+        sizes = ", ".join(f"{values['queries']} {name}" for name, values in of_types.items())
+        columns = {name: {m: of_types[name][m] for m in reached} for name in of_types}
+        shown += [f"by what the queries are about: {sizes}", metrics_table(columns)]
     if max(len(windows) for windows in truths) >= ANNOTATORS:
         shown.append(f"SVMR, VCMR: a moment must reach the IoU with {AGREEING} annotators")
     return Report(report, tuple(shown))
+
+
+def _percent(reached: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, float]:
+    """The metrics of the queries at the true `rows` (Q,)."""
+    return {name: 100 * float(np.mean(values[rows])) for name, values in reached.items()}
+
+
+def _by_type(
+    reached: Mapping[str, np.ndarray], records: Sequence[MomentRecord]
+) -> dict[str, dict[str, Any]]:
+    """The metrics of TVR's queries about each of _TYPES, with their number; {} of other data."""
+    types = np.array([record.modality for record in records])
+    return {
+        name: {"queries": int(np.sum(types == code)), **_percent(reached, types == code)}
+        for code, name in _TYPES.items()
+        if (types == code).any()
+    }
 
 
 def _is_unsorted(rows: np.ndarray) -> bool:
