@@ -240,7 +240,7 @@ def test_prepare_reads_the_layout_of_tvrs_release(monkeypatch, capsys, tvr_files
     assert dataset.subtitles(1).tolist() == [[0, 0], [1, -1], [0, 0], [0, 0], [0, 0]]
     assert dataset.splits["val"].tokens.tolist() == [[1, 1], [2, 2], [4, 3]]
     assert run(monkeypatch, "prepare", *common, *image, *tokens[:2]) == (
-        "vmr: --query-features and --query-feature-name need each other"
+        "vmr: --query-features or --query-encoder, and --query-feature-name, need each other"
     )
     message = run(monkeypatch, "prepare", *common, *sub, "--patches")
     assert message.startswith("vmr: --patches and --pool-subtitles are two kinds of features")
