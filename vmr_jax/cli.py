@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vmr_jax import __version__
-from vmr_jax.data.prepare.commands import doctor, prepare
+from vmr_jax.data.prepare.commands import doctor, prepare, words
 from vmr_jax.plots.commands import plot
 from vmr_jax.progress import ended_by_interrupts
 from vmr_jax.reproduce.commands import reproduce
@@ -146,7 +146,7 @@ def predict(
     )
 
 
-for command in (prepare, doctor, simulate, index, search, reproduce):
+for command in (prepare, doctor, words, simulate, index, search, reproduce):
     app.command()(command)
 
 

@@ -1,4 +1,4 @@
-"""The commands `vmr prepare` and `vmr doctor`."""
+"""The commands `vmr prepare`, `vmr doctor` and `vmr words`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -123,3 +123,16 @@ def doctor(
         healthy = diagnose_built(data_dir or Path("data_cache"), dataset, feature_name)
     if not healthy:
         raise typer.Exit(1)
+
+
+def words(
+    datasets: Annotated[
+        list[str],
+        typer.Argument(metavar="DATASET=DIR DATASET=DIR", help="Two, with their annotations."),
+    ],
+    split: Annotated[str, typer.Option(help="Whose queries.")] = "train",
+) -> None:
+    """Say how many different words two datasets use, and how many of them both do."""
+    from vmr_jax.data.prepare.shared_words import shared_words
+
+    print(*shared_words(datasets, split), sep="\n")
