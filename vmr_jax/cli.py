@@ -146,7 +146,11 @@ def predict(
     )
 
 
+<<<<<<< HEAD
 for command in (prepare, doctor, words, simulate, index, search, reproduce):
+=======
+for command in (extract, prepare, doctor, simulate, index, search, reproduce):
+>>>>>>> 86f5535 (vmr extract: CLIP features of video files in one HDF5 file, a broken video costs itself alone)
     app.command()(command)
 
 

@@ -61,6 +61,45 @@ def shown(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
 
 
 @contextmanager
+def share_shown(label: str) -> Iterator[Callable[[float, str], None]]:
+    """Yield say(share, note), which shows on stderr how far a long work is, from 0 to 1.
+
+    `note` stands beside it, and the time that is left. A terminal's bar goes at the end; elsewhere
+    a line is printed every ten seconds.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True, markup=False)
+    if console.is_terminal:
+        text = TextColumn("{task.description}", markup=False)
+        columns = (text, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task(label, total=1.0)
+            yield lambda share, note: bar.update(
+                task, completed=share, description=f"{label}: {note}"
+            )
+        return
+    started = last = time.monotonic()
+
+    def say(share: float, note: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if share > 0 and now - last >= _SECONDS_A_LINE:
+            last = now
+            left = (now - started) * (1 - share) / share
+            print(f"{label}: {share:.0%}, {note}, about {left:.0f} s left", file=sys.stderr)
+
+    yield say
+
+
+@contextmanager
 def ended_by_interrupts() -> Iterator[None]:
     """Ctrl-C ends the process at once: an exception gets lost in compiled code, or crashes it.
 

@@ -9,6 +9,7 @@ import pytest
 
 from vmr_jax.data.datasets.records import Fault
 from vmr_jax.data.sources.features import (
+    SIMULATED,
     as_float16,
     from_arrays,
     join,
@@ -159,10 +160,10 @@ def test_npz_with_several_arrays(tmp_path, arrays):
 
 def test_files_of_different_videos_are_one_source(arrays):
     parts = [from_arrays({name: arrays[name]}) for name in arrays]
-    parts[1] = parts[1]._replace(simulated=True, faults=(Fault("odd", "v1", "kept"),))
+    parts[1] = parts[1]._replace(made_up=SIMULATED, faults=(Fault("odd", "v1", "kept"),))
     joined = join(parts)
     assert_serves(joined, arrays)
-    assert joined.simulated and joined.faults == parts[1].faults
+    assert joined.made_up == SIMULATED and joined.faults == parts[1].faults
     assert join(parts[:1]) is parts[0]
     with pytest.raises(ValueError, match="1 videos are in several of the 4 feature files, such as"):
         join([*parts, parts[0]])

@@ -64,7 +64,7 @@ def test_a_clip_is_the_maximum_over_the_tokens_of_its_lines(tmp_path):
         Fault("subtitle lines without tokens", "v1", "the last lines carry nothing"),
         Fault("video without subtitles", "v2", "its subtitle rows are zero"),
     }
-    assert not source.simulated
+    assert not source.made_up
 
 
 @pytest.mark.parametrize(

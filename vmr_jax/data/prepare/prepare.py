@@ -18,6 +18,8 @@ from vmr_jax.data.prepare.doctor import (
 )
 from vmr_jax.data.prepare.feature_sample import describe_numbers
 from vmr_jax.data.sources.features import (
+    RANDOM,
+    SIMULATED,
     FeatureSource,
     from_arrays,
     join,
@@ -218,8 +220,13 @@ def _open_features(
 
 
 def _refuse_disguise(source: FeatureSource, paths: Sequence[Path], option: str, name: str) -> None:
-    """Refuse to store simulated features under a name that does not say so."""
-    if source.simulated and "simulated" not in name:
+    """Refuse to store made-up features under a name that does not say so."""
+    if source.made_up == RANDOM and not name.startswith(RANDOM):
+        raise ValueError(
+            f"{', '.join(map(str, paths))} was made with random weights, and its features mean "
+            f"nothing: use a name that says so, --{option} random_{name}"
+        )
+    if source.made_up == SIMULATED and SIMULATED not in name:
         raise ValueError(
             f"{', '.join(map(str, paths))} was made by `vmr simulate`; its results must not pass "
             f"for the real benchmark's: use a name that says so, --{option} simulated_{name}"

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from vmr_jax.metrics.didemo import SEGMENT, SEGMENTS
 
 FLOAT16_MAX = 65504
 SIMULATED = "simulated"  # HDF5 attribute of a file that `vmr simulate` made
+RANDOM = "random"  # HDF5 attribute "weights" of a file that `vmr extract --random-weights` made
 
 
 class FeatureSource(NamedTuple):
@@ -23,7 +24,7 @@ class FeatureSource(NamedTuple):
     ids: tuple[str, ...]  # sorted
     # id -> (N, F) of any float kind, native length; or patches (N, G, F), a grid of G cells
     read: Callable[[str], np.ndarray]
-    simulated: bool = False  # made by `vmr simulate`
+    made_up: str = ""  # SIMULATED or RANDOM: what the name of such features must say
     faults: tuple[Fault, ...] = ()  # that `read` repairs
     # id -> numbers that `read` gives, or a few more; 0 where only reading tells
     size: Callable[[str], int] = lambda video: 0
@@ -127,7 +128,7 @@ def join(sources: Sequence[FeatureSource]) -> FeatureSource:
     return FeatureSource(
         tuple(sorted(holder)),
         lambda video: holder[video].read(video),
-        any(source.simulated for source in sources),
+        next((source.made_up for source in sources if source.made_up), ""),
         tuple(fault for source in sources for fault in source.faults),
         lambda video: holder[video].size(video),
     )
@@ -200,6 +201,14 @@ def as_float16(features: np.ndarray, shape: tuple[int, ...], video: str) -> np.n
     return clips
 
 
+def read_made_up(attributes: Mapping[str, Any]) -> str:
+    """SIMULATED or RANDOM, of an HDF5 file's attributes; "" of features of real weights."""
+    if attributes.get(SIMULATED, False):
+        return SIMULATED
+    weights = attributes.get("weights")
+    return RANDOM if isinstance(weights, str) and weights == RANDOM else ""
+
+
 def _open_hdf5(path: Path, check: _Check, key: str) -> FeatureSource:
     """Open an HDF5 file with a dataset, or a group with one, a video."""
     from vmr_jax.data.sources.hdf5 import (
@@ -213,7 +222,7 @@ def _open_hdf5(path: Path, check: _Check, key: str) -> FeatureSource:
     file = open_hdf5(path, "features")
     with naming(str(path)):
         ids = tuple(sorted(file))
-        simulated = bool(file.attrs.get(SIMULATED, False))
+        made_up = read_made_up(file.attrs)
         found = key_of_groups(file) if ids and not key else ""
     if not ids:
         raise ValueError(f"{path} is an HDF5 file without a dataset")
@@ -228,9 +237,7 @@ def _open_hdf5(path: Path, check: _Check, key: str) -> FeatureSource:
 
     where = f"{path}: {ids[0]}/{found}"
     faults = (Fault("features in groups", where, "a group is a video"),) if found else ()
-    return FeatureSource(
-        ids, read, simulated, faults, lambda video: math.prod(dataset(video).shape)
-    )
+    return FeatureSource(ids, read, made_up, faults, lambda video: math.prod(dataset(video).shape))
 
 
 def _two_dimensional(array: np.ndarray, where: str) -> np.ndarray:

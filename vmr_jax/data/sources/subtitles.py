@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from vmr_jax.data.datasets.records import Annotations, Fault
-from vmr_jax.data.sources.features import SIMULATED, FeatureSource
+from vmr_jax.data.sources.features import FeatureSource, read_made_up
 
 _LENGTHS = "-lengths"
 _SLACK = 1  # rows that the subtitles of a video may have more or less than its features
@@ -44,7 +44,7 @@ def pool_subtitles(path: str | Path, annotations: Annotations, seconds: float) -
     stored = functools.partial(find_dataset, file)
     lines = {video: annotations.subtitles.get(video, []) for video in annotations.durations}
     with naming(str(path)):
-        ids, simulated = set(map(str, file)), bool(file.attrs.get(SIMULATED, False))
+        ids, made_up = set(map(str, file)), read_made_up(file.attrs)
     widths = (stored(name).shape[-1] for name in sorted(ids) if not name.endswith(_LENGTHS))
     width = next(widths, 0)
     faults = []
@@ -77,7 +77,7 @@ def pool_subtitles(path: str | Path, annotations: Annotations, seconds: float) -
         return _pool(np.split(tokens, np.cumsum(lengths)[:-1]), times / seconds, count)
 
     found = tuple(sorted(video for video in lines if video in ids or not lines[video]))
-    return FeatureSource(found, read, simulated, tuple(faults))
+    return FeatureSource(found, read, made_up, tuple(faults))
 
 
 def can_fit(rows: np.ndarray | int, clips: np.ndarray | int) -> np.ndarray | bool:

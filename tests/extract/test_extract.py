@@ -1,0 +1,209 @@
+"""`vmr extract` on small films: rows, times and attributes, what fails, and what goes on."""
+
+import hashlib
+import json
+import os
+
+import h5py
+import numpy as np
+import pytest
+
+from tests.command_line import vmr
+from tests.video.films import cut, write_film
+from vmr_jax.encoders import images
+from vmr_jax.encoders.clip import ClipImageConfig
+from vmr_jax.extract import extract as extraction
+from vmr_jax.extract.feature_file import FeatureFile
+from vmr_jax.output_files import FullDiskError
+from vmr_jax.video.decode import sample_frames
+from vmr_jax.video.sampling import Sampling
+
+TENTHS = [index / 10 for index in range(30)]  # 3 s
+TINY = ClipImageConfig(size=32, patch=16, width=16, layers=1, heads=2, projection=8)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(images.ENCODERS, "tiny", TINY)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """A folder with two good videos, and three that are not."""
+    folder = tmp_path_factory.mktemp("films")
+    write_film(folder / "a.mp4", TENTHS, rate=10)
+    write_film(folder / "b.mkv", TENTHS[:11], rate=10)
+    cut(write_film(folder / "cut.mp4", TENTHS * 1, rate=10, noise=True), 0.6)
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("no video")
+    return folder
+
+
+def extract(*arguments, weights=("--random-weights",), fps=("--fps", 2)):
+    return vmr("extract", *arguments, "--encoder", "tiny", *weights, *fps, "--batch-size", 4)
+
+
+def good(films):
+    return films / "a.mp4", films / "b.mkv"
+
+
+def read(path):
+    """{id: (rows, attributes)} of a feature file."""
+    with h5py.File(path) as file:
+        return {name: (file[name][()], dict(file[name].attrs)) for name in file}
+
+
+def test_a_folder_has_the_features_of_its_good_videos_and_a_report_of_the_others(films, tmp_path):
+    out = tmp_path / "new" / "clip.h5"
+    result = extract(films, "--out", out)
+    assert result.exit_code == 1
+    assert f"{out}: 2 videos added (" in result.stdout
+    told = result.stderr.splitlines()
+    assert told[0] == "3 videos have no features:"
+    assert told[1].startswith(f"  cut: {films}/cut.mp4: the last good frame is at 1.")
+    assert told[1].endswith(" of 3.00 s: what follows is damaged or missing")
+    assert told[2] == f"  empty: {films}/empty.mp4 is empty (0 bytes)"
+    assert told[3].startswith(f"  text: {films}/text.mp4 is no video that FFmpeg reads")
+    assert len(told) == 4
+    found = read(out)
+    assert sorted(found) == ["a", "b"]
+    rows, about = found["a"]
+    assert rows.shape == (6, 8) and rows.dtype == np.float16
+    np.testing.assert_allclose(about["times"], [0, 0.5, 1, 1.5, 2, 2.5], atol=0.002)
+    assert about["duration"] == pytest.approx(3)
+    content = (films / "a.mp4").read_bytes()
+    assert (about["source"], about["source_bytes"]) == ("a.mp4", len(content))
+    assert about["source_sha256"] == hashlib.sha256(content).hexdigest()
+    assert "av " in about["versions"] and "vmr_jax " in about["versions"]
+    with h5py.File(out) as file:
+        assert dict(file.attrs) == {
+            "encoder": "tiny",
+            "weights": "random",
+            "preprocessing": "short side to 32 (bicubic, antialiased), centre crop, CLIP's mean "
+            "and deviation",
+            "fps": 2.0,
+        }
+    assert [path.name for path in out.parent.iterdir()] == ["clip.h5"]
+
+
+def test_rows_are_the_encoder_s_of_the_frames_whatever_the_batch(films, tmp_path):
+    encoder = images.open_image_encoder("tiny", None)
+    frames = [
+        encoder.crop(frame.image) for frame in sample_frames(films / "a.mp4", Sampling(fps=2))
+    ]
+    expected = np.asarray(encoder.compiled()(np.stack(frames)))
+    extract(films / "a.mp4", "--out", tmp_path / "clip.h5")
+    rows, _ = read(tmp_path / "clip.h5")["a"]
+    np.testing.assert_allclose(rows, expected, atol=2e-3)
+    assert np.ptp(rows, axis=0).max() > 0.01  # frames differ
+
+
+def test_what_is_there_is_skipped_and_what_changed_is_not(films, tmp_path, monkeypatch):
+    out, films = tmp_path / "clip.h5", [write_film(tmp_path / "a.mp4", TENTHS), *good(films)[1:]]
+    extract(films[0], "--out", out)
+    encoded = []
+    encode = extraction._encode
+    monkeypatch.setattr(
+        extraction, "_encode", lambda video, *rest: encoded.append(video.id) or encode(video, *rest)
+    )
+    assert "1 videos added" in (told := extract(*films, "--out", out).stdout)
+    assert told.endswith("1 were there\n")
+    assert encoded == ["b"] and sorted(read(out)) == ["a", "b"]
+    os.utime(films[0], (1, 1))  # another time, the same content
+    assert extract(*films, "--out", out).stdout.endswith("2 were there\n")
+    write_film(films[0], TENTHS[:15])
+    extract(*films, "--out", out)
+    assert encoded == ["b", "a"] and len(read(out)["a"][0]) == 3
+
+
+def test_a_killed_command_goes_on_after_the_last_whole_video(films, tmp_path, monkeypatch):
+    out = tmp_path / "clip.h5"
+
+    def end(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureFile, "join", end)
+        assert extract(films / "a.mp4", "--out", out).exit_code == 130
+    parts = tmp_path / "clip.h5.parts"
+    assert not out.exists() and len(list(parts.iterdir())) == 1
+    (parts / ".draft-1.h5").write_bytes(b"half")
+    (parts / "joined").write_bytes(b"half")
+    result = extract(*good(films), "--out", out)
+    assert result.exit_code == 0 and result.stdout.endswith("1 were there\n")
+    assert sorted(read(out)) == ["a", "b"] and not parts.exists()
+
+
+def test_other_settings_are_refused_with_the_difference(films, tmp_path):
+    out = tmp_path / "clip.h5"
+    extract(films / "a.mp4", "--out", out)
+    before = out.read_bytes()
+    result = extract(*good(films), "--out", out, fps=("--clip-seconds", 1))
+    assert str(result.exception) == (
+        f"{out} was made with other settings (fps is 2.0 there, not given now; clip_seconds is not "
+        "given there, 1.0 now): give the same, or another --out"
+    )
+    assert out.read_bytes() == before and not (tmp_path / "clip.h5.parts").exists()
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["a"] = np.zeros((3, 4))
+    result = extract(films / "a.mp4", "--out", tmp_path / "other.h5")
+    assert str(result.exception) == (
+        f"{tmp_path}/other.h5 was not made by `vmr extract`: give another --out"
+    )
+
+
+def test_strict_stops_at_the_first_and_keeps_what_is_done(films, tmp_path):
+    out = tmp_path / "clip.h5"
+    result = extract(films, "--strict", "--out", out)
+    assert str(result.exception).startswith(f"{films}/cut.mp4: the last good frame is at 1.")
+    assert str(result.exception).endswith(" (--strict stops here)")
+    assert len(list((tmp_path / "clip.h5.parts").iterdir())) == 2
+    assert extract(*good(films), "--strict", "--out", out).stdout.endswith("2 were there\n")
+
+
+def test_a_full_disk_ends_the_command(films, tmp_path, monkeypatch):
+    monkeypatch.setattr("vmr_jax.output_files._free", lambda path: 10)
+    result = extract(*good(films), "--out", tmp_path / "clip.h5")
+    assert isinstance(result.exception, FullDiskError)
+    assert not (tmp_path / "clip.h5").exists()
+
+
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        ({"fps": ()}, "give one of --fps, --every and --clip-seconds"),
+        ({"fps": ("--fps", 1, "--every", 2)}, "give one of --fps, --every and --clip-seconds"),
+        ({"weights": ()}, "give either --weights FILE or, for a try, --random-weights"),
+        ({"weights": ("--weights", "no.safetensors")}, "no weights at no.safetensors"),
+    ],
+)
+def test_mistakes_end_before_any_work(films, tmp_path, options, told):
+    result = extract(films, "--out", tmp_path / "clip.h5", **options)
+    assert str(result.exception) == told
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_id_that_hdf5_takes_for_a_folder_is_refused(films, tmp_path):
+    listed = tmp_path / "list.jsonl"
+    listed.write_text(json.dumps({"path": str(films / "a.mp4"), "vid": "x/a"}))
+    result = extract(listed, "--out", tmp_path / "clip.h5")
+    assert "the id 'x/a' cannot name a dataset" in str(result.exception)
+
+
+def test_features_are_prepared_and_random_ones_under_an_honest_name_only(films, tmp_path):
+    out, annotations = tmp_path / "clip.h5", tmp_path / "annotations"
+    extract(*good(films), "--out", out)
+    annotations.mkdir()
+    for split, (video, duration) in {"train": ("a", 3.0), "test": ("b", 1.1)}.items():
+        query = {"qid": video, "query": "it gets light", "vid": video, "duration": duration}
+        query |= {"relevant_windows": [[0, 1]]}
+        (annotations / f"{split}.jsonl").write_text(json.dumps(query) + "\n")
+    given = "prepare", "jsonl", "--annotations", annotations, "--features", out
+    given += "--data-dir", tmp_path / "data", "--feature-name"
+    assert str(vmr(*given, "clip").exception) == (
+        f"{out} was made with random weights, and its features mean nothing: use a name that says "
+        "so, --feature-name random_clip"
+    )
+    result = vmr(*given, "random_clip")
+    assert result.exit_code == 0, result.exception
+    assert "2 videos, 9 clips of width 8" in result.stdout

@@ -1,0 +1,68 @@
+"""The command `vmr extract`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vmr_jax.progress import ended_by_interrupts
+
+
+@ended_by_interrupts()
+def extract(
+    videos: Annotated[
+        list[Path],
+        typer.Argument(help='Video files, folders of them, or .jsonl or .csv lists with a "path".'),
+    ],
+    encoder: Annotated[
+        str, typer.Option(metavar="NAME", help="clip-vit-b32, clip-vit-b16 or clip-vit-l14.")
+    ],
+    out: Annotated[Path, typer.Option(help="HDF5 file, a dataset a video.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="The encoder's weights, such as model.safetensors.")
+    ] = None,
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="Try without weights; the file says so.")
+    ] = False,
+    fps: Annotated[float | None, typer.Option(help="Frames a second.")] = None,
+    every: Annotated[int | None, typer.Option(help="... or each that many frames.")] = None,
+    clip_seconds: Annotated[
+        float | None, typer.Option(help="... or the centre of each clip of this length.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first video that cannot be read.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Frames encoded at once.")] = 32,
+) -> None:
+    """Make features of video files; the same command goes on where it was interrupted.
+
+    The exit status is 1 where videos could not be read, which are listed at the end.
+    """
+    from vmr_jax.encoders.images import open_image_encoder
+    from vmr_jax.extract.extract import extract as extract_videos
+    from vmr_jax.training.mesh import keep_compilations
+    from vmr_jax.video.sampling import Sampling
+    from vmr_jax.video.sources import find_videos
+
+    if sum(value is not None for value in (fps, every, clip_seconds)) != 1:
+        raise ValueError("give one of --fps, --every and --clip-seconds")
+    if (weights is None) != random_weights:
+        raise ValueError("give either --weights FILE or, for a try, --random-weights")
+    keep_compilations()
+    report = extract_videos(
+        find_videos(videos),
+        open_image_encoder(encoder, weights),
+        Sampling(fps=fps, every=every, clip_seconds=clip_seconds),
+        out,
+        batch_size=batch_size,
+        strict=strict,
+    )
+    told = f", {report.skipped:,} were there" if report.skipped else ""
+    speed = f"{report.seconds:,.1f} s of video in {report.took:,.1f} s"
+    print(f"{out}: {report.added:,} videos added ({speed}){told}")
+    if report.failures:
+        print(f"{len(report.failures):,} videos have no features:", file=sys.stderr)
+        for failure in report.failures:
+            print(f"  {failure.id}: {failure.reason}", file=sys.stderr)
+        raise typer.Exit(1)

@@ -1,0 +1,141 @@
+"""A feature file that grows a video at a time, and is whole at any moment."""
+
+import hashlib
+import math
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from vmr_jax.data.sources.hdf5 import naming, open_hdf5
+from vmr_jax.output_files import needing_space, sync, whole_path
+
+SETTINGS = ("encoder", "weights", "preprocessing", "fps", "every", "clip_seconds")
+_LIBVER = ("v108", "v110")  # from HDF5 1.8 on an attribute may be larger than 64 KB
+_OVERHEAD = 16384  # bytes of an HDF5 file beside the rows and times
+
+
+class Origin(NamedTuple):
+    """The file that features were made from, as their dataset's attributes name it."""
+
+    source: str  # the file's name
+    source_bytes: int
+    source_mtime_ns: int
+    source_sha256: str
+
+
+def origin_of(path: Path) -> Origin:
+    """Read who a file is; all of it is read."""
+    stat = path.stat()
+    return Origin(path.name, stat.st_size, stat.st_mtime_ns, _digest(path))
+
+
+class FeatureFile:
+    """Features (rows, width) float16 of videos in one HDF5 file, a dataset a video.
+
+    Until `join`, each video is a file of its own in the folder OUT.parts, which the caller has
+    locked. Each is complete or not there, so that the same command goes on after any end.
+    """
+
+    def __init__(self, out: Path, settings: Mapping[str, Any]):
+        """Open what is there. Raises ValueError where it was made with other settings."""
+        self.out = Path(os.path.realpath(out))
+        self.parts = parts_folder(out)
+        self._settings = dict(settings)
+        self._joined = self.parts / "joined"
+        self._joined.unlink(missing_ok=True)
+        for draft in self.parts.glob(".draft-*"):  # of a process that was killed
+            draft.unlink()
+        self._there: dict[str, tuple[Path, dict[str, Any]]] = {}  # id -> its file, attributes
+        for path in ([self.out] if self.out.exists() else []) + sorted(self.parts.glob("*.h5")):
+            with open_hdf5(path, "features") as file, naming(str(path)):
+                settings = dict(file.attrs)
+                found = {name: (path, dict(file[name].attrs)) for name in map(str, file)}
+            self._refuse_others(path, settings)
+            self._there |= found
+
+    def holds(self, video: str, path: Path) -> bool:
+        """Tell whether the features of this very file are there.
+
+        The file is that by its size and time of change, or by its size and SHA-256.
+        """
+        if video not in self._there:
+            return False
+        found, stat = self._there[video][1], path.stat()
+        if found.get("source_bytes") != stat.st_size:
+            return False
+        same_time = found.get("source_mtime_ns") == stat.st_mtime_ns
+        return same_time or found.get("source_sha256") == _digest(path)
+
+    def add(self, video: str, rows: np.ndarray, attributes: Mapping[str, Any]) -> None:
+        """Store a video's rows (N, width) and its dataset's attributes, all or nothing."""
+        path = self.parts / f"{hashlib.sha256(video.encode()).hexdigest()[:32]}.h5"
+        size = rows.nbytes + sum(np.asarray(a).nbytes for a in attributes.values()) + _OVERHEAD
+        with whole_path(path, size) as draft, h5py.File(draft, "w", libver=_LIBVER) as file:
+            file.attrs.update(self._settings)
+            file.create_dataset(video, data=rows).attrs.update(attributes)
+        self._there[video] = path, dict(attributes)
+
+    def join(self) -> None:
+        """Make one file of what is there, and remove the parts."""
+        parts = sorted(self.parts.glob("*.h5"))
+        if not parts:
+            return
+        files = [self.out, *parts] if self.out.exists() else parts
+        with needing_space(self.out, sum(path.stat().st_size for path in files)):
+            with h5py.File(self._joined, "w", libver=_LIBVER) as joined:
+                joined.attrs.update(self._settings)
+                for path in files:
+                    with open_hdf5(path, "features") as file:
+                        for name in map(str, file):
+                            if self._there[name][0] == path:
+                                file.copy(name, joined)
+            sync(self._joined)
+            self._joined.replace(self.out)
+            sync(self.out.parent)
+        for path in parts:
+            path.unlink()
+        self._there = {name: (self.out, found) for name, (_, found) in self._there.items()}
+
+    def _refuse_others(self, path: Path, found: Mapping[str, Any]) -> None:
+        """Refuse a file of other settings, or of another program."""
+        if "encoder" not in found:
+            raise ValueError(f"{path} was not made by `vmr extract`: give another --out")
+        differences = [
+            f"{key} is {found.get(key, 'not given')} there, {self._settings.get(key, 'not given')} "
+            "now"
+            for key in SETTINGS
+            if not _equal(found.get(key), self._settings.get(key))
+        ]
+        if differences:
+            raise ValueError(
+                f"{path} was made with other settings ({'; '.join(differences)}): give the same, "
+                "or another --out"
+            )
+
+
+def parts_folder(out: Path) -> Path:
+    """Where the videos of a file are until they are joined."""
+    target = Path(os.path.realpath(out))
+    return target.with_name(f"{target.name}.parts")
+
+
+def drop_parts_folder(out: Path) -> None:
+    """Remove the folder of the parts, if none is left."""
+    with suppress(OSError):  # it is not empty
+        parts_folder(out).rmdir()
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, float | np.floating) and isinstance(other, float | np.floating):
+        return math.isclose(one, other)
+    return one == other
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
