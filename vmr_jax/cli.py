@@ -9,6 +9,7 @@ import typer
 
 from vmr_jax import __version__
 from vmr_jax.data.prepare.commands import doctor, prepare, words
+from vmr_jax.extract.commands import extract
 from vmr_jax.plots.commands import plot
 from vmr_jax.progress import ended_by_interrupts
 from vmr_jax.reproduce.commands import reproduce
@@ -146,11 +147,7 @@ def predict(
     )
 
 
-<<<<<<< HEAD
-for command in (prepare, doctor, words, simulate, index, search, reproduce):
-=======
-for command in (extract, prepare, doctor, simulate, index, search, reproduce):
->>>>>>> 86f5535 (vmr extract: CLIP features of video files in one HDF5 file, a broken video costs itself alone)
+for command in (extract, prepare, doctor, words, simulate, index, search, reproduce):
     app.command()(command)
 
 
