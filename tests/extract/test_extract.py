@@ -5,11 +5,13 @@ import json
 import os
 
 import h5py
+import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from tests.command_line import vmr
-from tests.video.films import cut, write_film
+from tests.video.films import cut, write_film, write_images
 from vmr_jax.encoders import images
 from vmr_jax.encoders.clip import ClipImageConfig
 from vmr_jax.extract import extract as extraction
@@ -33,7 +35,7 @@ def films(tmp_path_factory):
     folder = tmp_path_factory.mktemp("films")
     write_film(folder / "a.mp4", TENTHS, rate=10)
     write_film(folder / "b.mkv", TENTHS[:11], rate=10)
-    cut(write_film(folder / "cut.mp4", TENTHS * 1, rate=10, noise=True), 0.6)
+    cut(write_film(folder / "cut.mp4", TENTHS, rate=10, noise=True), 0.6)
     (folder / "empty.mp4").touch()
     (folder / "text.mp4").write_text("no video")
     return folder
@@ -45,6 +47,28 @@ def extract(*arguments, weights=("--random-weights",), fps=("--fps", 2)):
 
 def good(films):
     return films / "a.mp4", films / "b.mkv"
+
+
+def openai_tensors(params):
+    """An image encoder of one layer as OpenAI names its tensors."""
+    layer = jax.tree.map(lambda stacked: np.asarray(stacked)[0], params["layers"])
+    tensors = {
+        "conv1.weight": np.transpose(params["patch"]["kernel"], (3, 2, 0, 1)),
+        "class_embedding": params["class_token"],
+        "positional_embedding": params["positions"],
+        "proj": params["projection"],
+    }
+    block = "transformer.resblocks.0."
+    linear = {"attn.in_proj_": "qkv", "attn.out_proj.": "out"}
+    linear |= {"mlp.c_fc.": "fc1", "mlp.c_proj.": "fc2"}
+    for name, ours in linear.items():
+        tensors[f"{block}{name}weight"] = layer[ours]["kernel"].T
+        tensors[f"{block}{name}bias"] = layer[ours]["bias"]
+    norms = {"ln_pre.": params["pre_norm"], "ln_post.": params["post_norm"]}
+    norms |= {f"{block}ln_1.": layer["norm1"], f"{block}ln_2.": layer["norm2"]}
+    for name, ours in norms.items():
+        tensors |= {f"{name}weight": ours["scale"], f"{name}bias": ours["bias"]}
+    return {f"visual.{name}": np.ascontiguousarray(array) for name, array in tensors.items()}
 
 
 def read(path):
@@ -181,6 +205,37 @@ def test_mistakes_end_before_any_work(films, tmp_path, options, told):
     result = extract(films, "--out", tmp_path / "clip.h5", **options)
     assert str(result.exception) == told
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_images_is_a_video_too(tmp_path):
+    folder = write_images(tmp_path / "frames" / "v1", range(1, 11))
+    (tmp_path / "frames" / "v2").mkdir()
+    (tmp_path / "frames" / "v2" / "1.jpg").write_text("no image")
+    given = tmp_path / "frames", "--frame-fps", 5, "--out", tmp_path / "clip.h5"
+    result = extract(*given)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("1 videos have no features:\n  v2: ")
+    rows, about = read(tmp_path / "clip.h5")["v1"]
+    assert len(rows) == 4 and about["duration"] == 2 and about["source"] == "v1"
+    np.testing.assert_allclose(about["times"], [0, 0.4, 1, 1.4], atol=0.11)
+    content = b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
+    assert about["source_sha256"] == hashlib.sha256(content).hexdigest()
+    assert extract(*given).stdout.endswith(
+        "0 videos added (0.0 s of video in 0.0 s), 1 were there\n"
+    )
+
+
+def test_the_file_says_which_weights_made_it(films, tmp_path):
+    encoder = images.open_image_encoder("tiny", None)
+    weights = tmp_path / "tiny.safetensors"
+    safetensors.numpy.save_file(openai_tensors(encoder.params), weights)
+    given = films / "a.mp4", "--out", tmp_path / "own.h5"
+    assert extract(*given, weights=("--weights", weights)).exit_code == 0
+    with h5py.File(tmp_path / "own.h5") as file:
+        assert file.attrs["weights"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    extract(films / "a.mp4", "--out", tmp_path / "random.h5")
+    (own, _), (random, _) = (read(tmp_path / name)["a"] for name in ("own.h5", "random.h5"))
+    np.testing.assert_array_equal(own, random)
 
 
 def test_an_id_that_hdf5_takes_for_a_folder_is_refused(films, tmp_path):

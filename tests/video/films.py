@@ -85,6 +85,15 @@ def write_sound(path: Path, seconds: float) -> Path:
     return path
 
 
+def write_images(folder: Path, numbers, suffix: str = ".jpg") -> Path:
+    """Write an image for each number; its grey level is the number."""
+    folder.mkdir(parents=True)
+    for index in numbers:
+        image = av.VideoFrame.from_ndarray(np.full((48, 64, 3), index * STEP, np.uint8))
+        image.save(str(folder / f"{index:06d}{suffix}"))
+    return folder
+
+
 def cut(path: Path, share: float) -> Path:
     """Keep the first part of a file's bytes."""
     content = path.read_bytes()

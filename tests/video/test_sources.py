@@ -3,11 +3,9 @@
 import json
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 
-from tests.video.films import STEP, number, write_film
+from tests.video.films import number, write_film, write_images
 from vmr_jax.video.sampling import Sampling
 from vmr_jax.video.sources import FrameFolder, VideoFile, find_videos
 
@@ -16,15 +14,6 @@ def touch(*paths: Path) -> None:
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-
-
-def write_images(folder: Path, numbers, suffix: str = ".jpg") -> Path:
-    """Write an image for each number; its grey level is the number."""
-    folder.mkdir(parents=True)
-    for index in numbers:
-        image = av.VideoFrame.from_ndarray(np.full((48, 64, 3), index * STEP, np.uint8))
-        image.save(str(folder / f"{index:06d}{suffix}"))
-    return folder
 
 
 def test_a_folder_is_searched_with_all_below_it(tmp_path):

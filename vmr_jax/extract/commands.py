@@ -30,6 +30,13 @@ def extract(
     clip_seconds: Annotated[
         float | None, typer.Option(help="... or the centre of each clip of this length.")
     ] = None,
+    frame_fps: Annotated[
+        float | None,
+        typer.Option(
+            help="A video is a folder of images such as 000123.jpg, that many a second; VIDEOS "
+            "are such folders, folders of them, or lists."
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first video that cannot be read.")
     ] = False,
@@ -51,7 +58,7 @@ def extract(
         raise ValueError("give either --weights FILE or, for a try, --random-weights")
     keep_compilations()
     report = extract_videos(
-        find_videos(videos),
+        find_videos(videos, frame_fps),
         open_image_encoder(encoder, weights),
         Sampling(fps=fps, every=every, clip_seconds=clip_seconds),
         out,

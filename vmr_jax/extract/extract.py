@@ -22,7 +22,6 @@ from vmr_jax.extract.feature_file import (
 from vmr_jax.locks import locked
 from vmr_jax.progress import share_shown
 from vmr_jax.types import Array
-from vmr_jax.video.decode import read_info
 from vmr_jax.video.reader import BrokenVideoError, import_av
 from vmr_jax.video.sampling import Sampling
 from vmr_jax.video.sources import FrameSource
@@ -84,9 +83,9 @@ def extract(
             )
     with locked(parts_folder(out)):
         file = FeatureFile(out, _settings(encoder, sampling))
-        left = [video for video in videos if not file.holds(video.id, video.path)]
+        left = [video for video in videos if not file.holds(video)]
         run = encoder.compiled()
-        failures, progress = [], _Progress([video.path.stat().st_size for video in left])
+        failures, progress = [], _Progress([_bytes(video) for video in left])
         with share_shown("extract") as progress.show:
             for video in left:
                 try:
@@ -147,7 +146,7 @@ def _encode(
     While the device encodes a batch the next one is decoded. Raises UnreadableVideoError.
     """
     with _costing_the_video():
-        duration = read_info(video.path).duration
+        duration = video.duration()
     size = encoder.config.size
     times, rows, running, count = [], [], None, 0
     for batch in _batches(_pixels(video, sampling, encoder), batch_size):
@@ -162,7 +161,7 @@ def _encode(
     rows.append(np.asarray(running)[:count])
     features = np.concatenate(rows)
     with _costing_the_video():
-        origin = origin_of(video.path)
+        origin = origin_of(video)
         features = as_float16(features, features.shape[1:], video.id)
     known = times[-1] if math.isnan(duration) else duration
     versions = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
@@ -186,6 +185,14 @@ def _pixels(
     with _costing_the_video():
         for frame in video.frames(sampling):
             yield frame.time, encoder.crop(frame.image)
+
+
+def _bytes(video: FrameSource) -> int:
+    """A video's size, 0 where it cannot be told."""
+    try:
+        return sum(path.stat().st_size for path in video.files())
+    except (OSError, ValueError):  # what reads the video says why
+        return 0
 
 
 def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

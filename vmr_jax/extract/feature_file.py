@@ -3,7 +3,7 @@
 import hashlib
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,25 +13,26 @@ import numpy as np
 
 from vmr_jax.data.sources.hdf5 import naming, open_hdf5
 from vmr_jax.output_files import needing_space, sync, whole_path
+from vmr_jax.video.sources import FrameSource
 
 SETTINGS = ("encoder", "weights", "preprocessing", "fps", "every", "clip_seconds")
 _LIBVER = ("v108", "v110")  # from HDF5 1.8 on an attribute may be larger than 64 KB
+_PIECE = 2**20  # bytes read at once
 _OVERHEAD = 16384  # bytes of an HDF5 file beside the rows and times
 
 
 class Origin(NamedTuple):
-    """The file that features were made from, as their dataset's attributes name it."""
+    """What features were made from, as their dataset's attributes name it."""
 
-    source: str  # the file's name
+    source: str  # the name of the file, or of the folder
     source_bytes: int
-    source_mtime_ns: int
-    source_sha256: str
+    source_mtime_ns: int  # the latest
+    source_sha256: str  # of a folder: of its images one after the other
 
 
-def origin_of(path: Path) -> Origin:
-    """Read who a file is; all of it is read."""
-    stat = path.stat()
-    return Origin(path.name, stat.st_size, stat.st_mtime_ns, _digest(path))
+def origin_of(video: FrameSource) -> Origin:
+    """Tell what a video's files are; all of them are read."""
+    return Origin(video.path.name, *_marks(video.files()), _digest(video.files()))
 
 
 class FeatureFile:
@@ -58,18 +59,22 @@ class FeatureFile:
             self._refuse_others(path, settings)
             self._there |= found
 
-    def holds(self, video: str, path: Path) -> bool:
-        """Tell whether the features of this very file are there.
+    def holds(self, video: FrameSource) -> bool:
+        """Tell whether the features of a video are there, made from these very files.
 
-        The file is that by its size and time of change, or by its size and SHA-256.
+        They are the same by size and time of change, or by size and SHA-256.
         """
-        if video not in self._there:
+        if video.id not in self._there:
             return False
-        found, stat = self._there[video][1], path.stat()
-        if found.get("source_bytes") != stat.st_size:
+        found = self._there[video.id][1]
+        try:
+            size, changed = _marks(video.files())
+            if found.get("source_bytes") != size:
+                return False
+            same_time = found.get("source_mtime_ns") == changed
+            return same_time or found.get("source_sha256") == _digest(video.files())
+        except (OSError, ValueError):  # what reads the video says why
             return False
-        same_time = found.get("source_mtime_ns") == stat.st_mtime_ns
-        return same_time or found.get("source_sha256") == _digest(path)
 
     def add(self, video: str, rows: np.ndarray, attributes: Mapping[str, Any]) -> None:
         """Store a video's rows (N, width) and its dataset's attributes, all or nothing."""
@@ -136,6 +141,17 @@ def _equal(one: Any, other: Any) -> bool:
     return one == other
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _marks(files: Sequence[Path]) -> tuple[int, int]:
+    """Bytes, and the latest time of change in nanoseconds."""
+    stats = [path.stat() for path in files]
+    return sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)
+
+
+def _digest(files: Sequence[Path]) -> str:
+    """The SHA-256 of files one after the other."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+    return digest.hexdigest()

@@ -12,7 +12,7 @@ import numpy as np
 from vmr_jax.data.datasets.files import field, read_json_lines
 from vmr_jax.data.sources.names import stem
 from vmr_jax.input_files import require_file
-from vmr_jax.video.decode import sample_frames
+from vmr_jax.video.decode import read_info, sample_frames
 from vmr_jax.video.sampling import Extent, Frame, Sampling
 
 _IMAGE = re.compile(r"(\d+)\.(jpe?g|png)$", re.I)  # the number of a frame
@@ -36,6 +36,14 @@ class FrameSource(Protocol):
         """Yield its frames at the times of `sampling`. Raises ValueError and OSError."""
         ...
 
+    def duration(self) -> float:
+        """Its seconds, NaN where they are not known. Raises ValueError and OSError."""
+        ...
+
+    def files(self) -> tuple[Path, ...]:
+        """The files that are read. Raises ValueError and OSError."""
+        ...
+
 
 class VideoFile(NamedTuple):
     """A video file."""
@@ -46,6 +54,14 @@ class VideoFile(NamedTuple):
     def frames(self, sampling: Sampling) -> Iterator[Frame]:
         """As `sample_frames`, with its errors."""
         return sample_frames(self.path, sampling)
+
+    def duration(self) -> float:
+        """As `read_info`, with its errors."""
+        return read_info(self.path).duration
+
+    def files(self) -> tuple[Path, ...]:
+        """The one file."""
+        return (self.path,)
 
 
 class FrameFolder(NamedTuple):
@@ -66,6 +82,15 @@ class FrameFolder(NamedTuple):
         for index in _chosen(times, 1 / self.frame_fps, sampling, self.path):
             image = next(sample_frames(images[numbers[index]], Sampling(every=1))).image
             yield Frame(float(times[index]), image)
+
+    def duration(self) -> float:
+        """From the first frame to the end of the last one."""
+        numbers = self._images()
+        return (max(numbers) - min(numbers) + 1) / self.frame_fps
+
+    def files(self) -> tuple[Path, ...]:
+        """The images in the order of their numbers."""
+        return tuple(path for _, path in sorted(self._images().items()))
 
     def _images(self) -> dict[int, Path]:
         images: dict[int, Path] = {}
