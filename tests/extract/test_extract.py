@@ -15,7 +15,8 @@ from tests.video.films import cut, write_film, write_images
 from vmr_jax.encoders import images
 from vmr_jax.encoders.clip import ClipImageConfig
 from vmr_jax.extract import extract as extraction
-from vmr_jax.extract.feature_file import FeatureFile
+from vmr_jax.extract.feature_file import FeatureFile, parts_folder
+from vmr_jax.locks import locked
 from vmr_jax.output_files import FullDiskError
 from vmr_jax.video.decode import sample_frames
 from vmr_jax.video.sampling import Sampling
@@ -183,6 +184,14 @@ def test_strict_stops_at_the_first_and_keeps_what_is_done(films, tmp_path):
     assert str(result.exception).endswith(" (--strict stops here)")
     assert len(list((tmp_path / "clip.h5.parts").iterdir())) == 2
     assert extract(*good(films), "--strict", "--out", out).stdout.endswith("2 were there\n")
+
+
+def test_a_second_process_is_told_who_writes(films, tmp_path):
+    out = tmp_path / "clip.h5"
+    with locked(parts_folder(out)):
+        message = str(extract(*good(films), "--out", out).exception)
+    assert message.startswith(f"{out}.parts is being written by process {os.getpid()} on ")
+    assert not out.exists()
 
 
 def test_a_full_disk_ends_the_command(films, tmp_path, monkeypatch):
