@@ -89,8 +89,8 @@ def test_a_report_is_what_the_workdir_holds(run):
     assert report.values == metrics_of(workdir) and report.metrics == report.values["model"]
     head, *rows = [re.findall(r"[\w@,=.]+", line) for line in report.table().splitlines()]
     assert not head
-    assert rows[0] == ["percent", "vlanet", "location_prior", "random"]
-    assert [row[0] for row in rows if len(row) == 4][1:] == list(report.metrics)
+    assert rows[0] == ["percent", "vlanet", "linear_match", "location_prior", "random"]
+    assert [row[0] for row in rows if len(row) == 5][1:] == list(report.metrics)
     assert ["mIoU", *(f"{report.values[n]['mIoU']:.2f}" for n in ("model", *rows[0][2:]))] in rows
     assert vmr.Report({"system": "eva"}).metrics == {}
     assert "eva" in vmr.Report({"system": "eva"}).table()
