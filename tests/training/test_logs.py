@@ -111,7 +111,8 @@ def test_a_damaged_line_amid_the_others_is_said_and_kept(tmp_path, damaged):
     [([0.2, 0.003, 0.003, 0.002, 0.002], 1), ([0.2, 0.003, 0.2, 0.003], 0), ([0.2, 0.3, 0.003], 0)],
     ids=["for an epoch", "now and then", "for less"],
 )
-def test_a_collapse_of_an_epoch_is_said_once(tmp_path, apart, said):
+def test_a_collapse_of_an_epoch_is_said_once(tmp_path, monkeypatch, apart, said):
+    monkeypatch.setattr(logs, "_PATIENCE", 0)
     console = Console(file=io.StringIO(), width=200)
     with logs.RunLog(tmp_path, console, 0, 6) as log:
         for step, value in enumerate(apart):
@@ -119,6 +120,19 @@ def test_a_collapse_of_an_epoch_is_said_once(tmp_path, apart, said):
             log.record((step, {"loss": np.ones(1)} | pairs))
             log.warn_of_collapse(step + 1, 3)
     assert console.file.getvalue().count("warning: for an epoch the similarities") == said
+
+
+def test_the_first_steps_of_a_run_are_no_collapse(tmp_path):
+    console = Console(file=io.StringIO(), width=200)
+    with logs.RunLog(tmp_path, console, 0, 200) as log:
+        for step in range(0, 120, 20):
+            pairs = {
+                "similarity_positive": np.full(20, 0.4),
+                "similarity_negative": np.full(20, 0.4),
+            }
+            log.record((step, {"loss": np.ones(20)} | pairs))
+            log.warn_of_collapse(step + 20, 20)
+            assert ("collapsed" in console.file.getvalue()) == (step + 20 >= 100)
 
 
 def test_a_system_without_similarities_does_not_collapse(tmp_path):
