@@ -6,7 +6,8 @@ It sees what the system sees: the clips and words of its training splits, moment
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,9 +65,10 @@ def match_moments(config: Config, domain: Domain) -> list[np.ndarray] | None:
 
     With `metric.didemo` all of DiDeMo's moments are ranked, none suppressed.
     """
-    found = _cached(config, domain, "moments", _in_given_videos)
-    if found is None:
+    kept = _kept(config, domain, {"moments": _in_given_videos})
+    if kept is None:
         return None
+    found = kept["moments"]
     rows = np.stack((found.start, found.end, found.score), axis=-1)
     return [moments[~np.isneginf(moments[:, 2])] for moments in rows]
 
@@ -76,10 +78,10 @@ def match_corpus(config: Config, corpus: Domain) -> dict[str, np.ndarray] | None
 
     A video is ranked by its best window.
     """
-    moments = _cached(config, corpus, "corpus", _in_all_videos)
-    given = _cached(config, corpus, "moments", _in_given_videos)
-    if moments is None or given is None:
+    kept = _kept(config, corpus, {"corpus": _in_all_videos, "moments": _in_given_videos})
+    if kept is None:
         return None
+    moments, given = kept["corpus"], kept["moments"]
     rows = np.stack(moments, axis=-1)
     first = np.array([_first_of_each(video) for video in moments.video])
     return {
@@ -96,8 +98,10 @@ def _first_of_each(video: np.ndarray) -> np.ndarray:
     return first
 
 
-def _cached(config: Config, domain: Domain, kind: str, find) -> _Found | None:
-    """What `find` finds, kept beside the prepared data where they can be written to."""
+def _kept(
+    config: Config, domain: Domain, finders: Mapping[str, Callable[..., _Found]]
+) -> dict[str, _Found] | None:
+    """What each finder finds, kept beside the prepared data where they can be written to."""
     roles = {role: config[role].to_dict() for role in models.of(config).domains(config)}
     try:
         datasets = {role: _open(config, role) for role in roles}
@@ -105,7 +109,6 @@ def _cached(config: Config, domain: Domain, kind: str, find) -> _Found | None:
         return None  # a checkpoint is evaluated where the data that it was trained on are not
     told = {
         "version": _VERSION,
-        "kind": kind,
         "roles": roles,
         "text": config.text.to_dict() if "text" in config else None,
         "data": {role: dataset.fingerprint for role, dataset in datasets.items()},
@@ -115,24 +118,20 @@ def _cached(config: Config, domain: Domain, kind: str, find) -> _Found | None:
         "didemo": bool(config.metric.didemo),
     }
     key = hashlib.sha256(json.dumps(told, default=list).encode()).hexdigest()[:32]
-    path = Path(config.data_dir) / domain.dataset.name / "linear_match" / f"{key}.npy"
-    if path.exists():
-        try:
-            return _Found(*np.load(path))
-        except (ValueError, OSError, EOFError):
-            pass  # made again
+    folder = Path(config.data_dir) / domain.dataset.name / "linear_match"
+    paths = {kind: folder / f"{key}-{kind}.npy" for kind in finders}
+    with suppress(ValueError, TypeError, OSError, EOFError):  # not there, or damaged: made again
+        return {kind: _Found(*np.load(path)) for kind, path in paths.items()}
     fitted = _fit(config, domain, datasets)
     if fitted is None:
         return None
-    found = find(config, domain, *fitted)
-    if jax.process_index():
-        return found
-    try:
-        path.parent.mkdir(exist_ok=True)
-        with whole_path(path) as draft, draft.open("wb") as file:
-            np.save(file, np.stack(found))
-    except OSError:
-        pass  # a cache
+    found = {kind: find(config, domain, *fitted) for kind, find in finders.items()}
+    if not jax.process_index():
+        with suppress(OSError):  # without a cache
+            folder.mkdir(exist_ok=True)
+            for kind, path in paths.items():
+                with whole_path(path) as draft, draft.open("wb") as file:
+                    np.save(file, np.stack(found[kind]))
     return found
 
 
