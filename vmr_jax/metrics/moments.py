@@ -94,27 +94,17 @@ def moment_metrics(
     truths: PerQuery,
     durations: ArrayLike | None = None,
     *,
-    ranks: Sequence[int] = RANKS,
-    thresholds: Sequence[float] = THRESHOLDS,
-    discounted: bool = False,
-    iou_cmp: str = "ge",
     drop_invalid_gt: bool = False,
+    **settings,
 ) -> dict[str, float]:
     """R@n,IoU=m, mIoU and, if `discounted`, dR@n,IoU=m of Q queries, in percent.
 
-    It is the mean of `query_metrics`, over the queries that have a valid truth with
-    `drop_invalid_gt`. Raises ValueError as it does, and when no query is left.
+    It is the mean of `query_metrics`, whose `settings` these are; `drop_invalid_gt` leaves the
+    queries without a valid truth out (`has_valid_truth` tells which they are). Raises ValueError as
+    it does, and when no query is left.
     """
+    found = query_metrics(predictions, truths, durations, **settings)
     kept = has_valid_truth(truths) if drop_invalid_gt else np.ones(len(truths), bool)
-    found = query_metrics(
-        predictions,
-        truths,
-        durations,
-        ranks=ranks,
-        thresholds=thresholds,
-        discounted=discounted,
-        iou_cmp=iou_cmp,
-    )
     if not kept.any():
         raise ValueError("there is no query to score")
     return {name: 100 * float(np.mean(values[kept])) for name, values in found.items()}
