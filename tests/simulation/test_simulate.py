@@ -70,7 +70,7 @@ def test_patches_are_planted_beside_the_features(own_data):
     features, alone = (open_features(own_data / f) for f in ("features.h5", "alone.h5"))
     np.testing.assert_array_equal(features.read("one"), alone.read("one"))
     patches = open_features(own_data / "patches.h5", patches=True)
-    assert patches.simulated and patches.ids == ("one", "two")
+    assert patches.made_up == "simulated" and patches.ids == ("one", "two")
     assert patches.read("one").shape == (20, 49, 24) and patches.read("one").dtype == np.float16
     with pytest.raises(ValueError, match="patches.h5 is there already; --overwrite replaces it"):
         plant_own(own_data, "third.h5", patches=own_data / "patches.h5")
@@ -82,7 +82,7 @@ def test_subtitles_are_planted_beside_the_features(own_data):
     features, alone = (open_features(own_data / f) for f in ("features.h5", "alone.h5"))
     np.testing.assert_array_equal(features.read("one"), alone.read("one"))  # no types: in both
     subtitles = open_features(own_data / "sub.h5")
-    assert subtitles.simulated and subtitles.ids == ("one", "two")
+    assert subtitles.made_up == "simulated" and subtitles.ids == ("one", "two")
     said = subtitles.read("one")
     assert said.shape == (20, 6) and said.dtype == np.float16
     assert said[3:9].any(axis=1).all() and said[13:17].any(axis=1).all()
