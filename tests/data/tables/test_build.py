@@ -154,7 +154,7 @@ def test_a_full_disk_leaves_no_half_of_a_table(small_disk):
     said = rf"no space is left for {small_disk}/toys/videos-f: "
     for size, numbers in (
         (source.size, r"1,200,000 bytes are needed, \d{3},\d{3} are free; make space"),
-        (lambda video: 0, r"more than the \d{3},\d{3} free bytes are needed; make space"),
+        (lambda video: 0, r"more than the [\d,]+ free bytes are needed; make space"),
     ):
         with pytest.raises(FullDiskError, match=said + numbers):
             unsure = source._replace(size=size)
