@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from vmr_jax.encoders.images import ENCODERS, centre_crop, open_image_encoder
+from vmr_jax.encoders.crop import centre_crop
+from vmr_jax.encoders.images import ENCODERS, open_image_encoder
 
 
 def bicubic(rows, length):

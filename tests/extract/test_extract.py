@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 
 import h5py
 import jax
@@ -11,10 +12,10 @@ import pytest
 import safetensors.numpy
 
 from tests.command_line import vmr
+from tests.extract.tiny import TINY
 from tests.video.films import cut, write_film, write_images
 from vmr_jax.encoders import images
-from vmr_jax.encoders.clip import ClipImageConfig
-from vmr_jax.extract import extract as extraction
+from vmr_jax.extract import frames
 from vmr_jax.extract.feature_file import FeatureFile, parts_folder
 from vmr_jax.locks import locked
 from vmr_jax.output_files import FullDiskError
@@ -22,7 +23,6 @@ from vmr_jax.video.decode import sample_frames
 from vmr_jax.video.sampling import Sampling
 
 TENTHS = [index / 10 for index in range(30)]  # 3 s
-TINY = ClipImageConfig(size=32, patch=16, width=16, layers=1, heads=2, projection=8)
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +104,7 @@ def test_a_folder_has_the_features_of_its_good_videos_and_a_report_of_the_others
         assert dict(file.attrs) == {
             "encoder": "tiny",
             "weights": "random",
+            "precision": "float32",
             "preprocessing": "short side to 32 (bicubic, antialiased), centre crop, CLIP's mean "
             "and deviation",
             "fps": 2.0,
@@ -127,12 +128,13 @@ def test_what_is_there_is_skipped_and_what_changed_is_not(films, tmp_path, monke
     out, films = tmp_path / "clip.h5", [write_film(tmp_path / "a.mp4", TENTHS), *good(films)[1:]]
     extract(films[0], "--out", out)
     encoded = []
-    encode = extraction._encode
+    origin_of = frames.origin_of
     monkeypatch.setattr(
-        extraction, "_encode", lambda video, *rest: encoded.append(video.id) or encode(video, *rest)
+        frames, "origin_of", lambda video: encoded.append(video.id) or origin_of(video)
     )
-    assert "1 videos added" in (told := extract(*films, "--out", out).stdout)
-    assert told.endswith("1 were there\n")
+    told = extract(*films, "--out", out).stdout.splitlines()
+    assert "1 videos added" in told[0] and told[0].endswith("1 were there")
+    assert re.fullmatch(r"waited \d+\.\d s for frames, \d+\.\d s for the encoder", told[1])
     assert encoded == ["b"] and sorted(read(out)) == ["a", "b"]
     os.utime(films[0], (1, 1))  # another time, the same content
     assert extract(*films, "--out", out).stdout.endswith("2 were there\n")
@@ -155,7 +157,7 @@ def test_a_killed_command_goes_on_after_the_last_whole_video(films, tmp_path, mo
     (parts / ".draft-1.h5").write_bytes(b"half")
     (parts / "joined").write_bytes(b"half")
     result = extract(*good(films), "--out", out)
-    assert result.exit_code == 0 and result.stdout.endswith("1 were there\n")
+    assert result.exit_code == 0 and "1 were there\n" in result.stdout
     assert sorted(read(out)) == ["a", "b"] and not parts.exists()
 
 
@@ -206,6 +208,10 @@ def test_a_full_disk_ends_the_command(films, tmp_path, monkeypatch):
     [
         ({"fps": ()}, "give one of --fps, --every and --clip-seconds"),
         ({"fps": ("--fps", 1, "--every", 2)}, "give one of --fps, --every and --clip-seconds"),
+        (
+            {"fps": ("--fps", 1, "--precision", "half")},
+            "--precision half: use one of float32, bfloat16",
+        ),
         ({"weights": ()}, "give either --weights FILE or, for a try, --random-weights"),
         ({"weights": ("--weights", "no.safetensors")}, "no weights at no.safetensors"),
     ],

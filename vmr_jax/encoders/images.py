@@ -2,14 +2,17 @@
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Sharding
 
 from vmr_jax.encoders.clip import ClipImage, ClipImageConfig, load_clip_image
+from vmr_jax.encoders.crop import centre_crop
 from vmr_jax.input_files import require_file
 from vmr_jax.types import Array, Params
 
@@ -19,7 +22,6 @@ ENCODERS = {
     "clip-vit-l14": ClipImageConfig(patch=14, width=1024, layers=24, heads=16, projection=768),
 }
 RANDOM = "random"  # stands for the weights' SHA-256
-_LONGEST = 50  # times the short side
 _MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)  # CLIP's, of RGB from 0 to 1
 _STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 
@@ -40,24 +42,31 @@ class ImageEncoder(NamedTuple):
             "and deviation"
         )
 
-    def crop(self, image: np.ndarray) -> np.ndarray:
-        """RGB (height, width, 3) uint8 -> (size, size, 3) uint8, by `centre_crop`."""
-        return centre_crop(image, self.config.size)
+    @property
+    def crop(self) -> Callable[[np.ndarray], np.ndarray]:
+        """RGB (height, width, 3) uint8 -> (size, size, 3) uint8; other processes may have it."""
+        return partial(centre_crop, size=self.config.size)
 
-    def compiled(self) -> Callable[[np.ndarray], Array]:
+    def compiled(
+        self,
+        precision: str = "float32",
+        images: Sharding | None = None,
+        params: Sharding | None = None,
+    ) -> Callable[[np.ndarray], Array]:
         """The function images (B, size, size, 3) uint8 -> features (B, projection) float32.
 
-        The features are not L2-normalised. One B is one compilation.
+        `images` and `params` say how these lie on the devices; `precision` is what the layers
+        compute in, as `ClipImage`. The features are not L2-normalised. One B is one compilation.
         """
-        model = ClipImage(self.config)
+        model = ClipImage(self.config, dtype=jnp.dtype(precision))
 
         @jax.jit
-        def encode(params: Params, images: Array) -> Array:
-            pixels = (images.astype(jnp.float32) / 255 - _MEAN) / _STD
-            return model.apply({"params": params}, pixels).image  # pyright: ignore[reportAttributeAccessIssue]
+        def encode(params: Params, pixels: Array) -> Array:
+            scaled = (pixels.astype(jnp.float32) / 255 - _MEAN) / _STD
+            return model.apply({"params": params}, scaled).image  # pyright: ignore[reportAttributeAccessIssue]
 
-        params = jax.device_put(self.params)
-        return lambda images: encode(params, images)
+        there = jax.device_put(self.params, params)
+        return lambda pixels: encode(there, jax.device_put(pixels, images))
 
 
 def open_image_encoder(name: str, weights: Path | None) -> ImageEncoder:
@@ -75,21 +84,3 @@ def open_image_encoder(name: str, weights: Path | None) -> ImageEncoder:
     with require_file(weights, "weights").open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return ImageEncoder(name, digest, config, load_clip_image(weights, config))
-
-
-def centre_crop(image: np.ndarray, size: int) -> np.ndarray:
-    """Bring the short side to `size` and cut the middle out: (height, width, 3) -> (size, size, 3).
-
-    Bicubic with antialiasing, on uint8, by Pillow, as CLIP's own preprocessing. Raises ValueError
-    for an image that is a mere line.
-    """
-    from PIL import Image
-
-    height, width = image.shape[:2]
-    short = min(height, width)
-    if max(height, width) > _LONGEST * short:
-        raise ValueError(f"frames of {width} x {height} have no middle to cut out")
-    across, down = size * width // short, size * height // short
-    left, top = (across - size) // 2, (down - size) // 2
-    resized = Image.fromarray(image).resize((across, down), Image.Resampling.BICUBIC)
-    return np.asarray(resized)[top : top + size, left : left + size]

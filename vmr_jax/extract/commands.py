@@ -41,6 +41,9 @@ def extract(
         bool, typer.Option("--strict", help="Stop at the first video that cannot be read.")
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Frames encoded at once.")] = 32,
+    precision: Annotated[
+        str, typer.Option(metavar="float32|bfloat16", help="What the encoder computes in.")
+    ] = "float32",
 ) -> None:
     """Make features of video files; the same command goes on where it was interrupted.
 
@@ -48,6 +51,7 @@ def extract(
     """
     from vmr_jax.encoders.images import open_image_encoder
     from vmr_jax.extract.extract import extract as extract_videos
+    from vmr_jax.models.switches import PRECISIONS
     from vmr_jax.training.mesh import keep_compilations
     from vmr_jax.video.sampling import Sampling
     from vmr_jax.video.sources import find_videos
@@ -56,6 +60,8 @@ def extract(
         raise ValueError("give one of --fps, --every and --clip-seconds")
     if (weights is None) != random_weights:
         raise ValueError("give either --weights FILE or, for a try, --random-weights")
+    if precision not in PRECISIONS:
+        raise ValueError(f"--precision {precision}: use one of {', '.join(PRECISIONS)}")
     keep_compilations()
     report = extract_videos(
         find_videos(videos, frame_fps),
@@ -63,11 +69,15 @@ def extract(
         Sampling(fps=fps, every=every, clip_seconds=clip_seconds),
         out,
         batch_size=batch_size,
+        precision=precision,
         strict=strict,
     )
     told = f", {report.skipped:,} were there" if report.skipped else ""
     speed = f"{report.seconds:,.1f} s of video in {report.took:,.1f} s"
     print(f"{out}: {report.added:,} videos added ({speed}){told}")
+    if report.added:
+        waits = report.waits
+        print(f"waited {waits.decoding:.1f} s for frames, {waits.device:.1f} s for the encoder")
     if report.failures:
         print(f"{len(report.failures):,} videos have no features:", file=sys.stderr)
         for failure in report.failures:

@@ -3,36 +3,25 @@
 import hashlib
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
 
 from vmr_jax.data.sources.hdf5 import naming, open_hdf5
+from vmr_jax.extract.origin import is_origin
 from vmr_jax.output_files import needing_space, sync, whole_path
 from vmr_jax.video.sources import FrameSource
 
-SETTINGS = ("encoder", "weights", "preprocessing", "fps", "every", "clip_seconds")
+SETTINGS = (
+    *("encoder", "weights", "preprocessing", "precision"),
+    *("fps", "every", "clip_seconds"),
+)
 _LIBVER = ("v108", "v110")  # from HDF5 1.8 on an attribute may be larger than 64 KB
-_PIECE = 2**20  # bytes read at once
 _OVERHEAD = 16384  # bytes of an HDF5 file beside the rows and times
-
-
-class Origin(NamedTuple):
-    """What features were made from, as their dataset's attributes name it."""
-
-    source: str  # the name of the file, or of the folder
-    source_bytes: int
-    source_mtime_ns: int  # the latest
-    source_sha256: str  # of a folder: of its images one after the other
-
-
-def origin_of(video: FrameSource) -> Origin:
-    """Tell what a video's files are; all of them are read."""
-    return Origin(video.path.name, *_marks(video.files()), _digest(video.files()))
 
 
 class FeatureFile:
@@ -60,21 +49,8 @@ class FeatureFile:
             self._there |= found
 
     def holds(self, video: FrameSource) -> bool:
-        """Tell whether the features of a video are there, made from these very files.
-
-        They are the same by size and time of change, or by size and SHA-256.
-        """
-        if video.id not in self._there:
-            return False
-        found = self._there[video.id][1]
-        try:
-            size, changed = _marks(video.files())
-            if found.get("source_bytes") != size:
-                return False
-            same_time = found.get("source_mtime_ns") == changed
-            return same_time or found.get("source_sha256") == _digest(video.files())
-        except (OSError, ValueError):  # what reads the video says why
-            return False
+        """Tell whether the features of a video are there, made from these very files."""
+        return video.id in self._there and is_origin(self._there[video.id][1], video)
 
     def add(self, video: str, rows: np.ndarray, attributes: Mapping[str, Any]) -> None:
         """Store a video's rows (N, width) and its dataset's attributes, all or nothing."""
@@ -139,19 +115,3 @@ def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, float | np.floating) and isinstance(other, float | np.floating):
         return math.isclose(one, other)
     return one == other
-
-
-def _marks(files: Sequence[Path]) -> tuple[int, int]:
-    """Bytes, and the latest time of change in nanoseconds."""
-    stats = [path.stat() for path in files]
-    return sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)
-
-
-def _digest(files: Sequence[Path]) -> str:
-    """The SHA-256 of files one after the other."""
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                digest.update(piece)
-    return digest.hexdigest()
