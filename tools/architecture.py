@@ -33,7 +33,7 @@ TIERS = {
         "video",
         "simulation",
     ),
-    "parts": ("layers", "losses", "encoders", "decoding", "metrics"),
+    "parts": ("layers", "losses", "encoders", "weights", "decoding", "metrics"),
     "contracts": (
         "types",
         "overrides",

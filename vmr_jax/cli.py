@@ -15,6 +15,7 @@ from vmr_jax.progress import ended_by_interrupts
 from vmr_jax.reproduce.commands import reproduce
 from vmr_jax.search.commands import index, search
 from vmr_jax.simulation.commands import simulate
+from vmr_jax.weights.commands import weights
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -218,6 +219,7 @@ def score(
 
 
 app.add_typer(plot, name="plot", no_args_is_help=True)
+app.add_typer(weights, name="weights", no_args_is_help=True)
 
 
 def main() -> None:

@@ -18,6 +18,14 @@ class FullDiskError(OSError):
     """The disk has no space for a file; the message has its path, bytes needed and free."""
 
 
+def user_cache() -> Path:
+    """The folder of what can be made or fetched again: vmr_jax/ in XDG_CACHE_HOME or ~/.cache.
+
+    Raises RuntimeError for a user without a home.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vmr_jax"
+
+
 def need_space(path: str | Path, size: int) -> None:
     """Raise FullDiskError unless `size` bytes are free for a path, which need not be there yet."""
     free = _free(path)

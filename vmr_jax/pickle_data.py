@@ -9,7 +9,7 @@ process on forged states.
 import math
 import pickletools
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -44,13 +44,13 @@ class Stub:
 
 
 def read_pickle(
-    data: bytes,
+    data: bytes | BinaryIO,
     builders: Mapping[tuple[str, str], Builder],
     *,
     objects: Callable[[str, str], bool] = lambda module, name: False,
     persistent: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """The value that a pickle holds.
+    """The value that a pickle holds; a file is read up to the end of the pickle.
 
     `builders` maps (module, name) to what is called in the place of that global; `objects` tells
     of which other globals a Stub with its state is made; `persistent` makes the value of a

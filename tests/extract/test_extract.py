@@ -212,7 +212,11 @@ def test_a_full_disk_ends_the_command(films, tmp_path, monkeypatch):
             {"fps": ("--fps", 1, "--precision", "half")},
             "--precision half: use one of float32, bfloat16",
         ),
-        ({"weights": ()}, "give either --weights FILE or, for a try, --random-weights"),
+        (
+            {"weights": ("--weights", "clip.pt", "--random-weights")},
+            "give either --weights or, for a try, --random-weights",
+        ),
+        ({"weights": ()}, "no weights at tiny"),
         ({"weights": ("--weights", "no.safetensors")}, "no weights at no.safetensors"),
     ],
 )

@@ -30,7 +30,6 @@ from vmr_jax.data.sources.subtitles import pool_subtitles
 from vmr_jax.data.tables.dataset import load_dataset
 from vmr_jax.data.text.vocabulary import load_glove
 from vmr_jax.encoders.tokenizer import clip_tokenizer, wordpiece_tokenizer
-from vmr_jax.encoders.weights import read_tensors
 from vmr_jax.evaluation.score import score_files
 from vmr_jax.plots.figure_data import similarity_content
 from vmr_jax.reproduce import tables as reproduction
@@ -44,6 +43,7 @@ from vmr_jax.training.logs import RunLog
 from vmr_jax.training.mesh import make_mesh, replicated
 from vmr_jax.training.state import TrainState
 from vmr_jax.training.workdir import claim_workdir
+from vmr_jax.weights.tensors import read_tensors
 
 RNG = np.random.default_rng(0)
 QUIET = Console(quiet=True)

@@ -7,9 +7,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vmr_jax.encoders.weights import Source, fit_tensors, linear, norm, read_tensors
 from vmr_jax.layers.transformer import layer_norm, transformer_stack
 from vmr_jax.types import Array, Params
+from vmr_jax.weights.fitting import Source, fit_tensors, linear, norm
+from vmr_jax.weights.tensors import read_tensors
 
 EPSILON = 1e-5
 

@@ -20,8 +20,13 @@ def extract(
     ],
     out: Annotated[Path, typer.Option(help="HDF5 file, a dataset a video.")],
     weights: Annotated[
-        Path | None, typer.Option(help="The encoder's weights, such as model.safetensors.")
-    ] = None,
+        str,
+        typer.Option(
+            metavar="FILE|NAME",
+            help="The encoder's weights, such as model.safetensors, or a name of `vmr weights "
+            "list`; else those that are named as the encoder.",
+        ),
+    ] = "",
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Try without weights; the file says so.")
     ] = False,
@@ -55,17 +60,18 @@ def extract(
     from vmr_jax.training.mesh import keep_compilations
     from vmr_jax.video.sampling import Sampling
     from vmr_jax.video.sources import find_videos
+    from vmr_jax.weights.registry import weights_path
 
     if sum(value is not None for value in (fps, every, clip_seconds)) != 1:
         raise ValueError("give one of --fps, --every and --clip-seconds")
-    if (weights is None) != random_weights:
-        raise ValueError("give either --weights FILE or, for a try, --random-weights")
+    if weights and random_weights:
+        raise ValueError("give either --weights or, for a try, --random-weights")
     if precision not in PRECISIONS:
         raise ValueError(f"--precision {precision}: use one of {', '.join(PRECISIONS)}")
     keep_compilations()
     report = extract_videos(
         find_videos(videos, frame_fps),
-        open_image_encoder(encoder, weights),
+        open_image_encoder(encoder, None if random_weights else weights_path(weights or encoder)),
         Sampling(fps=fps, every=every, clip_seconds=clip_seconds),
         out,
         batch_size=batch_size,

@@ -14,6 +14,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from vmr_jax.output_files import user_cache
+
 _PROGRAM_BYTES = 1 << 20  # of a compiled program, about
 
 
@@ -47,9 +49,7 @@ def keep_compilations() -> None:
     that cannot be written programs are compiled anew, and it is said so.
     """
     try:
-        cache = os.environ.get("JAX_COMPILATION_CACHE_DIR")
-        if not cache:
-            cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vmr_jax"
+        cache = os.environ.get("JAX_COMPILATION_CACHE_DIR") or user_cache()
         if "://" not in str(cache):  # a bucket
             _check_writable(Path(cache))
     except RuntimeError:  # a user without a home and without an entry in passwd

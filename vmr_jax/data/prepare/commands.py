@@ -55,18 +55,20 @@ def prepare(
     ] = None,
     query_feature_name: Annotated[str, typer.Option(help="Names them: roberta ...")] = "",
     query_encoder: Annotated[
-        Path | None,
+        str,
         typer.Option(
+            metavar="DIR|NAME",
             help="Make them: the folder of a BERT, DistilBERT or MiniLM, with config.json, "
-            "tokenizer.json and model.safetensors."
+            "tokenizer.json and model.safetensors, or a name of `vmr weights list`.",
         ),
-    ] = None,
+    ] = "",
     key: Annotated[
         str, typer.Option(help="The features among several arrays of an .npz or HDF5 group.")
     ] = "",
 ) -> None:
     """Check a dataset and write it to disk for training."""
     from vmr_jax.data.prepare.prepare import prepare_dataset
+    from vmr_jax.weights.registry import weights_path
 
     prepare_dataset(
         dataset,
@@ -83,7 +85,7 @@ def prepare(
         clip_seconds=pool_subtitles,
         query_features=query_features,
         query_feature_name=query_feature_name,
-        query_encoder=query_encoder,
+        query_encoder=weights_path(query_encoder) if query_encoder else None,
         key=key,
     )
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from vmr_jax.encoders.weights import Source, fit_tensors, linear, norm, read_tensors
+from vmr_jax.weights.fitting import Source, fit_tensors, linear, norm
+from vmr_jax.weights.tensors import read_tensors
 
 
 def _archive(path, content, storages=(), **extra):
@@ -29,6 +30,18 @@ def _tensor(size, stride, offset=0, storage="FloatStorage", key=0, numel=6):
         f"ctorch._utils\n_rebuild_tensor_v2\n((Vstorage\nctorch\n{storage}\nV{key}\nVcpu\n"
         f"I{numel}\ntQI{offset}\n({marked[0]}t({marked[1]}tI00\nccollections\nOrderedDict\n(tRtR"
     )
+
+
+def _before_1_6(path, content, storages, keys=None, system=None, magic=0x1950A86A20F9469CFC6C):
+    """A file as torch.save wrote it before version 1.6, around a pickle."""
+    keys = [str(key) for key in range(len(storages))] if keys is None else keys
+    system = {"protocol_version": 1001, "little_endian": True} if system is None else system
+    parts = [pickle.dumps(value, 2) for value in (magic, 1001, system)]
+    parts += [content.replace(b"tQI", b"NtQI"), pickle.dumps(keys, 2)]  # with its view, None
+    for storage in storages:
+        parts += [len(storage).to_bytes(8, "little"), storage.tobytes()]
+    path.write_bytes(b"".join(parts))
+    return path
 
 
 def _state(**tensors):
@@ -113,7 +126,7 @@ def test_files_that_are_not_read(tmp_path):
         read_tensors(tmp_path / "none")
     bare = tmp_path / "bare.bin"
     bare.write_bytes(pickle.dumps({"weight": _Command()}))
-    with pytest.raises(ValueError, match="bare.bin is a bare pickle.*model.safetensors"):
+    with pytest.raises(ValueError, match=r"bare.bin: refused .* asks for \w+\.system, which"):
         read_tensors(bare)
     for name, content in (("text", b"weights"), ("short", b""), ("zip", b"PK\x03\x04 cut")):
         (tmp_path / name).write_bytes(content)
@@ -132,6 +145,37 @@ def test_files_that_are_not_read(tmp_path):
         archive.writestr("notes.txt", "")
     with pytest.raises(ValueError, match="expected one <folder>/data.pkl"):
         read_tensors(tmp_path / "a")
+
+
+def test_a_file_of_before_pytorch_1_6(tmp_path):
+    numbers, half = np.arange(6, dtype=np.float32), np.array([1.5, -2], np.float16)
+    content = _state(
+        columns=_tensor((3, 2), (1, 3)),
+        part=_tensor((2,), (1,), offset=4),
+        half=_tensor((2,), (1,), storage="HalfStorage", key=1, numel=2),
+    )
+    tensors = read_tensors(_before_1_6(tmp_path / "a.pth", content, [numbers, half]))
+    assert list(tensors) == ["columns", "part", "half"]
+    np.testing.assert_array_equal(tensors["columns"], numbers.reshape(2, 3).T, strict=True)
+    np.testing.assert_array_equal(tensors["part"], numbers[4:], strict=True)
+    np.testing.assert_array_equal(tensors["half"], half, strict=True)
+    huge = _state(x=_tensor((6,), (1,), numel=1 << 40))
+    for file, problem in (
+        (_before_1_6(tmp_path / "b", content, [numbers[:5], half]), "has not the 6 elements"),
+        (_before_1_6(tmp_path / "c", huge, [numbers]), "storages are larger than the file"),
+        (_before_1_6(tmp_path / "d", content, [numbers], ["7"]), "refused to read it: '7'"),
+        (_before_1_6(tmp_path / "e", content, [], system={}), "not little-endian"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            read_tensors(file)
+
+
+def test_a_pickle_of_arrays_in_dicts(tmp_path):
+    path, rows = tmp_path / "a.ckpt", np.arange(6, dtype=np.float32).reshape(2, 3)
+    path.write_bytes(pickle.dumps({"params": {"Logits/Conv": {"kernel": rows}}, "steps": 3}))
+    tensors = read_tensors(path)
+    assert list(tensors) == ["params.Logits/Conv.kernel"]
+    np.testing.assert_array_equal(tensors["params.Logits/Conv.kernel"], rows, strict=True)
 
 
 @pytest.mark.parametrize("length", [0x80, 0x4B50])

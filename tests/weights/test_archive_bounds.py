@@ -2,8 +2,8 @@ import zipfile
 
 import pytest
 
-from vmr_jax.encoders.weights import read_tensors
 from vmr_jax.input_files import check_archive
+from vmr_jax.weights.tensors import read_tensors
 
 
 def test_an_archive_that_unpacks_to_far_more_than_it_is_is_refused(tmp_path):

@@ -1,20 +1,18 @@
-"""Weight files: read without running any code of theirs, and fitted to a module's parameters."""
+"""Weight files, read as named tensors without running any code of theirs."""
 
 import math
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
 from vmr_jax.input_files import check_archive, require_file
-from vmr_jax.pickle_data import Global, Stub, read_pickle
-from vmr_jax.types import Params
+from vmr_jax.pickle_data import ARRAYS, Array, Global, Stub, plain, read_pickle
 
 _STORAGES = {
     "FloatStorage": np.float32,
@@ -29,13 +27,15 @@ _STORAGES = {
     "BoolStorage": np.bool_,
 }
 
+_MAGIC = 0x1950A86A20F9469CFC6C  # begins PyTorch's files of before version 1.6
+
 
 def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
     """Read the named tensors of a weight file.
 
-    The file is a safetensors file, a PyTorch state dict (pytorch_model.bin, PyTorch 1.6 or
-    later), or a TorchScript archive (OpenAI's ViT-B-32.pt), whatever its name. The pickles inside
-    the last two may rebuild tensors and do nothing else.
+    The file is a safetensors file, a PyTorch state dict (pytorch_model.bin) of any version, a
+    TorchScript archive (OpenAI's ViT-B-32.pt), or a pickle of NumPy arrays in dicts, whatever its
+    name. Pickles may rebuild tensors and do nothing else. Names of inner dicts are joined by dots.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -46,13 +46,10 @@ def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file:
         head = file.read(9)
     archive = head.startswith(b"PK\x03\x04")
-    if head.startswith(b"\x80") and not head.endswith(b"{"):  # safetensors: length, then "{"
-        raise ValueError(
-            f"{path} is a bare pickle, as PyTorch wrote before version 1.6, which is not read: "
-            "use the same model's model.safetensors."
-        )
+    bare = head.startswith(b"\x80") and not head.endswith(b"{")  # safetensors: length, then "{"
+    read = _read_archive if archive else _read_bare if bare else safetensors.numpy.load_file
     try:
-        tensors = _read_archive(path) if archive else safetensors.numpy.load_file(path)
+        tensors = read(path)
     except Exception as error:  # a damaged file raises many kinds
         raise ValueError(f"{path}: refused to read it: {error}") from error
     if not tensors:
@@ -80,6 +77,21 @@ def _read_archive(path: Path) -> dict[str, np.ndarray]:
         return dict(_named(content))
 
 
+def _read_bare(path: Path) -> dict[str, np.ndarray]:
+    """Read a pickle of arrays, or the pickles and storages of PyTorch before version 1.6."""
+    with path.open("rb") as file:
+        content = read_pickle(file, ARRAYS)
+        if content == _MAGIC:
+            read_pickle(file, {})  # the version
+            if not read_pickle(file, {}).get("little_endian"):
+                raise ValueError("its numbers are not little-endian")
+            storages = _LaterStorages(path.stat().st_size)
+            content = read_pickle(file, _BUILDERS, objects=_is_class, persistent=storages.promise)
+            for key in read_pickle(file, {}):
+                storages.fill(key, file)
+        return dict(_named(content))
+
+
 def _named(node: Any) -> Iterator[tuple[str, np.ndarray]]:
     """The tensors below a state dict or a module, under their dotted names."""
     left = [("", node)]
@@ -87,8 +99,8 @@ def _named(node: Any) -> Iterator[tuple[str, np.ndarray]]:
         prefix, node = left.pop()
         inner = []
         for name, value in _parts(node).items():
-            if isinstance(value, np.ndarray):
-                yield f"{prefix}{name}", value
+            if isinstance(value, np.ndarray | Array):
+                yield f"{prefix}{name}", plain(value)
             elif isinstance(value, dict | Stub):
                 inner.append((f"{prefix}{name}.", value))
         left += reversed(inner)
@@ -117,12 +129,46 @@ class _Storages:
     def read(self, pid: Any) -> np.ndarray:
         """The storage of a persistent id ("storage", its class, key, device, elements)."""
         _, kind, key, _, size = pid
-        if not isinstance(kind, Global) or kind.name not in _STORAGES:
-            raise ValueError(f"it has a storage of {kind!r}")
         if key not in self._found:
             data = self._archive.read(f"{self._root}data/{key}")
-            self._found[key] = np.frombuffer(data, np.dtype(_STORAGES[kind.name]), count=size)
+            self._found[key] = np.frombuffer(data, _element(kind), count=size)
         return self._found[key]
+
+
+class _LaterStorages:
+    """The storages of a file in which they come after the tensors."""
+
+    def __init__(self, size: int):
+        self._left = size  # bytes that the file can hold
+        self._found: dict[str, np.ndarray] = {}
+
+    def promise(self, pid: Any) -> np.ndarray:
+        """The storage of a persistent id as `_Storages.read`, to be filled; it has no views."""
+        _, kind, key, _, size, view = pid
+        if view is not None:
+            raise ValueError("it has views of storages")
+        if key not in self._found:
+            self._left -= size * _element(kind).itemsize
+            if size < 0 or self._left < 0:
+                raise ValueError("its storages are larger than the file")
+            self._found[key] = np.zeros(size, _element(kind))
+        return self._found[key]
+
+    def fill(self, key: str, file: BinaryIO) -> None:
+        """Read the storage that stands next in the file: how many elements, and they."""
+        storage = self._found[key]
+        size = int.from_bytes(file.read(8), "little")
+        data = file.read(storage.nbytes)
+        if size != len(storage) or len(data) != storage.nbytes:
+            raise ValueError(f"its storage {key} has not the {len(storage)} elements it should")
+        storage[:] = np.frombuffer(data, storage.dtype)
+
+
+def _element(kind: Any) -> np.dtype:
+    """The dtype of a class of storages."""
+    if not isinstance(kind, Global) or kind.name not in _STORAGES:
+        raise ValueError(f"it has a storage of {kind!r}")
+    return np.dtype(_STORAGES[kind.name])
 
 
 def _rebuild_tensor(
@@ -152,79 +198,3 @@ _BUILDERS = {
         ("torch.jit._pickle", f"build_{x}list"): _first for x in ("int", "double", "bool", "tensor")
     },
 }
-
-
-class Source:
-    """Where one parameter comes from: the tensors of `names`, joined on their first axis.
-
-    Then the axes are permuted. A "{}" in the names is the number of the layer: the parameter has
-    a leading axis of layers.
-    """
-
-    def __init__(self, *names: str, axes: tuple[int, ...] | None = None):
-        self.names, self.axes = names, axes
-
-    def per_layer(self, shape: tuple[int, ...]) -> tuple[list[list[str]], tuple[int, ...]]:
-        """The names of each layer, or of the only one, and the shape of one in the file."""
-        stacked = "{}" in self.names[0]
-        layers = range(shape[0] if stacked else 1)
-        shape = shape[stacked:]
-        if self.axes is not None:
-            shape = tuple(shape[self.axes.index(axis)] for axis in range(len(shape)))
-        shape = (shape[0] // len(self.names), *shape[1:])
-        return [[name.format(i) for name in self.names] for i in layers], shape
-
-    def read(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-        """The parameter of `shape`, float32."""
-        rows = []
-        for names in self.per_layer(shape)[0]:
-            joined = np.concatenate([tensors[name] for name in names]).astype(np.float32)
-            rows.append(joined if self.axes is None else joined.transpose(self.axes))
-        return np.stack(rows).reshape(shape)
-
-
-def linear(*names: str) -> dict[str, Source]:
-    """A Dense layer from PyTorch's linear layers `names`, their outputs side by side."""
-    return {
-        "kernel": Source(*(f"{name}.weight" for name in names), axes=(1, 0)),
-        "bias": Source(*(f"{name}.bias" for name in names)),
-    }
-
-
-def norm(name: str) -> dict[str, Source]:
-    """A LayerNorm from PyTorch's layer `name`."""
-    return {"scale": Source(f"{name}.weight"), "bias": Source(f"{name}.bias")}
-
-
-def fit_tensors(
-    tensors: Mapping[str, np.ndarray],
-    sources: Mapping[str, Any],
-    shapes: Mapping[str, Any],
-    skipped: str,
-    path: str | Path,
-) -> Params:
-    """Make the parameter tree `shapes` from the tensors that the tree `sources` names.
-
-    Tensors whose whole name matches the pattern `skipped` are known and not needed. Raises
-    ValueError with the name of every tensor that is missing, of another shape or kind, or unknown.
-    """
-    expected: dict[str, tuple[int, ...]] = {}
-
-    def expect(source: Source, leaf: Any) -> None:
-        layers, shape = source.per_layer(leaf.shape)
-        expected.update((name, shape) for names in layers for name in names)
-
-    jax.tree.map(expect, sources, shapes)
-    problems = [f"missing: {name}" for name in expected if name not in tensors]
-    for name, shape in expected.items():
-        tensor = tensors.get(name)
-        if tensor is not None and tensor.shape != shape:
-            problems.append(f"misshapen: {name} is {tensor.shape}, expected {shape}")
-        elif tensor is not None and not jnp.issubdtype(tensor.dtype, jnp.floating):
-            problems.append(f"misshapen: {name} holds {tensor.dtype}, expected floats")
-    unknown = (name for name in tensors if name not in expected)
-    problems += [f"extra: {name}" for name in unknown if not re.fullmatch(skipped, name)]
-    if problems:
-        lines = "\n  ".join(problems)
-        raise ValueError(f"{path} does not fit this encoder; is it the right model?\n  {lines}")
-    return jax.tree.map(lambda source, leaf: source.read(tensors, leaf.shape), sources, shapes)

@@ -1,0 +1,58 @@
+"""The commands `vmr weights list`, `get` and `verify`."""
+
+from typing import Annotated
+
+import typer
+
+weights = typer.Typer(help="Weights by name: fetched as data, checked, kept in the user's cache.")
+
+
+@weights.command("list")
+def list_weights() -> None:
+    """List what has a name."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from vmr_jax.weights.registry import registry
+
+    table = Table("name", "what", "licence", "from", "MB", "here")
+    for entry in registry().values():
+        size = f"{entry.size / 1e6:,.1f}" if entry.size else "?"
+        source = "PyPI" if entry.source == "pypi" else "Hugging Face"
+        cells = entry.name, entry.what, entry.licence, f"{source}: {entry.id}", size
+        table.add_row(*map(Text, cells), str(entry.path) if entry.here else "")
+    Console(markup=False).print(table)
+
+
+@weights.command()
+def get(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Of `vmr weights list`.")],
+) -> None:
+    """Fetch weights, check their size and SHA-256, and tell where they are."""
+    from vmr_jax.weights import fetch
+    from vmr_jax.weights.registry import entry
+
+    for found in [entry(name) for name in names]:
+        print(f"{found.name}: {fetch.get(found)}")
+
+
+@weights.command()
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Else all that are here.")
+    ] = None,
+) -> None:
+    """Read fetched weights and compare their SHA-256; the exit status is 1 where one differs."""
+    from vmr_jax.weights import fetch
+    from vmr_jax.weights.registry import entry, registry
+
+    chosen = [entry(name) for name in names] if names else registry().values()
+    problems = []
+    for found in chosen:
+        if names or any(found.place(file).exists() for file in found.files):
+            wrong = fetch.verify(found)
+            problems += wrong
+            print(f"{found.name}: {'; '.join(wrong) or 'as registered'}")
+    if problems:
+        raise typer.Exit(1)

