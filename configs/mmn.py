@@ -95,6 +95,8 @@ def get_config(dataset: str = "") -> Config:
     config.target.max_words = 64  # tokens of a query, the two special ones included
 
     config.text = _text_encoder()
+    # Rates on the features of clips and of the sentence; the paper has none
+    config.input_dropout = Config({"video": 0.0, "query": 0.0})
     config.video = Config({"conv": True})  # the 1 x 1 convolution; False for CLIP features
     config.dim = 512  # channels of the map
     config.joint_dim = 256  # of the two spaces where cells meet queries
@@ -150,7 +152,9 @@ def _text_encoder() -> Config:
     """The encoder of sentences, and the files that it starts from."""
     return Config(
         {
-            "encoder": "distilbert",  # distilbert | clip
+            # distilbert | clip | features: those that target.query_features names, of an encoder
+            # that is not trained
+            "encoder": "distilbert",
             # base (or as the config.json beside the tokeniser says: MiniLM ...) | small (random
             # weights, its own vocabulary)
             "size": "base",

@@ -89,7 +89,8 @@ class CandidateBatch(NamedTuple):
 class VideoBatch(NamedTuple):
     """B videos with all their queries, T in all. Padding has weight 0.
 
-    Queries are token ids of a text encoder. Where boundaries are hidden `moment` is NaN. The
+    Queries are token ids of a text encoder, or with text.encoder=features the stored features of
+    their tokens. Where boundaries are hidden `moment` is NaN. The
     optional fields are there where the config asks for them: the queries' noun chunks alone
     (static) and the rest alone (dynamic), see data/text/masking.py; and for L frames at the centres
     of L equal parts of the video G patches, a square grid row by row, and the frame's own feature.
@@ -102,7 +103,7 @@ class VideoBatch(NamedTuple):
     duration: Array  # (B,) float32 seconds
     video_id: Array  # (B,) int32 row of the videos table
     weight: Array  # (B,) float32, 1 on real videos
-    tokens: Array  # (T, M) int32
+    tokens: Array  # (T, M) int32, or (T, M, E) features
     token_mask: Array  # (T, M) bool
     owner: Array  # (T,) int32 which of the B videos a query is about
     query_id: Array  # (T,) int32 row of the split's moments table

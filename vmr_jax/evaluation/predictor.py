@@ -17,7 +17,7 @@ from vmr_jax.data.batches.domain import Domain, make_domain
 from vmr_jax.data.batches.splits import make_corpus
 from vmr_jax.data.sources.features import as_float16
 from vmr_jax.data.tables.dataset import Dataset, MomentTable, VideoTable
-from vmr_jax.data.text.tokens import make_tokenizer
+from vmr_jax.data.text.tokens import STORED, make_tokenizer
 from vmr_jax.datasets import open_dataset
 from vmr_jax.decoding.corpus_moments import readout
 from vmr_jax.evaluation.corpus import encode_localizer
@@ -120,7 +120,7 @@ class Predictor:
     def refused(self, sentences: Sequence[str]) -> dict[int, str]:
         """The sentences that `predict` cannot take: the position of each, and why."""
         text = self.config.get("text")
-        if not text:
+        if not text or text.encoder == STORED:
             return word_rows(sentences, self._vocabulary, self.spec.max_words).refused
         tokenizer, refused = make_tokenizer(text, self.spec.max_words), {}
         for item, sentence in enumerate(sentences):

@@ -131,7 +131,10 @@ RANGES = {
         _POSITIVE,
     ),
     **dict.fromkeys(("eval.nms", "iou.max", "iou.min", "optimizer.warmup"), _SHARE),
-    **dict.fromkeys(("dropout", "optimizer.betas", "vdi.dropout"), _DROPPED),
+    **dict.fromkeys(
+        ("dropout", "input_dropout.query", "input_dropout.video", "optimizer.betas", "vdi.dropout"),
+        _DROPPED,
+    ),
 }
 
 

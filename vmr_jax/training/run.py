@@ -11,6 +11,7 @@ from vmr_jax.configs import common
 from vmr_jax.data.batches.domain import Domain
 from vmr_jax.data.batches.normalization import normalization_of, standardizing
 from vmr_jax.data.batches.splits import selection_name, selection_split
+from vmr_jax.data.text.tokens import vocabulary_size
 from vmr_jax.datasets import training_domains, with_selection
 from vmr_jax.evaluation.evaluate import make_evaluation
 from vmr_jax.models.normalized_inputs import network_params
@@ -164,7 +165,7 @@ def _starting_params(config: Config, fresh: dict, restore: str, console: Console
         params = described.pretrained(config, fresh)
         if params is not fresh:
             console.print("starting from the weight files that the config names")
-        elif "text" in config and config.text.size == "base":
+        elif "text" in config and vocabulary_size(config.text) and config.text.size == "base":
             console.print(
                 "the text encoder starts from random weights: --config.text.weights=FILE names "
                 "pre-trained ones"

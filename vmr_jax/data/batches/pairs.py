@@ -115,6 +115,7 @@ def make_batch(
 def _make_video_batch(pairs: Pairs, shown: VideoFeatures, index: VideoIndex) -> VideoBatch:
     num_clips = pairs.num_clips[index.video]
     num_words = pairs.num_words[index.query]
+    tokens = pairs.words[index.query]
     return VideoBatch(
         video=shown.video,
         video_mask=np.arange(shown.video.shape[1]) < num_clips[:, None],
@@ -122,7 +123,7 @@ def _make_video_batch(pairs: Pairs, shown: VideoFeatures, index: VideoIndex) -> 
         duration=pairs.duration[index.video],
         video_id=index.video,
         weight=index.weight,
-        tokens=pairs.words[index.query],
+        tokens=tokens if pairs.vectors is None else pairs.vectors[tokens],
         token_mask=np.arange(pairs.words.shape[1]) < num_words[:, None],
         owner=index.owner,
         query_id=index.query,

@@ -6,7 +6,7 @@ import numpy as np
 
 from vmr_jax.data.tables.dataset import Dataset, MomentTable
 from vmr_jax.data.text.masking import MaskedQueries, mask_queries
-from vmr_jax.data.text.tokens import encode_sentences
+from vmr_jax.data.text.tokens import STORED, encode_sentences
 from vmr_jax.types import Config
 
 
@@ -36,11 +36,16 @@ def read_words(dataset: Dataset, table: MomentTable, max_words: int, text: Confi
     query features, without `text` where the dataset has no word vectors, and otherwise as
     `masking.mask_queries`.
     """
-    if text is not None:
+    if text is not None and text.encoder == STORED and table.tokens is None:
+        raise ValueError(
+            "text.encoder='features' reads stored features of the queries' tokens: name them as "
+            "--config.target.query_features=NAME, `vmr prepare ... --query-encoder DIR` makes them"
+        )
+    if text is not None and text.encoder != STORED:
         if table.tokens is not None:
             raise ValueError(
                 "target.query_features is set, but this system encodes the sentences itself: "
-                "leave it empty"
+                "leave it empty, or read them with --config.text.encoder=features"
             )
         tokens = encode_sentences(text, table.sentence, max_words)
         count = tokens.mask.sum(axis=1).astype(np.int32)

@@ -17,6 +17,7 @@ _READERS: dict[str, tuple[Callable[..., Tokenizer], str]] = {
     "clip": (clip_tokenizer, "vocab.json and merges.txt of openai/clip-vit-base-patch32"),
     "distilbert": (wordpiece_tokenizer, "vocab.txt of distilbert-base-uncased"),
 }
+STORED = "features"  # what text.encoder says where the tokens' features are stored, not computed
 _SIZES = ("base", "small")
 _FEWEST = 3  # a word between the two special tokens
 
@@ -63,6 +64,6 @@ def encode_sentences(text: Config, sentences: Sequence[str], max_words: int) -> 
 def vocabulary_size(text: Config) -> int:
     """The number of token ids, which is what the text encoder's table must have.
 
-    Raises as `make_tokenizer`.
+    0 where the features of tokens are stored. Raises as `make_tokenizer`.
     """
-    return make_tokenizer(text, _FEWEST).vocabulary
+    return 0 if text.encoder == STORED else make_tokenizer(text, _FEWEST).vocabulary

@@ -4,13 +4,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
+from vmr_jax.data.text.tokens import STORED
 from vmr_jax.encoders.clip import ClipText, ClipTextConfig
 from vmr_jax.encoders.distilbert import DistilBert, DistilBertConfig
 from vmr_jax.encoders.sentence import read_sizes
 from vmr_jax.layers.map_convolution import MapConvolutions
 from vmr_jax.layers.moment_map import map_cells, pool_clips, span_max
-from vmr_jax.layers.sequences import masked_mean, symmetric_uniform, unit_rows
+from vmr_jax.layers.sequences import dropout, masked_mean, symmetric_uniform, unit_rows
 from vmr_jax.layers.transformer import layer_norm
 from vmr_jax.models.switches import compute_dtype
 from vmr_jax.types import Array, Config, VideoBatch
@@ -31,18 +34,22 @@ class MMN(nn.Module):
     config: Config
     video_dim: int  # F
     vocabulary: int  # token ids are below it
+    word_dim: int = 0  # E, of stored features of tokens
 
     def setup(self):
         config = self.config
         dtype = compute_dtype(config)
-        sizes = text_sizes(config.text, self.vocabulary)
-        if isinstance(sizes, ClipTextConfig):
-            self.text_encoder = ClipText(sizes, config.text.remat, dtype)
+        if config.text.encoder == STORED:
+            width = self.word_dim
         else:
-            self.text_encoder = DistilBert(sizes, config.text.remat, dtype)
-        if config.text.encoder == "distilbert" or config.text.extra_ln:
+            sizes = text_sizes(config.text, self.vocabulary)
+            if isinstance(sizes, ClipTextConfig):
+                self.text_encoder = ClipText(sizes, config.text.remat, dtype)
+            else:
+                self.text_encoder = DistilBert(sizes, config.text.remat, dtype)
+            width = sentence_width(sizes)
+        if config.text.encoder != "clip" or config.text.extra_ln:
             self.text_norm = layer_norm(1e-5)
-        width = sentence_width(sizes)
         self.query_iou = _linear(width, config.joint_dim, dtype)
         self.query_contrastive = _linear(width, config.joint_dim, dtype)
         if config.video.conv:
@@ -71,24 +78,29 @@ class MMN(nn.Module):
 
         DistilBERT's is the mean over all real tokens, CLIP's stands at the end of text. Tokens off
         the mask are not attended. Without a key there is no dropout. `replacement` is that of
-        ClipText; DistilBERT takes none.
+        ClipText; DistilBERT takes none. Stored features of tokens, (T, M, E), are averaged.
         """
+        if self.config.text.encoder == STORED:
+            return masked_mean(tokens.astype(jnp.float32), mask)
         encoder = self.text_encoder
         if isinstance(encoder, ClipText):
             return encoder(tokens, mask, replacement)
         return masked_mean(encoder(tokens, mask, key), mask)
 
-    def queries(self, sentences: Array) -> Joint:
-        """Sentence features (T, D) -> Joint of (T, D)."""
-        if self.config.text.encoder == "distilbert" or self.config.text.extra_ln:
+    def queries(self, sentences: Array, key: Array | None = None) -> Joint:
+        """Sentence features (T, D) -> Joint of (T, D). Without a key there is no dropout."""
+        if self.config.text.encoder != "clip" or self.config.text.extra_ln:
             sentences = self.text_norm(sentences)
+        sentences = dropout(key, sentences, self.config.input_dropout.query)
         return _unit(self.query_iou(sentences), self.query_contrastive(sentences))
 
-    def maps(self, video: Array, weight: Array, train: bool) -> Joint:
+    def maps(self, video: Array, weight: Array, train: bool, key: Array | None = None) -> Joint:
         """Binned videos (B, N, F), weights (B,) -> Joint of the valid cells, (B, P, D).
 
-        In training batch normalisation reads the videos of weight 1.
+        In training batch normalisation reads the videos of weight 1. Without a key there is no
+        dropout.
         """
+        video = dropout(key, video, self.config.input_dropout.video)
         if self.config.video.conv:
             video = nn.relu(self.video_fc(video))
         clips = pool_clips(video, self.config.map.clips)
@@ -99,8 +111,15 @@ class MMN(nn.Module):
         self, batch: VideoBatch, train: bool, key: Array | None = None
     ) -> tuple[Joint, Joint]:
         """The cells and the queries of a batch."""
+        of_video, of_query = input_keys(key)
         sentences = self.sentences(batch.tokens, batch.token_mask, key)
-        return self.maps(batch.video, batch.weight, train), self.queries(sentences)
+        cells = self.maps(batch.video, batch.weight, train, of_video)
+        return cells, self.queries(sentences, of_query)
+
+
+def input_keys(key: Array | None) -> tuple[Array | None, Array | None]:
+    """The keys of the dropouts on clips and on sentences, beside a step's key."""
+    return (None, None) if key is None else (jax.random.fold_in(key, 1), jax.random.fold_in(key, 2))
 
 
 def text_sizes(text: Config, vocabulary: int) -> ClipTextConfig | DistilBertConfig:

@@ -13,7 +13,7 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 
-from vmr_jax.data.text.tokens import vocabulary_size
+from vmr_jax.data.text.tokens import STORED, vocabulary_size
 from vmr_jax.decoding.ranking import rank_moments
 from vmr_jax.encoders.clip import ClipTextConfig, load_clip_text
 from vmr_jax.encoders.distilbert import load_distilbert
@@ -51,7 +51,7 @@ IOU_SCALE = 10.0  # logit of the IoU score over the cosine (MMN A6)
 LATER = 0.01  # of the contrastive weight, after its full epochs (MMN A13)
 _CHOICES = {
     "precision": PRECISIONS,
-    "text.encoder": ("distilbert", "clip"),
+    "text.encoder": ("distilbert", "clip", STORED),
     "text.size": ("base", "small"),
     "map.form": FORMS,
     "neg_mask": NEGATIVE_MASKS,
@@ -64,7 +64,8 @@ def build(config: Config, specs: Mapping[str, DataSpec]) -> MomentSystem:
 
     Raises ValueError for a switch with an unknown value and for sizes that do not fit.
     """
-    network = MMN(config, specs["target"].video_dim, vocabulary_size(config.text))
+    spec = specs["target"]
+    network = MMN(config, spec.video_dim, vocabulary_size(config.text), spec.word_dim)
     return MomentSystem(
         init=functools.partial(init, network),
         loss=functools.partial(_loss, network, config),

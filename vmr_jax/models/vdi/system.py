@@ -13,9 +13,9 @@ from typing import NamedTuple, cast
 import jax
 import jax.numpy as jnp
 
-from vmr_jax.data.text.tokens import vocabulary_size
+from vmr_jax.data.text.tokens import STORED, vocabulary_size
 from vmr_jax.models.mmn import system as mmn
-from vmr_jax.models.mmn.network import MMN, Joint, text_sizes
+from vmr_jax.models.mmn.network import MMN, Joint, input_keys, text_sizes
 from vmr_jax.models.statistics import as_variables
 from vmr_jax.models.switches import check_choices, compute_dtype
 from vmr_jax.models.vdi.losses import (
@@ -72,7 +72,7 @@ def build(config: Config, specs: Mapping[str, DataSpec]) -> MomentSystem:
     base, dtype = _mmn_config(config), compute_dtype(config)
     networks = Networks(
         config,
-        MMN(base, width, vocabulary_size(config.text)),
+        MMN(base, width, vocabulary_size(config.text), specs["target"].word_dim),
         VisualContext(config.vdi.dropout, dtype),
         SpatialDynamics(config.sd.seq, config.sd.l2norm, config.vdi.dropout, dtype),
     )
@@ -90,6 +90,11 @@ def domains(config: Config) -> tuple[str, ...]:
         raise ValueError(
             f"config.text.query_mask_mode='learned' and encoder={config.text.encoder!r}: only "
             "clip's embeddings can be replaced; use drop, token or attention."
+        )
+    if config.text.encoder == STORED and _parts(config):
+        raise ValueError(
+            "config.text.encoder='features': VDI's losses encode parts of the queries, of which no "
+            "features are stored; use distilbert or clip, or config.vdi.vc=False and vdi.sd=False."
         )
     return mmn.domains(_mmn_config(config))
 
@@ -190,10 +195,10 @@ def _loss(
     full = features["full"]
     if config.vdi.schedule == "alternate":
         full = jax.lax.stop_gradient(full)
-    queries = cast(Joint, networks.mmn.apply(variables, full, method="queries"))
-    cells, new = networks.mmn.apply(
-        variables, batch.video, batch.weight, True, method="maps", mutable=["batch_stats"]
-    )
+    of_video, of_query = input_keys(text_key)
+    queries = cast(Joint, networks.mmn.apply(variables, full, of_query, method="queries"))
+    video = batch.video, batch.weight, True, of_video
+    cells, new = networks.mmn.apply(variables, *video, method="maps", mutable=["batch_stats"])
     terms, watched = mmn.objective(config, batch, cells, queries, progress.epoch)
     terms |= _injection(networks, params, features, batch, keys)
     return Losses(terms, watched, new["batch_stats"])
