@@ -42,8 +42,9 @@ def films(tmp_path_factory):
     return folder
 
 
-def extract(*arguments, weights=("--random-weights",), fps=("--fps", 2)):
-    return vmr("extract", *arguments, "--encoder", "tiny", *weights, *fps, "--batch-size", 4)
+def extract(*arguments, weights=("--random-weights",), fps=("--fps", 2), jobs=0):
+    given = "--encoder", "tiny", *weights, *fps, "--batch-size", 4, "--jobs", jobs
+    return vmr("extract", *arguments, *given)
 
 
 def good(films):
@@ -78,9 +79,12 @@ def read(path):
         return {name: (file[name][()], dict(file[name].attrs)) for name in file}
 
 
-def test_a_folder_has_the_features_of_its_good_videos_and_a_report_of_the_others(films, tmp_path):
+@pytest.mark.parametrize("jobs", [0, 2])
+def test_a_folder_has_the_features_of_its_good_videos_and_a_report_of_the_others(
+    films, tmp_path, jobs
+):
     out = tmp_path / "new" / "clip.h5"
-    result = extract(films, "--out", out)
+    result = extract(films, "--out", out, jobs=jobs)
     assert result.exit_code == 1
     assert f"{out}: 2 videos added (" in result.stdout
     told = result.stderr.splitlines()

@@ -46,6 +46,10 @@ def extract(
         bool, typer.Option("--strict", help="Stop at the first video that cannot be read.")
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Frames encoded at once.")] = 32,
+    jobs: Annotated[
+        int,
+        typer.Option(min=0, help="Processes that read videos while this one encodes; 0: none."),
+    ] = 1,
     precision: Annotated[
         str, typer.Option(metavar="float32|bfloat16", help="What the encoder computes in.")
     ] = "float32",
@@ -76,6 +80,7 @@ def extract(
         out,
         batch_size=batch_size,
         precision=precision,
+        jobs=jobs,
         strict=strict,
     )
     told = f", {report.skipped:,} were there" if report.skipped else ""

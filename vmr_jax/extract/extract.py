@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from vmr_jax.extract.batches import Encoded, Waits, encode_videos
 from vmr_jax.extract.feature_file import FeatureFile, drop_parts_folder, parts_folder
 from vmr_jax.extract.frames import Event, Piece, Unreadable, read_video
 from vmr_jax.extract.origin import bytes_of
+from vmr_jax.extract.workers import read_videos
 from vmr_jax.locks import locked
 from vmr_jax.progress import share_shown
 from vmr_jax.training.mesh import along_batch, check_batch_size, make_mesh, replicated
@@ -50,12 +52,14 @@ def extract(
     *,
     batch_size: int,
     precision: str = "float32",
+    jobs: int = 0,
     strict: bool = False,
 ) -> Report:
     """Write the features of videos to an HDF5 file, but for those that are there.
 
     A video that cannot be read to its end has no features, and the others have theirs. What the
-    file holds of other videos stays. The devices share each batch.
+    file holds of other videos stays. The devices share each batch. `jobs` processes read the videos
+    while this one encodes; with 0 this one does both.
 
     Raises:
         ValueError: the file was made with other settings, or another process writes it; an id
@@ -78,12 +82,15 @@ def extract(
         run = encoder.compiled(precision, along_batch(mesh), replicated(mesh))
         failures, progress = [], _Progress([bytes_of(video) for video in left])
         with share_shown("extract") as progress.show:
-            events = _read(left, sampling, encoder, progress, strict)
-            for result in encode_videos(events, run, batch_size, waits):
-                video = left[result.video]
-                failure = _store(result, video, file)
-                if failure:
-                    failures.append(failure)
+            if jobs:
+                events = read_videos(left, sampling, encoder.crop, jobs)
+            else:
+                events = _read_here(left, sampling, encoder)
+            with closing(events):
+                followed = _followed(events, progress, strict)
+                for result in encode_videos(followed, run, batch_size, waits):
+                    if failure := _store(result, left[result.video], file):
+                        failures.append(failure)
         if strict and failures:
             raise ValueError(f"{failures[0].reason} (--strict stops here)")
         file.join()
@@ -93,20 +100,21 @@ def extract(
     return Report(*counts, progress.seconds, progress.took(), waits, tuple(failures))
 
 
-def _read(
-    videos: Sequence[FrameSource],
-    sampling: Sampling,
-    encoder: ImageEncoder,
-    progress: "_Progress",
-    strict: bool,
-) -> Iterator[Event]:
-    """Read videos one after the other; with `strict`, none after one that cannot be read."""
+def _followed(events: Iterator[Event], progress: "_Progress", strict: bool) -> Iterator[Event]:
+    """Show how far the events are; with `strict` they end at a video that cannot be read."""
+    for event in events:
+        progress.follow(event)
+        yield event
+        if strict and isinstance(event, Unreadable):
+            return
+
+
+def _read_here(
+    videos: Sequence[FrameSource], sampling: Sampling, encoder: ImageEncoder
+) -> Generator[Event]:
+    """Read videos one after the other in this process."""
     for number, video in enumerate(videos):
-        for event in read_video(number, video, sampling, encoder.crop):
-            progress.follow(event)
-            yield event
-            if strict and isinstance(event, Unreadable):
-                return
+        yield from read_video(number, video, sampling, encoder.crop)
 
 
 def _store(result: Encoded | Unreadable, video: FrameSource, file: FeatureFile) -> Failure | None:

@@ -44,7 +44,7 @@ def read_info(path: str | Path, max_pixels: int = MAX_PIXELS) -> VideoInfo:
 
 
 def sample_frames(
-    path: str | Path, sampling: Sampling, max_pixels: int = MAX_PIXELS
+    path: str | Path, sampling: Sampling, max_pixels: int = MAX_PIXELS, threads: int = 0
 ) -> Iterator[Frame]:
     """Decode a video and yield a frame for each time of `sampling`, in order, all of one size.
 
@@ -53,7 +53,8 @@ def sample_frames(
     most half the distance of two frames off; a picture that begins late, or a header that promises
     more than there is, makes it the first or the last frame, and the last one stands for at most
     half a sampling step. What lies between samples is skipped from key frame to key frame where
-    that is possible. At no time are more than a few frames in memory.
+    that is possible. At no time are more than a few frames in memory, and a few for each of the
+    `threads` that decode; 0 are as many as there are cores.
 
     Frames are as they are shown: rotated, with square pixels, without alpha. Interlaced ones are
     not filtered, and a high dynamic range is not mapped to a lower one.
@@ -65,7 +66,7 @@ def sample_frames(
         BrokenVideoError: it is damaged or ends early, after the frames before that.
     """
     path = Path(path)
-    with _open(path, max_pixels) as (container, stream, reader):
+    with _open(path, max_pixels, threads) as (_, _, reader):
         chosen = _every(reader, sampling.every) if sampling.every else _nearest(reader, sampling)
         for decoded in chosen:
             yield Frame(decoded.time, _rgb(decoded.frame, reader.shape))
@@ -116,7 +117,7 @@ def _check_end(reader: Reader, last: Decoded) -> None:
 
 
 @contextmanager
-def _open(path: Path, max_pixels: int):
+def _open(path: Path, max_pixels: int, threads: int = 0):
     """Open a file as (container, video stream, reader), and check what can be checked now."""
     av = import_av()
     if not require_file(path, "video").stat().st_size:
@@ -133,7 +134,7 @@ def _open(path: Path, max_pixels: int):
         if container.format.name in _LISTS:
             raise ValueError(f"{path} is a list of other files ({container.format.name}), no video")
         stream = _video_stream(container, path)
-        stream.thread_type = "AUTO"
+        stream.thread_type, stream.thread_count = "AUTO", threads
         stream.codec_context.options = {"max_pixels": str(max_pixels)}
         reader = Reader(path, container, stream)
         height, width = reader.shape

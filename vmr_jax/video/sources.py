@@ -50,10 +50,11 @@ class VideoFile(NamedTuple):
 
     id: str
     path: Path
+    threads: int = 0  # that decode it; 0: as many as there are cores
 
     def frames(self, sampling: Sampling) -> Iterator[Frame]:
         """As `sample_frames`, with its errors."""
-        return sample_frames(self.path, sampling)
+        return sample_frames(self.path, sampling, threads=self.threads)
 
     def duration(self) -> float:
         """As `read_info`, with its errors."""
