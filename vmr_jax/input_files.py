@@ -1,5 +1,6 @@
 """Files that users give: only regular ones are opened, and none unpacks to far more than it is."""
 
+import hashlib
 import json
 import os
 import re
@@ -47,6 +48,12 @@ def require_file(path: str | Path, what: str) -> Path:
         if test(mode):
             raise ValueError(f"{path} is {kind}; {what} are read from a regular file")
     return path
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path, advice: str, *keys: str) -> dict[str, Any]:

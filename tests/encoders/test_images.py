@@ -1,10 +1,12 @@
 """Image encoders by name: preprocessing beside a plain one in float64, and sizes."""
 
+import jax
 import numpy as np
 import pytest
 
 from vmr_jax.encoders.crop import centre_crop
 from vmr_jax.encoders.images import ENCODERS, open_image_encoder
+from vmr_jax.weights.registry import registry
 
 
 def bicubic(rows, length):
@@ -54,6 +56,11 @@ def test_an_unknown_encoder_names_the_known():
     [("clip-vit-b32", 50, 512), ("clip-vit-b16", 197, 512), ("clip-vit-l14", 257, 768)],
 )
 def test_sizes_are_those_of_the_published_checkpoints(name, tokens, projection):
-    config = ENCODERS[name]
-    assert 1 + (config.size // config.patch) ** 2 == tokens
-    assert config.projection == projection
+    params = jax.eval_shape(ENCODERS[name].init)
+    assert params["positions"].shape[0] == tokens
+    assert params["projection"].shape[1] == projection
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_weights_are_registered(name):
+    assert (ENCODERS[name].weights or name) in registry()

@@ -3,8 +3,9 @@
 import numpy as np
 
 from vmr_jax.encoders.clip import ClipImageConfig
+from vmr_jax.encoders.images import clip
 
-TINY = ClipImageConfig(size=32, patch=16, width=16, layers=1, heads=2, projection=8)
+TINY = clip(ClipImageConfig(size=32, patch=16, width=16, layers=1, heads=2, projection=8))
 
 
 def random_pixels(number: int) -> np.ndarray:

@@ -16,7 +16,7 @@ def extract(
         typer.Argument(help='Video files, folders of them, or .jsonl or .csv lists with a "path".'),
     ],
     encoder: Annotated[
-        str, typer.Option(metavar="NAME", help="clip-vit-b32, clip-vit-b16 or clip-vit-l14.")
+        str, typer.Option(metavar="NAME", help="Such as clip-vit-b32; see the documentation.")
     ],
     out: Annotated[Path, typer.Option(help="HDF5 file, a dataset a video.")],
     weights: Annotated[
@@ -58,7 +58,7 @@ def extract(
 
     The exit status is 1 where videos could not be read, which are listed at the end.
     """
-    from vmr_jax.encoders.images import open_image_encoder
+    from vmr_jax.encoders.images import kind_of, open_image_encoder
     from vmr_jax.extract.extract import extract as extract_videos
     from vmr_jax.models.switches import PRECISIONS
     from vmr_jax.training.mesh import keep_compilations
@@ -72,10 +72,11 @@ def extract(
         raise ValueError("give either --weights or, for a try, --random-weights")
     if precision not in PRECISIONS:
         raise ValueError(f"--precision {precision}: use one of {', '.join(PRECISIONS)}")
+    named = weights or kind_of(encoder).weights or encoder
     keep_compilations()
     report = extract_videos(
         find_videos(videos, frame_fps),
-        open_image_encoder(encoder, None if random_weights else weights_path(weights or encoder)),
+        open_image_encoder(encoder, None if random_weights else weights_path(named)),
         Sampling(fps=fps, every=every, clip_seconds=clip_seconds),
         out,
         batch_size=batch_size,

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from vmr_jax.input_files import digest
 from vmr_jax.output_files import needing_space, whole_path, write_whole
 from vmr_jax.weights.registry import Entry, File
 
@@ -49,12 +50,6 @@ def verify(entry: Entry) -> list[str]:
         elif found != wanted:
             problems.append(f"{path} has the SHA-256 {found}, expected {wanted}")
     return problems
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _from_package(entry: Entry) -> None:

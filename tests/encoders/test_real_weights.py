@@ -1,0 +1,61 @@
+"""Real weights on real frames: `vmr weights get` brought them, VMR_DATA_DIR has the clips."""
+
+import json
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from vmr_jax.encoders.images import open_image_encoder
+from vmr_jax.weights.registry import weights_path
+
+pytestmark = pytest.mark.weights
+
+
+def weights(name):
+    """The path of registered weights; without them the test is skipped."""
+    try:
+        return weights_path(name)
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+def data(part):
+    """A path below VMR_DATA_DIR; without it the test is skipped."""
+    path = Path(os.environ.get("VMR_DATA_DIR", "none")) / part
+    if not path.exists():
+        pytest.skip(f"no {part} in VMR_DATA_DIR")
+    return path
+
+
+def cosine(one, other):
+    """The cosine of rows (N, D)."""
+    one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return (one * other).sum(1) / norms
+
+
+def stored_frames(path, numbers):
+    """Frames of a video by their numbers, with the pixels as they are stored."""
+    av = pytest.importorskip("av")
+    with av.open(path) as container:
+        frames = enumerate(container.decode(video=0))
+        return [f.to_ndarray(format="rgb24") for i, f in frames if i in numbers]
+
+
+def test_efficientnet_lite0_gives_the_rows_that_others_made(record_property):
+    """Of the clips' frames 1, 7, 13 ..., without the pixels' aspect ratio, as those rows are."""
+    encoder = open_image_encoder("efficientnet-lite0", weights("efficientnet-lite0"))
+    run, found = encoder.compiled(), []
+    raw = data("real/msrvtt_raw")
+    with h5py.File(data("real/msrvtt_1ka/clips.h5")) as clips:
+        for line in (raw / "clips.jsonl").read_text().splitlines()[:12]:
+            video = json.loads(line)["vid"]
+            rows = clips[video][1:5]
+            frames = stored_frames(raw / f"{video}.mp4", {7, 13, 19, 25})
+            found += [*cosine(run(np.stack([*map(encoder.crop, frames)])), rows)]
+    record_property("least cosine", float(min(found)))
+    print(f"{len(found)} rows, cosine {min(found):.6f} to {max(found):.6f}")
+    assert len(found) == 48 and min(found) > 0.9999
