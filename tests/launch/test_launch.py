@@ -22,10 +22,11 @@ def test_the_layout_is_complete():
         "local.sh",
         "multihost_cpu.sh",
         "slurm.sbatch",
+        "slurm_extract.sbatch",
         "tpu_pod.sh",
         "tpu_worker.sh",
     ]
-    assert (LAUNCH / "gke_jobset.yaml").exists()
+    assert (LAUNCH / "gke_jobset.yaml").exists() and (LAUNCH / "k8s_extract.yaml").exists()
 
 
 def test_shellcheck_finds_nothing():

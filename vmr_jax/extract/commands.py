@@ -15,10 +15,10 @@ def extract(
         list[Path],
         typer.Argument(help='Video files, folders of them, or .jsonl or .csv lists with a "path".'),
     ],
+    out: Annotated[Path, typer.Option(help="HDF5 file, a dataset a video.")],
     encoder: Annotated[
         str, typer.Option(metavar="NAME", help="Such as clip-vit-b32; see the documentation.")
-    ],
-    out: Annotated[Path, typer.Option(help="HDF5 file, a dataset a video.")],
+    ] = "",
     weights: Annotated[
         str,
         typer.Option(
@@ -42,6 +42,13 @@ def extract(
             "are such folders, folders of them, or lists."
         ),
     ] = None,
+    num_shards: Annotated[
+        int, typer.Option(min=1, help="Split the videos in so many parts, by their ids ...")
+    ] = 1,
+    shard: Annotated[int, typer.Option(help="... and take this one, from 0.")] = 0,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="VIDEOS are such files of shards: make one of them.")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first video that cannot be read.")
     ] = False,
@@ -60,12 +67,19 @@ def extract(
     """
     from vmr_jax.encoders.images import kind_of, open_image_encoder
     from vmr_jax.extract.extract import extract as extract_videos
+    from vmr_jax.extract.shards import merge as merge_files
+    from vmr_jax.extract.shards import of_shard
     from vmr_jax.models.switches import PRECISIONS
     from vmr_jax.training.mesh import keep_compilations
     from vmr_jax.video.sampling import Sampling
     from vmr_jax.video.sources import find_videos
     from vmr_jax.weights.registry import weights_path
 
+    if merge:
+        print(f"{out}: {merge_files(videos, out):,} videos of {len(videos)} files")
+        return
+    if not encoder:
+        raise ValueError("--encoder NAME is missing")
     if sum(value is not None for value in (fps, every, clip_seconds)) != 1:
         raise ValueError("give one of --fps, --every and --clip-seconds")
     if weights and random_weights:
@@ -75,7 +89,7 @@ def extract(
     named = weights or kind_of(encoder).weights or encoder
     keep_compilations()
     report = extract_videos(
-        find_videos(videos, frame_fps),
+        of_shard(find_videos(videos, frame_fps), num_shards, shard),
         open_image_encoder(encoder, None if random_weights else weights_path(named)),
         Sampling(fps=fps, every=every, clip_seconds=clip_seconds),
         out,

@@ -20,7 +20,7 @@ SETTINGS = (
     *("encoder", "weights", "preprocessing", "precision"),
     *("fps", "every", "clip_seconds"),
 )
-_LIBVER = ("v108", "v110")  # from HDF5 1.8 on an attribute may be larger than 64 KB
+LIBVER = ("v108", "v110")  # from HDF5 1.8 on an attribute may be larger than 64 KB
 _OVERHEAD = 16384  # bytes of an HDF5 file beside the rows and times
 
 
@@ -56,7 +56,7 @@ class FeatureFile:
         """Store a video's rows (N, width) and its dataset's attributes, all or nothing."""
         path = self.parts / f"{hashlib.sha256(video.encode()).hexdigest()[:32]}.h5"
         size = rows.nbytes + sum(np.asarray(a).nbytes for a in attributes.values()) + _OVERHEAD
-        with whole_path(path, size) as draft, h5py.File(draft, "w", libver=_LIBVER) as file:
+        with whole_path(path, size) as draft, h5py.File(draft, "w", libver=LIBVER) as file:
             file.attrs.update(self._settings)
             file.create_dataset(video, data=rows).attrs.update(attributes)
         self._there[video] = path, dict(attributes)
@@ -68,7 +68,7 @@ class FeatureFile:
             return
         files = [self.out, *parts] if self.out.exists() else parts
         with needing_space(self.out, sum(path.stat().st_size for path in files)):
-            with h5py.File(self._joined, "w", libver=_LIBVER) as joined:
+            with h5py.File(self._joined, "w", libver=LIBVER) as joined:
                 joined.attrs.update(self._settings)
                 for path in files:
                     with open_hdf5(path, "features") as file:
@@ -86,17 +86,19 @@ class FeatureFile:
         """Refuse a file of other settings, or of another program."""
         if "encoder" not in found:
             raise ValueError(f"{path} was not made by `vmr extract`: give another --out")
-        differences = [
-            f"{key} is {found.get(key, 'not given')} there, {self._settings.get(key, 'not given')} "
-            "now"
-            for key in SETTINGS
-            if not _equal(found.get(key), self._settings.get(key))
-        ]
-        if differences:
+        if told := differences(found, self._settings, "there", "now"):
             raise ValueError(
-                f"{path} was made with other settings ({'; '.join(differences)}): give the same, "
-                "or another --out"
+                f"{path} was made with other settings ({told}): give the same, or another --out"
             )
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any], here: str, there: str) -> str:
+    """Say which settings two files do not share, and what they are in each; "" where none."""
+    return "; ".join(
+        f"{key} is {one.get(key, 'not given')} {here}, {other.get(key, 'not given')} {there}"
+        for key in SETTINGS
+        if not _equal(one.get(key), other.get(key))
+    )
 
 
 def parts_folder(out: Path) -> Path:
