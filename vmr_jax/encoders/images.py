@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Sharding
 
-from vmr_jax.encoders import efficientnet
+from vmr_jax.encoders import efficientnet, i3d
 from vmr_jax.encoders.clip import ClipImage, ClipImageConfig, load_clip_image
 from vmr_jax.encoders.crop import centre_crop
 from vmr_jax.encoders.kind import Kind
@@ -48,6 +48,21 @@ def _efficientnet() -> Kind:
     )
 
 
+def _i3d(part: str) -> Kind:
+    """I3D's "features" before its classifier, or its "logits"."""
+    return Kind(
+        i3d.SIZE,
+        "value / 127.5 - 1",
+        i3d.init_i3d,
+        i3d.load_i3d,
+        lambda params, frames, dtype: getattr(i3d.recognise(params, frames, dtype), part),
+        short=i3d.SHORT,
+        bilinear=True,
+        frames=i3d.FRAMES,
+        weights="i3d",
+    )
+
+
 ENCODERS = {
     "clip-vit-b32": clip(ClipImageConfig()),
     "clip-vit-b16": clip(ClipImageConfig(patch=16)),
@@ -55,6 +70,8 @@ ENCODERS = {
         ClipImageConfig(patch=14, width=1024, layers=24, heads=16, projection=768)
     ),
     "efficientnet-lite0": _efficientnet(),
+    "i3d": _i3d("features"),
+    "i3d-logits": _i3d("logits"),
 }
 
 
@@ -69,15 +86,20 @@ class ImageEncoder(NamedTuple):
     @property
     def preprocessing(self) -> str:
         """What is done to an image, in words."""
+        kind = self.kind
+        snippets = f"snippets of {kind.frames} frames, " if kind.frames > 1 else ""
+        crop = f"centre crop of {kind.size}" if kind.short else "centre crop"
         return (
-            f"short side to {self.kind.size} (bicubic, antialiased), centre crop, "
-            f"{self.kind.normalisation}"
+            f"{snippets}short side to {kind.short or kind.size} "
+            f"({'bilinear' if kind.bilinear else 'bicubic'}, antialiased), {crop}, "
+            f"{kind.normalisation}"
         )
 
     @property
     def crop(self) -> Callable[[np.ndarray], np.ndarray]:
         """RGB (height, width, 3) uint8 -> (size, size, 3) uint8; other processes may have it."""
-        return partial(centre_crop, size=self.kind.size)
+        kind = self.kind
+        return partial(centre_crop, size=kind.size, short=kind.short, bilinear=kind.bilinear)
 
     def compiled(
         self,
@@ -87,8 +109,8 @@ class ImageEncoder(NamedTuple):
     ) -> Callable[[np.ndarray], Array]:
         """The function images (B, size, size, 3) uint8 -> features (B, width) float32.
 
-        `images` and `params` say how these lie on the devices; `precision` is what the layers
-        compute in. One B is one compilation.
+        Snippets are (B, frames, size, size, 3). `images` and `params` say how these lie on the
+        devices; `precision` is what the layers compute in. One B is one compilation.
         """
         dtype = jnp.dtype(precision)
 

@@ -19,5 +19,7 @@ class Kind(NamedTuple):
     init: Callable[[], Params]
     load: Callable[[Path], Params]
     encode: Callable[[Params, Array, Any], Array]
+    short: int = 0  # pixels, to which the short side is brought before the crop; 0: `size`
+    bilinear: bool = False  # else bicubic
     frames: int = 1  # that make a row
     weights: str = ""  # their registered name, where it is not the encoder's

@@ -8,12 +8,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from vmr_jax.data.sources.features import as_float16
 from vmr_jax.encoders.images import ImageEncoder
 from vmr_jax.extract.batches import Encoded, Waits, encode_videos
 from vmr_jax.extract.feature_file import FeatureFile, drop_parts_folder, parts_folder
 from vmr_jax.extract.frames import Event, Piece, Unreadable, read_video
 from vmr_jax.extract.origin import bytes_of
+from vmr_jax.extract.snippets import in_snippets
 from vmr_jax.extract.workers import read_videos
 from vmr_jax.locks import locked
 from vmr_jax.progress import share_shown
@@ -58,7 +61,8 @@ def extract(
     """Write the features of videos to an HDF5 file, but for those that are there.
 
     A video that cannot be read to its end has no features, and the others have theirs. What the
-    file holds of other videos stays. The devices share each batch. `jobs` processes read the videos
+    file holds of other videos stays. `batch_size` frames are encoded at once, in snippets where the
+    encoder reads such. The devices share each batch. `jobs` processes read the videos
     while this one encodes; with 0 this one does both.
 
     Raises:
@@ -68,7 +72,9 @@ def extract(
         FullDiskError: there is no space for the file.
     """
     import_av()
-    check_batch_size(batch_size, "--batch-size")
+    frames = encoder.kind.frames
+    batch_rows = max(jax.device_count(), batch_size // frames)
+    check_batch_size(batch_rows, "--batch-size")
     for video in videos:
         if "/" in video.id or video.id == ".":
             raise ValueError(
@@ -88,7 +94,8 @@ def extract(
                 events = _read_here(left, sampling, encoder)
             with closing(events):
                 followed = _followed(events, progress, strict)
-                for result in encode_videos(followed, run, batch_size, waits):
+                rows = in_snippets(followed, frames) if frames > 1 else followed
+                for result in encode_videos(rows, run, batch_rows, waits):
                     if failure := _store(result, left[result.video], file):
                         failures.append(failure)
         if strict and failures:
