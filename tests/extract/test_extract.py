@@ -14,6 +14,7 @@ import safetensors.numpy
 from tests.command_line import vmr
 from tests.extract.tiny import TINY
 from tests.video.films import cut, write_film, write_images
+from vmr_jax.data.sources.features import open_features
 from vmr_jax.encoders import images
 from vmr_jax.extract import frames
 from vmr_jax.extract.feature_file import FeatureFile, parts_folder
@@ -245,6 +246,24 @@ def test_a_folder_of_images_is_a_video_too(tmp_path):
     assert about["source_sha256"] == hashlib.sha256(content).hexdigest()
     assert extract(*given).stdout.endswith(
         "0 videos added (0.0 s of video in 0.0 s), 1 were there\n"
+    )
+
+
+def test_files_of_arrays_have_the_same_rows_and_attributes(films, tmp_path):
+    extract(films / "a.mp4", "--out", tmp_path / "clip.h5")
+    out = tmp_path / "clip"
+    result = extract(films, "--out", out, "--format", "npz")
+    assert result.exit_code == 1 and f"{out}: 2 videos added (" in result.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip", "clip.h5"]
+    assert sorted(path.name for path in out.iterdir()) == ["a.json", "a.npz", "b.json", "b.npz"]
+    one, other = open_features(tmp_path / "clip.h5"), open_features(out)
+    np.testing.assert_array_equal(one.read("a"), other.read("a"))
+    assert {k: np.ravel(v).tolist() for k, v in one.attributes("a").items()} == {
+        k: np.ravel(v).tolist() for k, v in other.attributes("a").items()
+    }
+    assert extract(*good(films), "--out", out, "--format", "npz").stdout.endswith("2 were there\n")
+    assert str(extract(films, "--out", out, "--format", "zip").exception) == (
+        "--format zip: use one of hdf5, npz, npy"
     )
 
 

@@ -8,6 +8,8 @@ import typer
 
 from vmr_jax.progress import ended_by_interrupts
 
+FORMATS = {"hdf5": "h5", "npz": "npz", "npy": "npy"}
+
 
 @ended_by_interrupts()
 def extract(
@@ -15,7 +17,7 @@ def extract(
         list[Path],
         typer.Argument(help='Video files, folders of them, or .jsonl or .csv lists with a "path".'),
     ],
-    out: Annotated[Path, typer.Option(help="HDF5 file, a dataset a video.")],
+    out: Annotated[Path, typer.Option(help="HDF5 file, a dataset a video; or a folder.")],
     encoder: Annotated[
         str, typer.Option(metavar="NAME", help="Such as clip-vit-b32; see the documentation.")
     ] = "",
@@ -42,6 +44,14 @@ def extract(
             "are such folders, folders of them, or lists."
         ),
     ] = None,
+    file_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="hdf5|npz|npy",
+            help="npz, npy: --out is a folder, with such a file and a .json a video.",
+        ),
+    ] = "hdf5",
     num_shards: Annotated[
         int, typer.Option(min=1, help="Split the videos in so many parts, by their ids ...")
     ] = 1,
@@ -86,6 +96,8 @@ def extract(
         raise ValueError("give either --weights or, for a try, --random-weights")
     if precision not in PRECISIONS:
         raise ValueError(f"--precision {precision}: use one of {', '.join(PRECISIONS)}")
+    if file_format not in FORMATS:
+        raise ValueError(f"--format {file_format}: use one of {', '.join(FORMATS)}")
     named = weights or kind_of(encoder).weights or encoder
     keep_compilations()
     report = extract_videos(
@@ -96,6 +108,7 @@ def extract(
         batch_size=batch_size,
         precision=precision,
         jobs=jobs,
+        suffix=FORMATS[file_format],
         strict=strict,
     )
     told = f", {report.skipped:,} were there" if report.skipped else ""

@@ -14,6 +14,7 @@ from vmr_jax.data.sources.features import as_float16
 from vmr_jax.encoders.images import ImageEncoder
 from vmr_jax.extract.batches import Encoded, Waits, encode_videos
 from vmr_jax.extract.feature_file import FeatureFile, drop_parts_folder, parts_folder
+from vmr_jax.extract.feature_folder import FeatureFolder
 from vmr_jax.extract.frames import Event, Piece, Unreadable, read_video
 from vmr_jax.extract.origin import bytes_of
 from vmr_jax.extract.snippets import in_snippets
@@ -56,9 +57,12 @@ def extract(
     batch_size: int,
     precision: str = "float32",
     jobs: int = 0,
+    suffix: str = "h5",
     strict: bool = False,
 ) -> Report:
     """Write the features of videos to an HDF5 file, but for those that are there.
+
+    With the `suffix` npz or npy to a folder instead, a file a video.
 
     A video that cannot be read to its end has no features, and the others have theirs. What the
     file holds of other videos stays. `batch_size` frames are encoded at once, in snippets where the
@@ -83,7 +87,10 @@ def extract(
             )
     mesh, waits = make_mesh(), Waits()
     with locked(parts_folder(out)):
-        file = FeatureFile(out, _settings(encoder, sampling, precision))
+        settings = _settings(encoder, sampling, precision)
+        file = (
+            FeatureFile(out, settings) if suffix == "h5" else FeatureFolder(out, settings, suffix)
+        )
         left = [video for video in videos if not file.holds(video)]
         run = encoder.compiled(precision, along_batch(mesh), replicated(mesh))
         failures, progress = [], _Progress([bytes_of(video) for video in left])
@@ -124,7 +131,9 @@ def _read_here(
         yield from read_video(number, video, sampling, encoder.crop)
 
 
-def _store(result: Encoded | Unreadable, video: FrameSource, file: FeatureFile) -> Failure | None:
+def _store(
+    result: Encoded | Unreadable, video: FrameSource, file: FeatureFile | FeatureFolder
+) -> Failure | None:
     """Store a video's features, or tell why there are none."""
     if isinstance(result, Unreadable):
         return Failure(video.id, result.reason, result.second)

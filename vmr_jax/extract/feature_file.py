@@ -45,7 +45,7 @@ class FeatureFile:
             with open_hdf5(path, "features") as file, naming(str(path)):
                 settings = dict(file.attrs)
                 found = {name: (path, dict(file[name].attrs)) for name in map(str, file)}
-            self._refuse_others(path, settings)
+            refuse_others(path, settings, self._settings)
             self._there |= found
 
     def holds(self, video: FrameSource) -> bool:
@@ -82,14 +82,15 @@ class FeatureFile:
             path.unlink()
         self._there = {name: (self.out, found) for name, (_, found) in self._there.items()}
 
-    def _refuse_others(self, path: Path, found: Mapping[str, Any]) -> None:
-        """Refuse a file of other settings, or of another program."""
-        if "encoder" not in found:
-            raise ValueError(f"{path} was not made by `vmr extract`: give another --out")
-        if told := differences(found, self._settings, "there", "now"):
-            raise ValueError(
-                f"{path} was made with other settings ({told}): give the same, or another --out"
-            )
+
+def refuse_others(where: Path, found: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Raise ValueError for features there that have other settings, or are another program's."""
+    if "encoder" not in found:
+        raise ValueError(f"{where} was not made by `vmr extract`: give another --out")
+    if told := differences(found, settings, "there", "now"):
+        raise ValueError(
+            f"{where} was made with other settings ({told}): give the same, or another --out"
+        )
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any], here: str, there: str) -> str:

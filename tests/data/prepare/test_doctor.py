@@ -19,8 +19,13 @@ def annotations(videos=10, faults=()):
     return Annotations("toys", {"train": records}, durations, list(faults), {})
 
 
+def varied(*shape):
+    """Features whose rows differ."""
+    return np.arange(1, 1 + np.prod(shape), dtype=np.float32).reshape(shape)
+
+
 def arrays(videos=10):
-    return {f"v{n}": np.ones((10 + n, 4), np.float32) for n in range(videos)}
+    return {f"v{n}": varied(10 + n, 4) for n in range(videos)}
 
 
 def test_nothing_to_report():
@@ -33,19 +38,24 @@ def test_nothing_to_report():
 @pytest.mark.parametrize(
     ("features", "fault"),
     [
-        (np.ones((10, 5)), ("features of another width", "v0 (5, usual is 4)", "")),
+        (varied(10, 5), ("features of another width", "v0 (5, usual is 4)", "")),
         (np.full((10, 4), np.nan), ("features with NaN or infinity", "v0", "")),
         (np.full((10, 4), -np.inf), ("features with NaN or infinity", "v0", "")),
         (np.full((10, 4), -7e4), ("features beyond float16 (65504)", "v0", "")),
         (np.ones((0, 4)), ("features without a clip", "v0", "")),
         (np.ones(4), ("features cannot be read", "v0: shape (4,); expected (clips, width)", "")),
         (
-            np.ones((20, 4)),
+            varied(20, 4),
             (
                 "number of clips does not fit the duration",
                 "v0 (20 clips, 10 expected of 10.0 s)",
                 "kept; its clips are spread over the duration",
             ),
+        ),
+        (np.ones((10, 4)), ("all rows are the same", "v0", "kept; nothing is found in it")),
+        (
+            np.concatenate([varied(8, 4), np.zeros((2, 4))]),
+            ("zero rows at the end", "v0 (2 of 10)", "kept"),
         ),
     ],
 )
@@ -54,7 +64,7 @@ def test_one_bad_video(features, fault):
 
 
 def test_features_resampled_to_one_length_fit_every_duration():
-    features = {video: np.ones((7, 4)) for video in arrays()}
+    features = {video: varied(7, 4) for video in arrays()}
     raw = annotations()._replace(durations={f"v{n}": 10.0 * (n + 1) for n in range(10)})
     assert check(raw, from_arrays(features)) == []
 
@@ -63,7 +73,7 @@ def test_features_resampled_to_one_length_fit_every_duration():
     ("features", "fault"),
     [
         (
-            {v: np.ones((8, n)) for n, v in enumerate(arrays(), 4)},
+            {v: varied(8, n) for n, v in enumerate(arrays(), 4)},
             (
                 "features look transposed",
                 "10 videos of shape (8, 10 or 11 or 12, …); expected (clips, width)",
@@ -82,7 +92,7 @@ def test_features_in_which_nothing_can_be_found(features, fault):
 
 
 def test_one_odd_width_does_not_look_transposed():
-    features = {video: np.ones((7, 4)) for video in arrays()} | {"v3": np.ones((7, 5))}
+    features = {video: varied(7, 4) for video in arrays()} | {"v3": varied(7, 5)}
     (fault,) = check(annotations(), from_arrays(features))
     assert fault == ("features of another width", "v3 (5, usual is 4)", "")
 

@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vmr_jax.data.datasets.faults import bad_split_names, summarise
 from vmr_jax.data.datasets.records import Annotations, Fault
+from vmr_jax.data.prepare.feature_attributes import mixed, of_video
 from vmr_jax.data.sources.features import FLOAT16_MAX, FeatureSource
 from vmr_jax.data.sources.names import describe_missing, match_names
 from vmr_jax.data.tables.dataset import Dataset, load_dataset
@@ -171,9 +172,11 @@ def _check_features(
     """Read every video's features once and check them."""
     faults, widths, lengths, zeros = [], {}, {}, []
     names = match_names(features.ids, durations)
+    told: dict[str, Mapping[str, Any]] = {}
     for video in progress(sorted(names), f"{dataset}: checking features", len(names)):
         try:
             clips = features.read(names[video])
+            told[video] = features.attributes(names[video])
         except ValueError as error:
             faults.append(Fault("features cannot be read", str(error), ""))
             continue
@@ -189,9 +192,24 @@ def _check_features(
             faults.append(Fault("features with NaN or infinity", video, ""))
         elif largest > FLOAT16_MAX:
             faults.append(Fault(f"features beyond float16 ({FLOAT16_MAX})", video, ""))
+        elif largest:
+            faults += _dull_rows(video, clips)
+        faults += of_video(video, len(clips), told[video], durations[video])
+    faults += mixed(told)
     faults += _zeros(zeros, len(lengths))
     faults += _transposed(widths, lengths) or _odd_widths(widths)
     return faults + _single_clips(durations, lengths) + _odd_lengths(durations, lengths)
+
+
+def _dull_rows(video: str, clips: np.ndarray) -> list[Fault]:
+    """Find rows without content: those at the end that are zero, and rows that are all the same."""
+    if len(clips) > 1 and (clips == clips[0]).all():
+        return [Fault("all rows are the same", video, "kept; nothing is found in it")]
+    content = clips.reshape(len(clips), -1).any(axis=1)
+    ending = len(clips) - 1 - int(np.flatnonzero(content)[-1])
+    if not ending:
+        return []
+    return [Fault("zero rows at the end", f"{video} ({ending} of {len(clips)})", "kept")]
 
 
 def _zeros(zeros: list[str], videos: int) -> list[Fault]:

@@ -1,10 +1,11 @@
 """Arrays in .npy and .npz files: their sizes are checked before anything is allocated."""
 
+import json
 import math
 import os
 import zipfile
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -32,6 +33,21 @@ def load_array(path: Path, key: str = "") -> np.ndarray:
     except Exception as error:  # numpy and zipfile raise many kinds on a damaged file
         refuse_video(path)
         raise ValueError(f"{path}: cannot be read ({error or type(error).__name__})") from error
+
+
+def read_attributes(path: Path) -> dict[str, Any]:
+    """What `vmr extract` says of a file of features, in the .json beside it; {} without one.
+
+    A .json of something else says nothing. Raises ValueError for one that is damaged.
+    """
+    beside = path.with_name(f"{path.stem}.json")
+    if not beside.is_file():
+        return {}
+    try:
+        content = json.loads(beside.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{beside} is damaged ({error}): extract the video again") from error
+    return content if isinstance(content, dict) and "encoder" in content else {}
 
 
 def array_size(path: Path) -> int:

@@ -9,7 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vmr_jax.data.datasets.records import Fault
-from vmr_jax.data.sources.array_files import SUFFIXES, array_size, load_array
+from vmr_jax.data.sources.array_files import (
+    SUFFIXES,
+    array_size,
+    load_array,
+    read_attributes,
+)
 from vmr_jax.data.sources.names import match_names, stem
 from vmr_jax.metrics.didemo import SEGMENT, SEGMENTS
 
@@ -28,6 +33,8 @@ class FeatureSource(NamedTuple):
     faults: tuple[Fault, ...] = ()  # that `read` repairs
     # id -> numbers that `read` gives, or a few more; 0 where only reading tells
     size: Callable[[str], int] = lambda video: 0
+    # id -> what the file says of its features and of how all were made, {} where it says nothing
+    attributes: Callable[[str], Mapping[str, Any]] = lambda video: {}
 
 
 def open_features(path: str | Path, *, patches: bool = False, key: str = "") -> FeatureSource:
@@ -76,7 +83,14 @@ def _open(path: Path, check: _Check, key: str) -> FeatureSource:
     def read(video: str) -> np.ndarray:
         return check(load_array(files[video], key), str(files[video]))
 
-    return FeatureSource(tuple(sorted(files)), read, size=lambda video: array_size(files[video]))
+    ids = tuple(sorted(files))
+    told = {video: read_attributes(files[video]) for video in ids}
+    made_up = next(filter(None, map(read_made_up, told.values())), "")
+    return FeatureSource(
+        *(ids, read, made_up),
+        size=lambda video: array_size(files[video]),
+        attributes=told.__getitem__,
+    )
 
 
 def _array_files(folder: Path) -> dict[str, Path]:
@@ -131,6 +145,7 @@ def join(sources: Sequence[FeatureSource]) -> FeatureSource:
         next((source.made_up for source in sources if source.made_up), ""),
         tuple(fault for source in sources for fault in source.faults),
         lambda video: holder[video].size(video),
+        lambda video: holder[video].attributes(video),
     )
 
 
@@ -202,7 +217,7 @@ def as_float16(features: np.ndarray, shape: tuple[int, ...], video: str) -> np.n
 
 
 def read_made_up(attributes: Mapping[str, Any]) -> str:
-    """SIMULATED or RANDOM, of an HDF5 file's attributes; "" of features of real weights."""
+    """SIMULATED or RANDOM, of a file's attributes; "" of features of real weights."""
     if attributes.get(SIMULATED, False):
         return SIMULATED
     weights = attributes.get("weights")
@@ -235,9 +250,14 @@ def _open_hdf5(path: Path, check: _Check, key: str) -> FeatureSource:
             array = read_dataset(dataset(video))
         return check(array, f"{path}: {video}")
 
+    def attributes(video: str) -> dict[str, Any]:
+        with naming(f"{path}: {video}"):
+            return {**file.attrs, **dataset(video).attrs}
+
     where = f"{path}: {ids[0]}/{found}"
     faults = (Fault("features in groups", where, "a group is a video"),) if found else ()
-    return FeatureSource(ids, read, made_up, faults, lambda video: math.prod(dataset(video).shape))
+    size = lambda video: math.prod(dataset(video).shape)  # noqa: E731
+    return FeatureSource(ids, read, made_up, faults, size, attributes)
 
 
 def _two_dimensional(array: np.ndarray, where: str) -> np.ndarray:
