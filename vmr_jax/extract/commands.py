@@ -2,11 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vmr_jax.progress import ended_by_interrupts
+
+if TYPE_CHECKING:
+    from vmr_jax.extract.extract import Report
 
 FORMATS = {"hdf5": "h5", "npz": "npz", "npy": "npy"}
 
@@ -17,7 +20,10 @@ def extract(
         list[Path],
         typer.Argument(help='Video files, folders of them, or .jsonl or .csv lists with a "path".'),
     ],
-    out: Annotated[Path, typer.Option(help="HDF5 file, a dataset a video; or a folder.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="HDF5 file, a dataset a video; or a folder.", show_default=False),
+    ] = None,
     encoder: Annotated[
         str, typer.Option(metavar="NAME", help="Such as clip-vit-b32; see the documentation.")
     ] = "",
@@ -59,6 +65,14 @@ def extract(
     merge: Annotated[
         bool, typer.Option("--merge", help="VIDEOS are such files of shards: make one of them.")
     ] = False,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OTHER",
+            help="Compare the features with someone's of the same videos; without --encoder, those "
+            "of the file VIDEOS.",
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first video that cannot be read.")
     ] = False,
@@ -76,6 +90,7 @@ def extract(
     The exit status is 1 where videos could not be read, which are listed at the end.
     """
     from vmr_jax.encoders.images import kind_of, open_image_encoder
+    from vmr_jax.extract.check import check as compare
     from vmr_jax.extract.extract import extract as extract_videos
     from vmr_jax.extract.shards import merge as merge_files
     from vmr_jax.extract.shards import of_shard
@@ -85,6 +100,13 @@ def extract(
     from vmr_jax.video.sources import find_videos
     from vmr_jax.weights.registry import weights_path
 
+    if check is not None and not (encoder or merge):
+        if len(videos) != 1:
+            raise ValueError("--check without --encoder compares one file or folder of features")
+        print(*compare(videos[0], check), sep="\n")
+        return
+    if out is None:
+        raise ValueError("--out FILE is missing")
     if merge:
         print(f"{out}: {merge_files(videos, out):,} videos of {len(videos)} files")
         return
@@ -111,6 +133,15 @@ def extract(
         suffix=FORMATS[file_format],
         strict=strict,
     )
+    _print_report(report, out)
+    if check is not None:
+        print(*compare(out, check), sep="\n")
+    if report.failures:
+        raise typer.Exit(1)
+
+
+def _print_report(report: "Report", out: Path) -> None:
+    """Say what was done, and on stderr which videos have no features."""
     told = f", {report.skipped:,} were there" if report.skipped else ""
     speed = f"{report.seconds:,.1f} s of video in {report.took:,.1f} s"
     print(f"{out}: {report.added:,} videos added ({speed}){told}")
@@ -121,4 +152,3 @@ def extract(
         print(f"{len(report.failures):,} videos have no features:", file=sys.stderr)
         for failure in report.failures:
             print(f"  {failure.id}: {failure.reason}", file=sys.stderr)
-        raise typer.Exit(1)
