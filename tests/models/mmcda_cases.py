@@ -1,5 +1,7 @@
 """Tiny configs and batches for the tests of MMCDA."""
 
+import functools
+
 import eva_cases
 import jax
 import jax.numpy as jnp
@@ -63,6 +65,26 @@ def means(made, params, batches, progress=END, key=None):
 def total(made, params, batches, progress=END, key=None):
     """The loss."""
     return sum(means(made, params, batches, progress, key).values())
+
+
+@functools.cache
+def measured(*switches):
+    """(params, batches, progress) -> each term's mean and the gradient of the loss, compiled once.
+
+    `switches` are the items of those of `config`.
+    """
+    made, _ = system(config(**dict(switches)))
+
+    @jit
+    def run(params, batches, progress):
+        def loss(params):
+            terms = means(made, params, batches, progress)
+            return sum(terms.values()), terms
+
+        gradient, terms = jax.grad(loss, has_aux=True)(params)
+        return terms, gradient
+
+    return run
 
 
 def one_step(name):

@@ -6,21 +6,23 @@ import jax.numpy as jnp
 import mmcda_cases as cases
 import mmcda_reference as reference
 import numpy as np
-import optax
 import pytest
 
 from vmr_jax import models
 from vmr_jax.configs import mmcda as mmcda_config
 from vmr_jax.models.mmcda import losses as mmcda_losses
 from vmr_jax.models.mmcda.network import Views
-from vmr_jax.training.state import TrainState
-from vmr_jax.training.steps import Pace, train_step
-from vmr_jax.types import DataSpec, HybridBatch
+from vmr_jax.types import STATISTICS, DataSpec, HybridBatch
 
 OTHERS = (
     {"da__kind": "adversarial", "sa__neg": "hardest", "position": "sinusoidal"},
     {"da__kind": "coral", "video_encoder": "bigru", "share_encoders": False},
     {"pseudo_labels": True, "da__points": ("fused",), "lambdas__ca": 0.3, "infer__eta": 0.7},
+)
+# Programs that several tests share: a map's, and one of all terms of the spans.
+MEASURED = (
+    {"pseudo_labels": True},
+    {"base": "map2d", "video_encoder": "bigru", "da__kind": "coral"},
 )
 
 
@@ -67,7 +69,7 @@ def test_the_gradient_equals_a_float64_difference_of_the_formulas():
     batches = cases.example(c)
     gradient = cases.jit(jax.grad(lambda p: cases.total(made, p, batches)))(params)
     rng = np.random.default_rng(5)
-    terms = cases.means(made, params, batches)
+    terms = jax.eval_shape(lambda p: cases.means(made, p, batches), params)
 
     def literal(step):
         moved = jax.tree.map(lambda x, d: x + step * d, eva_cases.float64(params), direction)
@@ -117,24 +119,9 @@ def test_the_words_parts_have_the_similarity_as_their_mean():
     assert models.make(cases.config(**off), cases.SPECS).attention is None
 
 
-def test_padding_changes_no_loss_and_no_prediction():
-    for switches in ({}, {"base": "map2d", "video_encoder": "bigru"}):
-        c = cases.config(**switches)
-        made, params = cases.system(c)
-        batches = cases.example(c)
-        wide = HybridBatch(*(eva_cases.pad(half) for half in batches))
-        loss = cases.jit(lambda p, b, made=made: cases.means(made, p, b))
-        one, other = loss(params, batches), loss(params, wide)
-        for name in one:
-            np.testing.assert_allclose(one[name], other[name], atol=3e-5, err_msg=name)
-        predict = cases.jit(made.predict)
-        one, other = predict(params, batches.target), predict(params, wide.target)
-        for short, long in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-            np.testing.assert_allclose(short, long, atol=3e-5)
-
-
-def _with_padding(half, more):
-    """Two more items of weight 0, whose moments are hidden."""
+def _with_items(half, more):
+    """The same pairs with more padding, and two more items of weight 0 without a moment."""
+    half, more = map(eva_cases.pad, (half, more))
     half = jax.tree.map(lambda a, b: np.concatenate([a, b[4:]]), half, more)
     hidden = np.arange(6) >= 4
     return half._replace(
@@ -144,56 +131,45 @@ def _with_padding(half, more):
     )
 
 
-def test_items_of_weight_zero_influence_nothing():
-    for switches in ({"pseudo_labels": True}, {"base": "map2d", "da__kind": "coral"}):
-        c = cases.config(**switches)
-        made, params = cases.system(c)
-        batches = cases.example(c)
-        padded = HybridBatch(*map(_with_padding, batches, cases.example(c, size=6)))
-        run = cases.jit(jax.value_and_grad(lambda p, b, made=made: cases.total(made, p, b)))
-        (loss, gradient), (again, other) = run(params, batches), run(params, padded)
-        np.testing.assert_allclose(loss, again, rtol=1e-5)
-        for one, two in zip(jax.tree.leaves(gradient), jax.tree.leaves(other), strict=True):
-            np.testing.assert_allclose(one, two, atol=1e-4)
-
-
-def _training(c, steps=3):
-    """A function of batches: the parameters after some steps of training, and the metrics."""
+@pytest.mark.parametrize("switches", MEASURED)
+def test_padding_and_items_of_weight_zero_influence_nothing(switches):
+    c = cases.config(**switches)
     made, params = cases.system(c)
-    optimizer = optax.adam(1e-2)
-    trained = {name: leaf for name, leaf in params.items() if name != "statistics"}
-    state = TrainState(jnp.int32(0), params, optimizer.init(trained))
-    pace = Pace(steps_per_epoch=steps, epochs=1)
-    step = cases.jit(
-        lambda s, b: train_step(s, b, np.uint32(0), system=made, optimizer=optimizer, pace=pace)
-    )
-
-    def train(batches):
-        now = state
-        for _ in range(steps):
-            now, metrics = step(now, batches)
-        return now.params, metrics
-
-    return train
+    batches = cases.example(c)
+    padded = HybridBatch(*map(_with_items, batches, cases.example(c, size=6)))
+    run = cases.measured(*switches.items())
+    (terms, gradient), (again, other) = (run(params, b, cases.END) for b in (batches, padded))
+    np.testing.assert_allclose(sum(terms.values()), sum(again.values()), rtol=1e-5)
+    for name in terms:
+        np.testing.assert_allclose(terms[name], again[name], atol=3e-5, err_msg=name)
+    for one, two in zip(jax.tree.leaves(gradient), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-4)
+    predict = cases.jit(made.predict)
+    one, other = predict(params, batches.target), predict(params, padded.target)
+    for short, long in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(short, long[:4], atol=3e-5)
 
 
-@pytest.mark.parametrize("switches", [{"pseudo_labels": True}, {"base": "map2d"}])
+@pytest.mark.parametrize("switches", MEASURED)
 def test_the_targets_boundaries_are_never_read(switches):
-    c = cases.config(dropout=0.1, **switches)
+    c = cases.config(**switches)
+    _, params = cases.system(c)
     batches = cases.example(c)
     hidden = batches.target._replace(
-        moment=jnp.full((4, 2), jnp.nan), span=jnp.full((4, 2), -1, jnp.int32)
+        moment=np.full((4, 2), np.nan, np.float32), span=np.full((4, 2), -1, np.int32)
     )
     garbage = batches.target._replace(
         moment=batches.target.moment[::-1] * 9, span=batches.target.span[::-1]
     )
-    train = _training(c)
-    runs = [train(batches._replace(target=x)) for x in (batches.target, hidden, garbage)]
-    for other in runs[1:]:
-        jax.tree.map(np.testing.assert_array_equal, runs[0], other)
-    first = cases.system(c)[1]
-    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), runs[0][0], first)
-    assert max(jax.tree.leaves(moved)) > 1e-3
+    run = cases.measured(*switches.items())
+    found = [
+        run(params, batches._replace(target=x), cases.END)
+        for x in (batches.target, hidden, garbage)
+    ]
+    for other in found[1:]:
+        jax.tree.map(np.testing.assert_array_equal, found[0], other)
+    trained = {name: leaf for name, leaf in found[0][1].items() if name != STATISTICS}
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(trained))
 
 
 def test_without_factors_the_target_has_no_gradient():
@@ -263,22 +239,25 @@ def test_instances_of_equal_scores_cost_two_margins():
 
 
 def test_a_moment_that_is_the_whole_video_costs_finitely():
-    c = cases.config()
-    made, params = cases.system(c)
+    c = cases.config(**MEASURED[0])
+    _, params = cases.system(c)
     batches = cases.example(c)
     whole = jnp.stack([jnp.zeros(4, jnp.int32), batches.source.num_clips - 1], axis=-1)
     batches = batches._replace(source=batches.source._replace(span=whole))
-    run = cases.jit(jax.value_and_grad(lambda p: cases.total(made, p, batches)))
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run(params)))
-    assert cases.means(made, params, batches)["frame_ranking"] == 0
+    terms, gradient = cases.measured(*MEASURED[0].items())(params, batches, cases.END)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((terms, gradient)))
+    assert terms["frame_ranking"] == 0
 
 
 def test_terms_grow_over_the_first_tenth():
-    c = cases.config(pseudo_labels=True)
-    made, params = cases.system(c)
+    c = cases.config(**MEASURED[0])
+    _, params = cases.system(c)
     batches = cases.example(c)
-    run = cases.jit(lambda f: cases.means(made, params, batches, cases.START._replace(fraction=f)))
-    start, half, full, end = (run(jnp.float32(f)) for f in (0, 0.05, 0.1, 1))
+    run = cases.measured(*MEASURED[0].items())
+    start, half, full, end = (
+        run(params, batches, cases.END._replace(fraction=jnp.float32(f)))[0]
+        for f in (0, 0.05, 0.1, 1)
+    )
     growing = {"target_pairs", "target_modalities", "instances"}
     growing |= {name for name in full if name.startswith(("domain", "pseudo"))}
     for name in full:
