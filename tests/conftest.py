@@ -104,13 +104,13 @@ def pytest_configure():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_compilation(tmp_path_factory):
-    """Compile once what several tests, their subprocesses and pytest-xdist's workers run.
+def quick_compilation(pytestconfig):
+    """Compile once what several tests, their subprocesses, workers and later test runs share.
 
-    XLA leaves out its long passes.
+    The programs lie in .pytest_cache; `pytest --cache-clear` removes them. XLA leaves out its long
+    passes.
     """
-    folder = tmp_path_factory.getbasetemp()
-    cache = str((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "xla")
+    cache = str(pytestconfig.cache.mkdir("xla"))
     os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
