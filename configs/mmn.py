@@ -117,6 +117,8 @@ def get_config(dataset: str = "") -> Config:
             "margin": 0.4,  # (MMN A9)
             "tau_v": 0.1,  # temperature of moment to sentence
             "tau_s": 0.1,  # of sentence to moment
+            # What meets sentences: convolved | pooled (a moment's clips alone, not those around it)
+            "cells": "convolved",
             "positives": 1,  # cells of a query, by IoU (MMN A8)
             "epsilon": 1e-6,  # added to the sum of sentence to moment (MMN A12)
             # Videos that share negatives and batch statistics: 0 = the whole batch; 12 on

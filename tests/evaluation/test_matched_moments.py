@@ -57,6 +57,13 @@ def plain(config):
         yield np.array(cosines), np.array(spans) * dataset.videos.duration[row] / len(rows)
 
 
+def test_what_a_system_samples_of_the_clips_changes_nothing(config):
+    native = match_moments(config, domain_of(config))
+    config.target.max_clips, config.target.clip_sampling = 5, "rounded_bins"
+    for one, other in zip(native, match_moments(config, domain_of(config)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_pairs_alone_are_matched_as_by_loops(config):
     found = match_moments(config, domain_of(config))
     assert len(found) == 10

@@ -1,7 +1,8 @@
 """The yardstick `linear_match` on prepared data: what a ridge finds with a system's supervision.
 
-It sees what the system sees: the clips and words of its training splits, moments where
-`labels` is set and whole videos where it is not.
+It sees the words of the system's training splits, moments where `labels` is set and whole videos
+where it is not. Clips are those that were prepared, whatever the system samples of them, so that
+systems that learn from the same are compared with the same.
 """
 
 import hashlib
@@ -37,9 +38,10 @@ from vmr_jax.types import Config
 
 _RANKED = 10  # moments of a query in a given video
 _PER_VIDEO = 5  # moments of a query that each video of a corpus may give
+_NATIVE = {"clip_sampling": "native_capped", "max_clips": 2**30}
 _TOKEN_WIDTH = 256  # of the random vector that stands for a token id
 _SAMPLE = 64  # training videos that tell whether features are never negative
-_VERSION = 1  # changes when the figures do
+_VERSION = 2  # changes when the figures do
 
 
 class _Found(NamedTuple):
@@ -125,7 +127,11 @@ def _kept(
     fitted = _fit(config, domain, datasets)
     if fitted is None:
         return None
-    found = {kind: find(config, domain, *fitted) for kind, find in finders.items()}
+    native = domain._replace(
+        sampling=_NATIVE["clip_sampling"],
+        spec=domain.spec._replace(max_clips=_NATIVE["max_clips"]),
+    )
+    found = {kind: find(config, native, *fitted) for kind, find in finders.items()}
     if not jax.process_index():
         with suppress(OSError):  # without a cache
             folder.mkdir(exist_ok=True)
@@ -147,7 +153,8 @@ def _fit(config: Config, domain: Domain, datasets: dict) -> tuple[LinearMatch, n
         settings = config[role]
         if settings.train_split not in dataset.splits:
             continue
-        trained = make_domain(dataset, settings.train_split, settings, None, config.get("text"))
+        native = Config(settings.to_dict() | _NATIVE)
+        trained = make_domain(dataset, settings.train_split, native, None, config.get("text"))
         same = (trained.spec.video_dim, trained.spec.word_dim)
         if same == (domain.spec.video_dim, domain.spec.word_dim):
             roles.append(_examples(trained))

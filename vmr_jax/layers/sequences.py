@@ -199,6 +199,18 @@ def dropout(
     return jnp.where(kept, x * jnp.asarray(1 / (1 - rate), x.dtype), 0)
 
 
+def feature_dropout(
+    key: PRNGKeyArray | None, x: Float[Array, "B N D"], rate: float
+) -> Float[Array, "B N D"]:
+    """`dropout` of whole features of a sequence: what is zero at one step is so at all of them.
+
+    A maximum or a mean over steps then sees as much noise as one step.
+    """
+    if key is None or rate == 0:
+        return x
+    return x * dropout(key, jnp.ones_like(x[:, :1]), rate)
+
+
 def position_hash(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
     """Uniform integers of `shape`: a hash of each element's position and the key.
 

@@ -13,7 +13,13 @@ from vmr_jax.encoders.distilbert import DistilBert, DistilBertConfig
 from vmr_jax.encoders.sentence import read_sizes
 from vmr_jax.layers.map_convolution import MapConvolutions
 from vmr_jax.layers.moment_map import map_cells, pool_clips, span_max
-from vmr_jax.layers.sequences import dropout, masked_mean, symmetric_uniform, unit_rows
+from vmr_jax.layers.sequences import (
+    dropout,
+    feature_dropout,
+    masked_mean,
+    symmetric_uniform,
+    unit_rows,
+)
 from vmr_jax.layers.transformer import layer_norm
 from vmr_jax.models.switches import compute_dtype
 from vmr_jax.types import Array, Config, VideoBatch
@@ -100,12 +106,14 @@ class MMN(nn.Module):
         In training batch normalisation reads the videos of weight 1. Without a key there is no
         dropout.
         """
-        video = dropout(key, video, self.config.input_dropout.video)
+        video = feature_dropout(key, video, self.config.input_dropout.video)
         if self.config.video.conv:
             video = nn.relu(self.video_fc(video))
         clips = pool_clips(video, self.config.map.clips)
-        rows = self.map(span_max(clips, map_cells(self.config.map)), train, weight)
-        return _unit(self.cell_iou(rows), self.cell_contrastive(rows))
+        pooled = span_max(clips, map_cells(self.config.map))
+        rows = self.map(pooled, train, weight)
+        alone = self.config.contrastive.cells == "pooled"
+        return _unit(self.cell_iou(rows), self.cell_contrastive(pooled if alone else rows))
 
     def __call__(
         self, batch: VideoBatch, train: bool, key: Array | None = None
