@@ -97,6 +97,8 @@ def domain_block(
         # standardize (mean 0 and deviation 1 over the training split's clips) | sqrt_standardize
         # (the same of sign(x) sqrt(|x|)); the last two after the sampling
         "normalize": "none",
+        "feature_dropout": 0.0,  # in training, the rate of clip features left out of a video
+        "query_dropout": 0.0,  # the same of the features of a query's words
         "max_clips": 128,
         "max_words": 20,
         "windows": (8, 16, 32, 64),

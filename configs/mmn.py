@@ -95,8 +95,6 @@ def get_config(dataset: str = "") -> Config:
     config.target.max_words = 64  # tokens of a query, the two special ones included
 
     config.text = _text_encoder()
-    # Rates on the features of clips and of the sentence; the paper has none
-    config.input_dropout = Config({"video": 0.0, "query": 0.0})
     config.video = Config({"conv": True})  # the 1 x 1 convolution; False for CLIP features
     config.dim = 512  # channels of the map
     config.joint_dim = 256  # of the two spaces where cells meet queries

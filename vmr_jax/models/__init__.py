@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from vmr_jax.models.description import Description, Specs
+from vmr_jax.models.input_dropout import with_input_dropout
 from vmr_jax.models.normalized_inputs import with_normalized_inputs
 from vmr_jax.types import Config, Localizer, MomentSystem, Retriever, System
 
@@ -52,9 +53,9 @@ def of(config: Config) -> Description:
 
 
 def make(config: Config, specs: Specs) -> System:
-    """Build the system that `config.system` names, with the normalisation of its clip features.
+    """Build the system that `config.system` names, with what its domain blocks do to features.
 
-    Raises as `describe`, Description.build and `with_normalized_inputs`.
+    Raises as `describe`, Description.build, `with_input_dropout` and `with_normalized_inputs`.
     """
     described = of(config)
     trained_on = described.domains(config)
@@ -64,6 +65,7 @@ def make(config: Config, specs: Specs) -> System:
             f"the system {described.name!r} is of the kind {described.kind!r}, so build must make "
             f"a {_FORMS[described.kind].__name__}, not a {type(system).__name__}"
         )
+    system = with_input_dropout(system, config, trained_on)
     return with_normalized_inputs(system, config, trained_on, specs)
 
 

@@ -132,7 +132,13 @@ RANGES = {
     ),
     **dict.fromkeys(("eval.nms", "iou.max", "iou.min", "optimizer.warmup"), _SHARE),
     **dict.fromkeys(
-        ("dropout", "input_dropout.query", "input_dropout.video", "optimizer.betas", "vdi.dropout"),
+        (
+            "dropout",
+            "optimizer.betas",
+            "target.feature_dropout",
+            "target.query_dropout",
+            "vdi.dropout",
+        ),
         _DROPPED,
     ),
 }

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from vmr_jax.data.text.tokens import STORED
@@ -14,8 +13,6 @@ from vmr_jax.encoders.sentence import read_sizes
 from vmr_jax.layers.map_convolution import MapConvolutions
 from vmr_jax.layers.moment_map import map_cells, pool_clips, span_max
 from vmr_jax.layers.sequences import (
-    dropout,
-    feature_dropout,
     masked_mean,
     symmetric_uniform,
     unit_rows,
@@ -93,20 +90,17 @@ class MMN(nn.Module):
             return encoder(tokens, mask, replacement)
         return masked_mean(encoder(tokens, mask, key), mask)
 
-    def queries(self, sentences: Array, key: Array | None = None) -> Joint:
-        """Sentence features (T, D) -> Joint of (T, D). Without a key there is no dropout."""
+    def queries(self, sentences: Array) -> Joint:
+        """Sentence features (T, D) -> Joint of (T, D)."""
         if self.config.text.encoder != "clip" or self.config.text.extra_ln:
             sentences = self.text_norm(sentences)
-        sentences = dropout(key, sentences, self.config.input_dropout.query)
         return _unit(self.query_iou(sentences), self.query_contrastive(sentences))
 
-    def maps(self, video: Array, weight: Array, train: bool, key: Array | None = None) -> Joint:
+    def maps(self, video: Array, weight: Array, train: bool) -> Joint:
         """Binned videos (B, N, F), weights (B,) -> Joint of the valid cells, (B, P, D).
 
-        In training batch normalisation reads the videos of weight 1. Without a key there is no
-        dropout.
+        In training batch normalisation reads the videos of weight 1.
         """
-        video = feature_dropout(key, video, self.config.input_dropout.video)
         if self.config.video.conv:
             video = nn.relu(self.video_fc(video))
         clips = pool_clips(video, self.config.map.clips)
@@ -119,15 +113,8 @@ class MMN(nn.Module):
         self, batch: VideoBatch, train: bool, key: Array | None = None
     ) -> tuple[Joint, Joint]:
         """The cells and the queries of a batch."""
-        of_video, of_query = input_keys(key)
         sentences = self.sentences(batch.tokens, batch.token_mask, key)
-        cells = self.maps(batch.video, batch.weight, train, of_video)
-        return cells, self.queries(sentences, of_query)
-
-
-def input_keys(key: Array | None) -> tuple[Array | None, Array | None]:
-    """The keys of the dropouts on clips and on sentences, beside a step's key."""
-    return (None, None) if key is None else (jax.random.fold_in(key, 1), jax.random.fold_in(key, 2))
+        return self.maps(batch.video, batch.weight, train), self.queries(sentences)
 
 
 def text_sizes(text: Config, vocabulary: int) -> ClipTextConfig | DistilBertConfig:

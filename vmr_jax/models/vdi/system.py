@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from vmr_jax.data.text.tokens import STORED, vocabulary_size
 from vmr_jax.models.mmn import system as mmn
-from vmr_jax.models.mmn.network import MMN, Joint, input_keys, text_sizes
+from vmr_jax.models.mmn.network import MMN, Joint, text_sizes
 from vmr_jax.models.statistics import as_variables
 from vmr_jax.models.switches import check_choices, compute_dtype
 from vmr_jax.models.vdi.losses import (
@@ -195,10 +195,10 @@ def _loss(
     full = features["full"]
     if config.vdi.schedule == "alternate":
         full = jax.lax.stop_gradient(full)
-    of_video, of_query = input_keys(text_key)
-    queries = cast(Joint, networks.mmn.apply(variables, full, of_query, method="queries"))
-    video = batch.video, batch.weight, True, of_video
-    cells, new = networks.mmn.apply(variables, *video, method="maps", mutable=["batch_stats"])
+    queries = cast(Joint, networks.mmn.apply(variables, full, method="queries"))
+    cells, new = networks.mmn.apply(
+        variables, batch.video, batch.weight, True, method="maps", mutable=["batch_stats"]
+    )
     terms, watched = mmn.objective(config, batch, cells, queries, progress.epoch)
     terms |= _injection(networks, params, features, batch, keys)
     return Losses(terms, watched, new["batch_stats"])
