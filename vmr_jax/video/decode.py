@@ -56,8 +56,8 @@ def sample_frames(
     that is possible. At no time are more than a few frames in memory, and a few for each of the
     `threads` that decode; 0 are as many as there are cores.
 
-    Frames are as they are shown: rotated, with square pixels, without alpha. Interlaced ones are
-    not filtered, and a high dynamic range is not mapped to a lower one.
+    Frames are as they are shown, in RGB: rotated, with square pixels, without alpha. Interlaced
+    ones are not filtered, and a high dynamic range is not mapped to a lower one.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -68,8 +68,12 @@ def sample_frames(
     path = Path(path)
     with _open(path, max_pixels, threads) as (_, _, reader):
         chosen = _every(reader, sampling.every) if sampling.every else _nearest(reader, sampling)
+        convert = import_av().video.reformatter.VideoReformatter().reformat  # it keeps its tables
+        height, width = reader.shape
         for decoded in chosen:
-            yield Frame(decoded.time, _rgb(decoded.frame, reader.shape))
+            flat = convert(decoded.frame, width=width, height=height, format="rgb24", threads=1)
+            image = _orient(flat.to_ndarray(), decoded.frame)
+            yield Frame(decoded.time, np.ascontiguousarray(image))
 
 
 def _every(reader: Reader, number: int) -> Iterator[Decoded]:
@@ -160,13 +164,6 @@ def _video_stream(container: "InputContainer", path: Path) -> "VideoStream":
         if container.streams.audio
         else f"{path} has no video stream"
     )
-
-
-def _rgb(frame: "VideoFrame", shape: tuple[int, int]) -> np.ndarray:
-    """Convert a frame to RGB (height, width, 3), square pixels of this shape, then turn it."""
-    height, width = shape
-    image = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
-    return np.ascontiguousarray(_orient(image, frame))
 
 
 def _orient(image: np.ndarray, frame: "VideoFrame") -> np.ndarray:

@@ -55,6 +55,7 @@ class Reader:
         self.path = path
         self._container, self._stream = container, stream
         self._base = float(stream.time_base or 1)
+        self._bases = {s.index: float(s.time_base) for s in container.streams if s.time_base}
         starts = (container.start_time, stream.start_time)
         own = 0.0 if starts[1] is None else starts[1] * self._base
         self.start = own if starts[0] is None else starts[0] / _MICROSECONDS
@@ -192,11 +193,14 @@ class Reader:
 
     def _note(self, packet: "Packet") -> None:
         """Follow what was read: how far it reaches, and the groups of pictures."""
-        stamp = packet.dts if packet.dts is not None else packet.pts
-        if stamp is None or not packet.time_base:
+        stamp, shown = packet.dts, packet.pts
+        stamp = shown if stamp is None else stamp
+        base = self._bases.get(packet.stream.index)
+        if stamp is None or base is None:
             return
-        end = float((max(stamp, packet.pts or stamp) + (packet.duration or 0)) * packet.time_base)
-        self.read_to = max(self.read_to, end - self.start)
+        end = (max(stamp, shown or stamp) + (packet.duration or 0)) * base - self.start
+        if end > self.read_to:
+            self.read_to = end
         if packet.stream.index != self._stream.index:
             return
         self._position = stamp
