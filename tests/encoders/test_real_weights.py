@@ -8,7 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
+from vmr_jax.encoders.concepts import sentence_vectors
 from vmr_jax.encoders.images import open_image_encoder
+from vmr_jax.encoders.sentence import open_sentence_encoder
 from vmr_jax.weights.registry import weights_path
 
 pytestmark = pytest.mark.weights
@@ -76,3 +78,18 @@ def test_i3d_sees_cricket(record_property):
     print(f"{names[shares.argmax()]} {shares.max():.4f}, logit {logits.max():.3f}")
     assert names[shares.argmax()] == "playing cricket" and shares.max() >= 0.98
     assert np.linalg.norm(logits) == pytest.approx(83.24, abs=0.05)
+
+
+def test_a_frame_of_cricket_lies_near_its_sentence():
+    """The same clip in the sentence encoder's space, by ImageNet's class names alone."""
+    image = pytest.importorskip("PIL.Image")
+    names = "efficientnet-lite0", "imagenet-names", "all-minilm-l6-v2"
+    path, _, folder = map(weights, names)
+    encoder = open_image_encoder("concepts", path)
+    with image.open(data("i3d/v_CricketShot_g04_c01_rgb.gif")) as film:
+        frame = np.asarray(film.convert("RGB"))
+    rows = np.asarray(encoder.compiled()(frame[None]))
+    sentences = ["a man hits a ball on a field", "a cat sleeps on a sofa", "someone fries an egg"]
+    spoken = sentence_vectors(open_sentence_encoder(folder), sentences)
+    assert rows.shape == (1, 384)
+    assert cosine(np.repeat(rows, 3, axis=0), spoken).argmax() == 0

@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Sharding
 
-from vmr_jax.encoders import efficientnet, i3d
+from vmr_jax.encoders import concepts, efficientnet, i3d
 from vmr_jax.encoders.clip import ClipImage, ClipImageConfig, load_clip_image
 from vmr_jax.encoders.crop import centre_crop
 from vmr_jax.encoders.kind import Kind
 from vmr_jax.input_files import digest, require_file
 from vmr_jax.types import Array, Params
+from vmr_jax.weights.registry import entry
 
 RANDOM = "random"  # stands for the weights' SHA-256
 _MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)  # CLIP's, of RGB from 0 to 1
@@ -63,6 +64,39 @@ def _i3d(part: str) -> Kind:
     )
 
 
+def _objects() -> Kind:
+    """A frame's ImageNet classes as a vector of the sentence encoder's space."""
+
+    def encode(params: Params, images: Array, dtype: Any) -> Array:
+        logits = efficientnet.classify(params["classifier"], images, dtype).logits
+        return concepts.project(logits, params["vectors"])
+
+    names, net = "imagenet-names", _efficientnet()
+    return net._replace(
+        init=partial(concepts.init_concepts, net.init, efficientnet.CLASSES),
+        load=partial(concepts.load_concepts, load=net.load, names=names),
+        encode=encode,
+        weights="efficientnet-lite0",
+        others=(names, concepts.SENTENCES),
+    )
+
+
+def _actions() -> Kind:
+    """A snippet's Kinetics-400 classes as a vector of the sentence encoder's space."""
+
+    def encode(params: Params, frames: Array, dtype: Any) -> Array:
+        logits = i3d.recognise(params["classifier"], frames, dtype).logits
+        return concepts.project(logits, params["vectors"])
+
+    names, net = "kinetics-names", _i3d("logits")
+    return net._replace(
+        init=partial(concepts.init_concepts, net.init, i3d.CLASSES),
+        load=partial(concepts.load_concepts, load=net.load, names=names),
+        encode=encode,
+        others=(names, concepts.SENTENCES),
+    )
+
+
 ENCODERS = {
     "clip-vit-b32": clip(ClipImageConfig()),
     "clip-vit-b16": clip(ClipImageConfig(patch=16)),
@@ -72,6 +106,8 @@ ENCODERS = {
     "efficientnet-lite0": _efficientnet(),
     "i3d": _i3d("features"),
     "i3d-logits": _i3d("logits"),
+    "concepts": _objects(),
+    "concepts-actions": _actions(),
 }
 
 
@@ -79,7 +115,7 @@ class ImageEncoder(NamedTuple):
     """An encoder of images or snippets, ready to run."""
 
     name: str
-    weights: str  # the file's SHA-256, or RANDOM
+    weights: str  # the SHA-256 of the file, and of others that were read beside it; or RANDOM
     kind: Kind
     params: Params
 
@@ -130,8 +166,10 @@ def open_image_encoder(name: str, weights: Path | None) -> ImageEncoder:
     kind = kind_of(name)
     if weights is None:
         return ImageEncoder(name, RANDOM, kind, kind.init())
-    found = digest(require_file(weights, "weights"))
-    return ImageEncoder(name, found, kind, kind.load(weights))
+    beside = [(other, file) for other in map(entry, kind.others) for file in other.files]
+    params = kind.load(require_file(weights, "weights"))
+    files = [weights, *(other.place(file) for other, file in beside)]
+    return ImageEncoder(name, " ".join(map(digest, files)), kind, params)
 
 
 def kind_of(name: str) -> Kind:

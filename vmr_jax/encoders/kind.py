@@ -23,3 +23,4 @@ class Kind(NamedTuple):
     bilinear: bool = False  # else bicubic
     frames: int = 1  # that make a row
     weights: str = ""  # their registered name, where it is not the encoder's
+    others: tuple[str, ...] = ()  # registered names of what `load` reads beside them
