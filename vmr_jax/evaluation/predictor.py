@@ -22,7 +22,14 @@ from vmr_jax.datasets import open_dataset
 from vmr_jax.decoding.corpus_moments import readout
 from vmr_jax.evaluation.corpus import encode_localizer
 from vmr_jax.evaluation.moments import predict_split
-from vmr_jax.evaluation.restore import Restored, restore_run
+from vmr_jax.evaluation.pretrained import (
+    Pretrained,
+    pretrained_folder,
+    read_pretrained,
+    write_pretrained,
+)
+from vmr_jax.evaluation.restore import restore_run
+from vmr_jax.input_files import read_json
 from vmr_jax.search.sentences import raise_refused, word_rows, words_of
 from vmr_jax.search.trained import Trained
 from vmr_jax.search.two_stage import make_finder
@@ -41,12 +48,13 @@ class Predictor:
     Its answers are the evaluation's, up to the rounding of batches of another size.
     """
 
-    def __init__(self, restored: Restored, vocabulary: Sequence[str], vectors: np.ndarray):
-        """`vocabulary` and `vectors` (W, E) are those of the data that the run was trained on."""
+    def __init__(self, model: Pretrained):
+        """Raises ValueError for a system that finds no moments."""
+        restored, self._model = model.restored, model
         self.config = Config(restored.config.to_dict())
         self.config.eval.batch_size = jax.device_count()
         self.spec = DataSpec(**restored.trained)
-        self._vocabulary, self._vectors = tuple(vocabulary), vectors
+        self._vocabulary, self._vectors = tuple(model.vocabulary), model.vectors
         specs = dict.fromkeys(models.of(self.config).domains(self.config), self.spec)
         system, self._params = models.make(self.config, specs), restored.params
         self._mesh = make_mesh()
@@ -116,6 +124,14 @@ class Predictor:
             for moments in self._find(dataset)
         ]
         return found if several else found[0]
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write what `load` needs into a folder: config, parameters, words, figures, a model card.
+
+        Neither the workdir nor the data are needed then; the folder can be a repository of Hugging
+        Face. Raises FileExistsError where it holds something, and FullDiskError.
+        """
+        write_pretrained(Path(folder), self._model)
 
     def refused(self, sentences: Sequence[str]) -> dict[int, str]:
         """The sentences that `predict` cannot take: the position of each, and why."""
@@ -255,16 +271,27 @@ class Predictor:
 def load(workdir: str | Path, data_dir: str | Path = "") -> Predictor:
     """The best checkpoint of a run, ready to find moments in a video's features.
 
-    `workdir` is a run's, or its checkpoints directory. The word vectors come from the data that
+    `workdir` is a run's, or its checkpoints directory, or a folder of `Predictor.save_pretrained`,
+    or hf://OWNER/NAME, such a folder on Hugging Face. A run's word vectors come from the data that
     it was trained on, in `data_dir` if they were moved.
 
     Raises FileNotFoundError where there is no checkpoint or no prepared data, ValueError for a
-    run that finds no moments, and DamagedCheckpointError.
+    run that finds no moments, DamagedCheckpointError, and ConnectionError where hf:// is not
+    reached.
     """
     keep_compilations()
-    restored = restore_run(None, checkpoint_directory(workdir))
+    folder = pretrained_folder(workdir)
+    return Predictor(read_pretrained(folder) if folder else _of_run(workdir, data_dir))
+
+
+def _of_run(workdir: str | Path, data_dir: str | Path) -> Pretrained:
+    """A run's best checkpoint with its words and reports."""
+    directory = checkpoint_directory(workdir)
+    restored = restore_run(None, directory)
     config, vocabulary, vectors = restored.config, (), np.zeros((0, 0), np.float32)
     if not config.get("text") and not config.target.get("query_features", ""):
         dataset = open_dataset(config.target, str(data_dir) or config.data_dir)
         vocabulary, vectors = dataset.vocabulary, dataset.vectors
-    return Predictor(restored, vocabulary, vectors)
+    found = sorted(directory.parent.glob("eval/*/metrics.json"))
+    reports = [read_json(path, "evaluate the run again") for path in found]
+    return Pretrained(restored, vocabulary, vectors, reports)

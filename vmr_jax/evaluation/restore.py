@@ -37,7 +37,7 @@ def restore_run(config: Config | None, directory: Path, given: Iterable[str] = (
     checkpoints = Checkpoints(directory, read_only=True)
     step = checkpoints.best_step()
     meta = checkpoints.meta(step)
-    trained, before = (Config(_with_tuples(meta["config"])) for _ in range(2))
+    trained, before = (as_config(meta["config"]) for _ in range(2))
     if config is not None:
         if config.system != trained.system:
             raise ValueError(
@@ -71,7 +71,12 @@ def trained_config(directory: Path) -> Config:
     checkpoints = Checkpoints(directory, read_only=True)
     meta = checkpoints.meta(checkpoints.best_step())
     checkpoints.close()
-    return Config(_with_tuples(meta["config"]))
+    return as_config(meta["config"])
+
+
+def as_config(found: Mapping[str, Any]) -> Config:
+    """A config as it was before it was JSON."""
+    return Config(_with_tuples(found))
 
 
 def _value(config: Config | None, key: str) -> Any:

@@ -123,6 +123,25 @@ def _from_hub(entry: Entry) -> None:
         write_whole(_note(entry, file), digest(found) + "\n")
 
 
+def fetch_repository(name: str) -> Path:
+    """The folder of a whole repository OWNER/NAME, or OWNER/NAME@REVISION, of Hugging Face.
+
+    Raises ConnectionError where it is not reached, and ValueError without huggingface_hub.
+    """
+    try:
+        from huggingface_hub import snapshot_download  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise ValueError(f"hf://{name} needs huggingface_hub: pip install 'vmr_jax[hub]'") from None
+    repository, _, revision = name.partition("@")
+    try:
+        return Path(snapshot_download(repository, revision=revision or None))
+    except Exception as error:  # of many kinds, by what failed on the way
+        raise ConnectionError(
+            f"hf://{name} cannot be fetched ({' '.join(str(error).split())}); without a network, "
+            "give the folder"
+        ) from error
+
+
 def _note(entry: Entry, file: File) -> Path:
     """Where the SHA-256 of a fetched file without a registered one is kept."""
     return entry.place(file).with_name(f"{Path(file.name).name}.sha256")
