@@ -176,7 +176,7 @@ class _Progress:
         self.seconds += seconds - before[0]
         self._done += (share - before[1]) * self._sizes[video]
         speed = self.seconds / max(self.took(), 1e-9)
-        self.show(self._done / self._all, f"{speed:.1f} x realtime")
+        self.show(min(1.0, self._done / self._all), f"{speed:.1f} x realtime")
 
 
 def _settings(encoder: ImageEncoder, sampling: Sampling, precision: str) -> dict[str, Any]:
