@@ -45,17 +45,21 @@ CASES = {
         "mmd.kernel": "fixed",
         "share": (),
     },
-    "elements": {
+    "bfloat16": {"precision": "bfloat16", "losses.align": False},
+    "WR": {"branches.full": False},
+    "WR + unlabelled source": {
+        "branches.full": False,
         "fusion.fc_out": "2d",
         "mmd.elements": 6,
         "mmd.kernel": "median_single",
         "mmd.samples": "elements",
+        "pretrain": "unlabelled_source",
+    },
+    "source alone": {
+        "branches.weak": False,
+        "full.match": "proposals",
         "query_pool_stage": "before",
     },
-    "bfloat16": {"precision": "bfloat16", "losses.align": False},
-    "WR": {"branches.full": False},
-    "WR + unlabelled source": {"branches.full": False, "pretrain": "unlabelled_source"},
-    "source alone": {"branches.weak": False, "full.match": "proposals"},
 }
 
 
