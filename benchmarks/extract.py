@@ -128,7 +128,7 @@ def memory(video: Path) -> None:
         for seconds in (60, 3600):
             path = loop(video, Path(name) / f"{seconds}.mp4", seconds)
             command = [sys.executable, "-m", "vmr_jax.cli", "extract", str(path)]
-            command += ["--encoder", "efficientnet-lite0", "--random-weights", "--fps", "0.1"]
+            command += ["--encoder", "efficientnet-lite0", "--random-weights", "--fps", "0.05"]
             command += ["--out", f"{name}/{seconds}.h5"]
             began = time.monotonic()
             with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
