@@ -45,9 +45,13 @@ def get_config(domains: str = "") -> Config:
     # Which domain's boundaries are learnt. target: L_loc alone on the target, which needs
     # target.labels=True; the upper bound of a transfer
     config.supervision = "source"  # source | target
+    # With supervision=target: MMCDA M4, M7 and M8 on the target's labels beside L_loc
+    config.align_target = False
 
     config.dim = 256
     config.joint_dim = 256  # of the space where clips meet sentences
+    # Which clips meet them: encoded | projected (before they attend each other)
+    config.joint_clips = "encoded"
     config.heads = 4
     config.dropout = 0.1
     config.video_encoder = "transformer"  # transformer | bigru (MMCDA C7)

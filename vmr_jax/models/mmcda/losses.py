@@ -40,10 +40,28 @@ _BAG = 8  # one of so many clips is an instance of MMCDA M9
 def supervised_loss(
     network: MMCDA, params: Params, batch: Batch, key: Array, progress: Progress
 ) -> Losses:
-    """L_loc on the target's own labels, the upper bound of a transfer."""
+    """L_loc on the target's own labels, the upper bound of a transfer.
+
+    With `align_target` also MMCDA M4, M7 and M8 on them.
+    """
     del progress
+    config, on = network.config, terms(network.config)
     views, statistics = _look(network, params, batch, "target", True, key)
-    return Losses(localization(network.config, views, batch), {}, statistics)
+    found = localization(config, views, batch)
+    for name, (by, term) in _of_labels(config).items():
+        if name in on:
+            total, count = term(config, views, batch)
+            found[name] = by * total, count
+    return Losses(found, {}, statistics)
+
+
+def _of_labels(config: Config) -> dict[str, tuple[Any, Callable[..., Term]]]:
+    """The terms of labelled pairs beside L_loc, and their weights."""
+    return {
+        "source_pairs": (config.lambdas.ca, _source_pairs),
+        "frames": (config.lambdas.sa, _frames),
+        "frame_ranking": (config.lambdas.sa, _frame_ranking),
+    }
 
 
 def cross_domain_loss(
@@ -61,11 +79,11 @@ def cross_domain_loss(
     weight = config.lambdas
     of_source, of_target = (config, source, batch.source), (config, target, batch.target)
     table: dict[str, tuple[Any, Callable[..., Term], tuple]] = {
-        "source_pairs": (weight.ca, _source_pairs, of_source),
+        name: (by, term, of_source) for name, (by, term) in _of_labels(config).items()
+    }
+    table |= {
         "target_pairs": (weight.ca * ramp, _target_pairs, of_target),
         "target_modalities": (weight.ca * ramp, _modalities, of_target),
-        "frames": (weight.sa, _frames, of_source),
-        "frame_ranking": (weight.sa, _frame_ranking, of_source),
         "instances": (weight.sa * ramp, _instances, of_target),
     }
     for point in config.da.points:

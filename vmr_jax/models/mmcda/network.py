@@ -129,14 +129,16 @@ class MMCDA(nn.Module):
             logits = self.cell(rows.astype(compute_dtype(self.config)))[..., 0].astype(jnp.float32)
         clips = sentence = None
         if has_joint_space(self.config):
-            clips = unit_rows(self.joint_video(video)) * mask[..., None]
+            projected = self.config.joint_clips == "projected"
+            meets = self.project(batch.video, role) if projected else video
+            clips = unit_rows(self.joint_video(meets)) * mask[..., None]
             sentence = unit_rows(self.joint_query(masked_mean(words, word_mask)))
         return Views(video, mask, words, word_mask, fused, clips, sentence, logits)
 
     def encode_videos(self, video: Array, mask: Array, role: str, key: Array | None) -> Array:
         """Clips that have attended each other: (B, N, F), (B, N) -> (B, N, D), zero on padding."""
         config = self.config
-        x = self.video_fc["both" if config.share_encoders else role](video)
+        x = self.project(video, role)
         encoder = self.video_encoder
         if isinstance(encoder, BiGRU):
             return encoder(x, mask)
@@ -147,6 +149,10 @@ class MMCDA(nn.Module):
             positions = sinusoids(length, config.dim)
         x, _ = encoder((x + positions).astype(x.dtype), mask[:, None, None], key)
         return jnp.where(mask[..., None], x, 0)
+
+    def project(self, video: Array, role: str) -> Array:
+        """Clips at the network's width: (B, N, F) -> (B, N, D)."""
+        return self.video_fc["both" if self.config.share_encoders else role](video)
 
     def word_parts(self, views: Views) -> Array:
         """What each word adds to s, which is their mean over a query's words: (B, N, M) float32.

@@ -18,6 +18,7 @@ POINTS = ("video", "query", "fused")
 CHOICES = {
     "precision": PRECISIONS,
     "supervision": ("source", "target"),
+    "joint_clips": ("encoded", "projected"),
     "video_encoder": ("transformer", "bigru"),
     "position": ("learned", "sinusoidal"),
     "base": ("span", "map2d"),
@@ -48,19 +49,23 @@ _TARGET = {
 
 def terms(config: Config) -> frozenset[str]:
     """The terms that a run adds to L_loc, by what its switches leave on; a factor of 0 is off."""
-    if config.supervision == "target":
-        return frozenset()
     on = {name: config.modules[name] and config.lambdas[name] > 0 for name in config.modules}
     pairs = config.target_pairs
-    table = {f"domain_{point}": on["da"] for point in config.da.points} | {
+    of_labels = {
         "source_pairs": on["ca"] and config.ca.source,
-        "target_pairs": on["ca"] and config.ca.target_pairs and pairs,
-        "target_modalities": on["ca"] and config.ca.target_mmd,
         "frames": on["sa"] and config.sa.m7,
         "frame_ranking": on["sa"] and config.sa.m8,
+    }
+    of_both = {f"domain_{point}": on["da"] for point in config.da.points} | {
+        "target_pairs": on["ca"] and config.ca.target_pairs and pairs,
+        "target_modalities": on["ca"] and config.ca.target_mmd,
         "instances": on["sa"] and config.sa.m9 and pairs,
         "pseudo": config.pseudo_labels,
     }
+    if config.supervision == "target":
+        table = of_labels if config.align_target else {}
+    else:
+        table = of_labels | of_both
     return frozenset(name for name, wanted in table.items() if wanted)
 
 
