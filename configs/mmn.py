@@ -107,7 +107,13 @@ def get_config(dataset: str = "") -> Config:
             "form": "sparse",  # sparse | dense: the same results (MMN A3)
         }
     )
-    config.iou = Config({"min": 0.5, "max": 1.0})  # IoUs of the labels 0 and 1 (MMN A7)
+    config.iou = Config(
+        {
+            "min": 0.5,  # IoUs of the labels 0 and 1 (MMN A7)
+            "max": 1.0,
+            "given_match": False,  # the IoU's logit has the contrastive cosine added
+        }
+    )
     config.contrastive = Config(
         {
             "weight": 0.05,

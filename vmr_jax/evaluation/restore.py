@@ -1,5 +1,6 @@
 """Read a trained run back from its checkpoints."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,13 @@ from vmr_jax.training.checkpoint import Checkpoints
 from vmr_jax.types import Config, Params
 
 _OF_THE_DATA = ("target", "data_dir", "eval", "metric", "data")
+_OF_MMN = {"contrastive.cells": "convolved", "iou.given_match": False}
+# Keys that checkpoints of older versions lack, and what held before there was a choice
+_ADDED = {
+    "mmn": _OF_MMN,
+    "vdi": _OF_MMN,
+    "mmcda": {"align_target": False, "joint_clips": "encoded"},
+}
 
 
 class Restored(NamedTuple):
@@ -75,8 +83,14 @@ def trained_config(directory: Path) -> Config:
 
 
 def as_config(found: Mapping[str, Any]) -> Config:
-    """A config as it was before it was JSON."""
-    return Config(_with_tuples(found))
+    """A config as it was before it was JSON, with the keys that its version did not have yet."""
+    config = Config(_with_tuples(found))
+    for key, value in _ADDED.get(config.get("system", ""), {}).items():
+        *blocks, name = key.split(".")
+        block = functools.reduce(lambda part, name: part[name], blocks, config)
+        if name not in block:
+            block[name] = value
+    return config
 
 
 def _value(config: Config | None, key: str) -> Any:

@@ -150,7 +150,7 @@ def objective(
 ) -> tuple[LossTerms, LossTerms]:
     """The terms of L_iou + lambda(epoch) (L_v + L_s), and what to watch; `epoch` counts from 0."""
     moments = matches(config, batch, cells, queries)
-    logit = IOU_SCALE * _of_own_video(cells.iou, queries.iou, batch.owner)
+    logit = iou_logits(config, cells, queries, batch.owner)
     label = scale_iou(moments.iou, config.iou.min, config.iou.max)
     settings = config.contrastive
     of_sentences = moment_to_sentence(moments, settings.margin, settings.tau_v, settings.group_size)
@@ -169,6 +169,19 @@ def objective(
         "sentence_to_moment": (weight * of_moments[0], of_moments[1]),
     }
     return terms, _watch(moments)
+
+
+def iou_logits(config: Config, cells: Joint, queries: Joint, owner: Array) -> Array:
+    """The logit of s^iou of each query and cell of its video, (T, P) (MMN A6).
+
+    With `iou.given_match` the contrastive cosine is added, so that the space of the IoU has to
+    learn only what a sentence's moment is beside other cells that match it; it is not trained here.
+    """
+    cosine = _of_own_video(cells.iou, queries.iou, owner)
+    if config.iou.given_match:
+        match = _of_own_video(cells.contrastive, queries.contrastive, owner)
+        cosine = cosine + jax.lax.stop_gradient(match)
+    return IOU_SCALE * cosine
 
 
 def contrastive_weight(settings: Config, epoch: Array) -> Array:
@@ -225,11 +238,8 @@ def predict(network: MMN, config: Config, params: Params, batch: VideoBatch) -> 
     """The cells of each query's video by fused scores, after NMS; the first is VDI, Eq. 10's."""
     found = network.apply(as_variables(params), batch, train=False)
     cells, queries = cast(tuple[Joint, Joint], found)
-    iou, contrastive = (
-        _of_own_video(of_cells, of_queries, batch.owner)
-        for of_cells, of_queries in zip(cells, queries, strict=True)
-    )
-    iou = jax.nn.sigmoid(IOU_SCALE * iou)
+    iou = jax.nn.sigmoid(iou_logits(config, cells, queries, batch.owner))
+    contrastive = _of_own_video(cells.contrastive, queries.contrastive, batch.owner)
     score = fuse_scores(iou, contrastive, config.score.fusion, config.score.power)
     duration, cells = batch.duration[batch.owner], map_cells(config.map)
     return rank_moments(cells.row, cells.column + 1, score, cells.clips, duration, config.eval)
