@@ -92,15 +92,30 @@ _XLA_FLAGS = (
     "--xla_disable_hlo_passes=call-inliner,hlo-verifier",
 )
 
+# Minutes long: they start first, so that pytest-xdist's workers end together.
+_LONGEST = {
+    "test_multiprocess.py",
+    "test_your_data.py",
+    "test_devices.py",
+    "test_evaluate_corpus.py",
+    "test_loop.py",
+}
 
-def pytest_configure():
+
+def pytest_configure(config):
     """Compile quickly programs that run once.
 
     What JAX traces is many small objects: the garbage collector looks at them less often.
     """
+    config.option.loadscopereorder = False  # else files of few tests come last
     gc.set_threshold(100_000, 50, 100)
     if version("jaxlib").startswith("0.10."):  # XLA ends a process whose flags it does not know
         os.environ["XLA_FLAGS"] = " ".join([*_XLA_FLAGS, os.environ.get("XLA_FLAGS", "")]).strip()
+
+
+def pytest_collection_modifyitems(items):
+    """Bring the longest files to the front."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
 
 
 @pytest.fixture(scope="session", autouse=True)
