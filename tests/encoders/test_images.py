@@ -1,5 +1,7 @@
 """Image encoders by name: preprocessing beside a plain one in float64, and sizes."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -64,3 +66,23 @@ def test_sizes_are_those_of_the_published_checkpoints(name, tokens, projection):
 @pytest.mark.parametrize("name", ENCODERS)
 def test_weights_are_registered(name):
     assert (ENCODERS[name].weights or name) in registry()
+
+
+@pytest.mark.parametrize(
+    "name, shape, width",
+    [
+        ("clip-vit-b32", (), 512),
+        ("efficientnet-lite0", (), 1280),
+        ("i3d", (16,), 1024),
+        ("i3d-logits", (16,), 400),
+        ("concepts", (), 384),
+        ("concepts-actions", (16,), 384),
+    ],
+)
+def test_rows_have_the_width_that_is_documented(name, shape, width):
+    kind = ENCODERS[name]
+    images = jax.ShapeDtypeStruct((2, *shape, 224, 224, 3), np.float32)
+    encode = partial(kind.encode, dtype=np.float32)
+    rows = jax.eval_shape(encode, jax.eval_shape(kind.init), images)
+    assert (rows.shape, rows.dtype) == ((2, width), np.float32)
+    assert kind.frames == (shape or (1,))[0]
