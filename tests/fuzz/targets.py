@@ -262,14 +262,30 @@ def _safetensors(folder: Path) -> None:
     safetensors.numpy.save_file(tensors, folder / "weights")
 
 
-def _torch(folder: Path) -> None:
+def _torch_tensors(view: str = "") -> str:
+    """The pickle of a state dict; before PyTorch 1.6 each storage names a view, N for none."""
     tensor = (
-        "ctorch._utils\n_rebuild_tensor_v2\n((Vstorage\nctorch\nFloatStorage\nV0\nVcpu\nI6\ntQI{}\n"
-        "(I{}\nI{}\nt(I{}\nI1\ntI00\nccollections\nOrderedDict\n(tRtR"
+        "ctorch._utils\n_rebuild_tensor_v2\n((Vstorage\nctorch\nFloatStorage\nV0\nVcpu\nI6\n"
+        f"{view}tQI{{}}\n(I{{}}\nI{{}}\nt(I{{}}\nI1\ntI00\nccollections\nOrderedDict\n(tRtR"
     )
-    content = f"(dVa.weight\n{tensor.format(0, 2, 3, 3)}sVb\n{tensor.format(2, 2, 2, 2)}s."
+    return f"(dVa.weight\n{tensor.format(0, 2, 3, 3)}sVb\n{tensor.format(2, 2, 2, 2)}s."
+
+
+def _old_torch(folder: Path) -> None:
+    system = {"protocol_version": 1001, "little_endian": True}
+    head = [pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, system)]
+    storage = (6).to_bytes(8, "little") + np.arange(6, dtype=np.float32).tobytes()
+    parts = [*head, _torch_tensors("N").encode(), pickle.dumps(["0"], 2), storage]
+    (folder / "weights").write_bytes(b"".join(parts))
+
+
+def _pickled_arrays(folder: Path) -> None:
+    (folder / "weights").write_bytes(pickle.dumps({"params": {"a": _clips(1)}}))
+
+
+def _torch(folder: Path) -> None:
     with zipfile.ZipFile(folder / "weights", "w") as archive:
-        archive.writestr("archive/data.pkl", content)
+        archive.writestr("archive/data.pkl", _torch_tensors())
         archive.writestr("archive/byteorder", "little")
         archive.writestr("archive/data/0", np.arange(6, dtype=np.float32).tobytes())
 
@@ -482,6 +498,8 @@ TARGETS = {
     "npz": Target("features", partial(_arrays, ".npz"), partial(_features, "features"), 80),
     "safetensors": Target("weights", _safetensors, lambda f: read_tensors(f / "weights"), 60),
     "torch archive": Target("weights", _torch, lambda f: read_tensors(f / "weights"), 80),
+    "torch before 1.6": Target("weights", _old_torch, lambda f: read_tensors(f / "weights"), 80),
+    "arrays pickled": Target("weights", _pickled_arrays, lambda f: read_tensors(f / "weights"), 60),
     "glove text": Target("weights", _glove, lambda f: load_glove(f / "glove", _WORDS), 50),
     **{
         f"glove pickle {protocol}": Target(
