@@ -26,12 +26,14 @@ class Half:
         self.layer = SimpleNamespace(heads=c.heads, act="relu", pos="learned", dim=c.dim)
         self.layer.pos = "learned" if c.position == "learned" else "sin"
         fc = p["video_fc_both" if c.share_encoders else f"video_fc_{role}"]
-        self.F = [self.video(prem.linear(fc, v)) for v, _ in pairs]
+        projected = [prem.linear(fc, v) for v, _ in pairs]
+        self.F = [self.video(x) for x in projected]
         self.W = [bigru(p["query_encoder"], q) for _, q in pairs]
         self.H = [self.meet(f, w) for f, w in zip(self.F, self.W, strict=True)]
         self.q = [w.mean(0) for w in self.W]
         if "joint_video" in p:
-            self.e = [prem.unit(prem.linear(p["joint_video"], f)) for f in self.F]
+            meets = projected if c.joint_clips == "projected" else self.F
+            self.e = [prem.unit(prem.linear(p["joint_video"], f)) for f in meets]
             self.eq = [prem.unit(prem.linear(p["joint_query"], q)) for q in self.q]
 
     def video(self, x):

@@ -46,8 +46,10 @@ def test_every_term_equals_its_formula(switches):
     eva_cases.compare_terms(cases, c, _literal, rtol=2e-4, atol=2e-5)
 
 
-def test_the_upper_bound_learns_the_targets_boundaries():
-    c = cases.config(supervision="target", target__labels=True)
+@pytest.mark.parametrize("aligned", [False, True])
+def test_the_upper_bound_learns_the_targets_boundaries(aligned):
+    switches = {"align_target": True, "joint_clips": "projected"} if aligned else {}
+    c = cases.config(supervision="target", target__labels=True, **switches)
     made, params = cases.system(c)
     batch = cases.example(c)
     half = reference.Half(
@@ -58,6 +60,13 @@ def test_the_upper_bound_learns_the_targets_boundaries():
         np.asarray(batch.span),
     )
     found, expected = cases.means(made, params, batch), reference.localization(half)
+    if aligned:
+        ids = batch.video_id[: len(half.F)]
+        expected |= {
+            "source_pairs": 0.5 * reference.source_pairs(half, ids, c.ca.temperature),
+            "frames": 0.5 * reference.frames(half),
+            "frame_ranking": 0.5 * reference.frame_ranking(half, c.sa.margin),
+        }
     assert set(found) == set(expected)
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=2e-4, err_msg=name)

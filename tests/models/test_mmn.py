@@ -12,10 +12,11 @@ from ml_collections import ConfigDict
 from tests.losses import mutual_matching_cases as losses
 from vmr_jax.configs import mmn as mmn_config
 from vmr_jax.decoding.ranking import rank_moments
-from vmr_jax.layers.moment_map import map_cells
+from vmr_jax.layers.moment_map import map_cells, pool_clips, span_max
+from vmr_jax.layers.sequences import unit_rows
 from vmr_jax.losses.mutual_matching import scale_iou
 from vmr_jax.models.mmn import system as mmn
-from vmr_jax.models.mmn.network import MMN
+from vmr_jax.models.mmn.network import MMN, Joint
 from vmr_jax.models.statistics import as_variables
 from vmr_jax.training.steps import term_means
 from vmr_jax.types import STATISTICS
@@ -316,3 +317,32 @@ def test_predictions_are_the_best_cells_after_suppression(fusion):
 def _iou(one, other):
     inter = min(one[1], other[1]) - max(one[0], other[0])
     return max(inter, 0) / (max(one[1], other[1]) - min(one[0], other[0]))
+
+
+def test_pooled_cells_meet_sentences_as_they_are_before_the_convolutions():
+    c = cases.config(contrastive__cells="pooled")
+    made, params = cases.system(c)
+    b = cases.batch()
+    network, variables = cases.network(c), as_variables(params)
+    cells, _ = network.apply(variables, b, train=False)
+    linear = lambda name, x: x @ params[name]["kernel"] + params[name]["bias"]  # noqa: E731
+    clips = pool_clips(jax.nn.relu(linear("video_fc", b.video)), c.map.clips)
+    expected = linear("cell_contrastive", span_max(clips, map_cells(c.map)))
+    expected /= np.linalg.norm(expected, axis=-1, keepdims=True)
+    np.testing.assert_allclose(cells.contrastive, expected, rtol=1e-4, atol=1e-5)
+    convolved, _ = cases.network(cases.config()).apply(variables, b, train=False)
+    np.testing.assert_array_equal(cells.iou, convolved.iou)
+
+
+def test_a_given_match_adds_the_contrastive_cosine_and_is_not_trained():
+    c = cases.config(iou__given_match=True)
+    rng = np.random.default_rng(0)
+    unit = lambda *shape: unit_rows(jnp.float32(rng.normal(size=shape)))  # noqa: E731
+    cells, queries = Joint(unit(2, 5, 4), unit(2, 5, 4)), Joint(unit(3, 4), unit(3, 4))
+    owner = jnp.array([0, 1, 1])
+    found = mmn.iou_logits(c, cells, queries, owner)
+    for t, v in enumerate(owner):
+        cosine = cells.iou[v] @ queries.iou[t] + cells.contrastive[v] @ queries.contrastive[t]
+        np.testing.assert_allclose(found[t], 10 * cosine, rtol=1e-4, atol=1e-5)
+    of_cells = jax.grad(lambda cells: jnp.sum(mmn.iou_logits(c, cells, queries, owner) ** 2))(cells)
+    assert not of_cells.contrastive.any() and of_cells.iou.any()
