@@ -42,15 +42,16 @@ _MMN = (
         "dim": 128,
         "joint_dim": 128,
         "batch_size": 16,
-        "epochs": 12,
+        "epochs": 6,
         "optimizer.learning_rate": 1e-3,
-        "optimizer.milestones": (8, 11),
+        "optimizer.milestones": (4, 5),
         "optimizer.slow.freeze_epochs": 0,
         "contrastive.cells": "pooled",
         "contrastive.weight": 0.1,
-        "contrastive.full_epochs": 12,
+        "contrastive.full_epochs": 6,
         "contrastive.margin": 0.0,
-        "score.power": 15.0,
+        "iou.given_match": True,
+        "score.power": 2.0,
     }
 )
 _MMCDA = (
@@ -67,9 +68,21 @@ _MMCDA = (
         "infer.eta": 10.0,
     }
 )
+_VLANET = (
+    _CHOSEN
+    | _domain()
+    | {
+        "dim": 128,
+        "epochs": 3,
+        "optimizer.learning_rate": 1e-3,
+        "proposals.widths": (6, 9, 12),
+        "proposals.stride": 2,
+    }
+)
 _LABELLED = {"supervision": "target", "align_target": True, "target.labels": True}
 RUNS = (
     Row("mmn", "mmn:msrvtt", _MMN),
     Row("mmcda", "mmcda:msrvtt,msrvtt", _MMCDA | _LABELLED | {"epochs": 3}),
+    Row("vlanet", "vlanet:msrvtt", _VLANET),
 )
 TRANSFERS = (Row("mmcda", "mmcda:msrvtt,anet46", _MMCDA | {"epochs": 3}),)
