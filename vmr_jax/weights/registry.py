@@ -8,6 +8,11 @@ from typing import NamedTuple
 from vmr_jax.output_files import user_cache
 
 
+def cache_folder() -> Path:
+    """Where fetched weights are kept: in the user's cache."""
+    return user_cache() / "weights"
+
+
 class File(NamedTuple):
     """A file of a source; of one that was never read here, size is 0 and sha256 is ""."""
 
@@ -30,8 +35,8 @@ class Entry(NamedTuple):
 
     @property
     def folder(self) -> Path:
-        """Where the files are kept: in the user's cache."""
-        return user_cache() / "weights" / self.name
+        """Where the files are kept."""
+        return cache_folder() / self.name
 
     @property
     def path(self) -> Path:
