@@ -119,13 +119,14 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_compilation(pytestconfig):
+def quick_compilation(pytestconfig, tmp_path_factory):
     """Compile once what several tests, their subprocesses, workers and later test runs share.
 
-    The programs lie in .pytest_cache; `pytest --cache-clear` removes them. XLA leaves out its long
-    passes.
+    The programs lie in .pytest_cache; `pytest --cache-clear` removes them; with
+    `-p no:cacheprovider` they lie in a temporary directory. XLA leaves out its long passes.
     """
-    cache = str(pytestconfig.cache.mkdir("xla"))
+    kept = getattr(pytestconfig, "cache", None)
+    cache = str(kept.mkdir("xla") if kept else tmp_path_factory.mktemp("xla"))
     os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
