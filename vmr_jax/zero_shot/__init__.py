@@ -1,0 +1,1 @@
+"""Moments without training: from similarities of frames and a sentence to borders."""
