@@ -60,8 +60,8 @@ def metrics_of(workdir, split="test"):
 
 def test_the_names_are_listed_and_lead_somewhere():
     names = {"Corpus", "Description", "Moment", "Predictor", "Report", "evaluate", "load", "score"}
-    assert set(dir(vmr)) == names | {"train", "__version__"} == set(vmr.__all__)
-    for name in names | {"train"}:
+    assert set(dir(vmr)) == names | {"find", "train", "__version__"} == set(vmr.__all__)
+    for name in names | {"find", "train"}:
         found = getattr(vmr, name)
         assert found.__name__ == name and found.__doc__
     with pytest.raises(AttributeError, match="module 'vmr_jax' has no attribute 'trian'"):

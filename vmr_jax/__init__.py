@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vmr_jax.models import Description
     from vmr_jax.search.corpus_search import Corpus
     from vmr_jax.types import Moment
+    from vmr_jax.zero_shot.find import find
 
 __version__ = "0.1.0"
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Report",
     "__version__",
     "evaluate",
+    "find",
     "load",
     "score",
     "train",
@@ -41,6 +43,7 @@ _ROOMS = {
     "Predictor": "evaluation.predictor",
     "Report": "evaluation.report",
     "evaluate": "api",
+    "find": "zero_shot.find",
     "load": "evaluation.predictor",
     "score": "api",
     "train": "api",

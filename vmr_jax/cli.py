@@ -16,6 +16,7 @@ from vmr_jax.reproduce.commands import reproduce
 from vmr_jax.search.commands import index, search
 from vmr_jax.simulation.commands import simulate
 from vmr_jax.weights.commands import weights
+from vmr_jax.zero_shot.commands import find
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -148,7 +149,7 @@ def predict(
     )
 
 
-for command in (extract, prepare, doctor, words, simulate, index, search, reproduce):
+for command in (extract, prepare, doctor, words, simulate, index, search, find, reproduce):
     app.command()(command)
 
 

@@ -1,0 +1,104 @@
+"""`vmr find` and `vmr_jax.find` on a small film with a small encoder, and what they refuse."""
+
+import json
+
+import numpy as np
+import pytest
+
+import vmr_jax as vmr_package
+from tests.command_line import vmr
+from tests.extract.tiny import TINY
+from tests.video.films import write_film
+from vmr_jax.encoders.images import RANDOM, ImageEncoder
+from vmr_jax.zero_shot import find as find_module
+from vmr_jax.zero_shot.commands import clock
+from vmr_jax.zero_shot.joint_space import JointSpace
+
+DOOR = "a person opens a door"
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    return write_film(path, [index / 5 for index in range(80)], rate=5, noise=True)  # 16 s
+
+
+@pytest.fixture(scope="module")
+def images():
+    return ImageEncoder("tiny", RANDOM, TINY, TINY.init())
+
+
+@pytest.fixture
+def space(monkeypatch, images):
+    """A joint space whose sentences have random vectors."""
+
+    def sentences(texts):
+        return np.random.default_rng(1).normal(size=(len(texts), 8)).astype(np.float32)
+
+    monkeypatch.setattr(find_module, "open_joint_space", lambda *_: JointSpace(images, sentences))
+
+
+@pytest.fixture
+def no_weights(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_moments_of_a_film(film, space):
+    whole = vmr_package.find(film, DOOR, top_k=9)
+    assert whole and vmr_package.find(film, DOOR, top_k=1) == whole[:1]
+    for moment in whole:
+        assert 0 <= moment.start_s < moment.end_s <= 16.01
+        assert moment.start_s % 2 == pytest.approx(0, abs=0.11)  # frames lie within 0.1 s
+    done = vmr("find", film, DOOR, "--top", 9, "--json")
+    assert json.loads(done.stdout) == {
+        "video": str(film),
+        "query": DOOR,
+        "moments": [moment._asdict() for moment in whole],
+    }
+    shown = vmr("find", film, DOOR, "--top", 1).stdout
+    assert f"{clock(whole[0].start_s)} │ {clock(whole[0].end_s)}" in shown
+    assert shown.endswith("encoder concepts, a frame each 2 s, no training\n")
+
+
+def test_seconds_on_the_clock():
+    assert [clock(s) for s in (0, 9.96, 59.97, 3725.25)] == [
+        "00:00.0",
+        "00:10.0",
+        "01:00.0",
+        "62:05.2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "message"),
+    [
+        ("", "the sentence '' has no words; say what happens"),
+        ("🚪🏃", "the sentence '🚪🏃' has no words"),
+        ("door " * 400, "the sentence has 400 words, encoders read 60: say in fewer"),
+    ],
+)
+def test_a_sentence_that_cannot_be_read_is_refused(film, sentence, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        vmr_package.find(film, sentence)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_without_pictures_is_refused(tmp_path, space):
+    with pytest.raises(FileNotFoundError, match="no video at .*none.mp4"):
+        vmr_package.find(tmp_path / "none.mp4", DOOR)
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(ValueError, match=r"text.mp4"):
+        vmr_package.find(tmp_path / "text.mp4", DOOR)
+
+
+def test_weights_that_are_not_here_have_a_command(film, no_weights):
+    with pytest.raises(FileNotFoundError) as missing:
+        vmr_package.find(film, DOOR)
+    assert str(missing.value) == (
+        "weights of concepts are not here: `vmr weights get efficientnet-lite0 imagenet-names "
+        "all-minilm-l6-v2` fetches them (110 MB)"
+    )
+    with pytest.raises(FileNotFoundError, match="`vmr weights get clip-vit-b32 clip-tokenizer`"):
+        vmr_package.find(film, DOOR, encoder="clip-vit-b32")
+    with pytest.raises(ValueError, match="encoder 'i3d' has no sentences to compare with; use one"):
+        vmr_package.find(film, DOOR, encoder="i3d")

@@ -1,0 +1,67 @@
+"""The command `vmr find`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vmr_jax.progress import ended_by_interrupts
+
+if TYPE_CHECKING:
+    from vmr_jax.types import Moment
+
+
+@ended_by_interrupts()
+def find(
+    video: Annotated[Path, typer.Argument(help="A video file.")],
+    sentence: Annotated[str, typer.Argument(help="What happens in the moment.")],
+    encoder: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="concepts, clip-vit-b32, clip-vit-b16, clip-vit-l14."),
+    ] = "concepts",
+    weights: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|DIR", help="The encoder's weights; else those that are named as it."
+        ),
+    ] = "",
+    top: Annotated[int, typer.Option(min=1, help="Moments at most.")] = 5,
+    clip_seconds: Annotated[float, typer.Option(help="A frame each so many seconds.")] = 2.0,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON.")] = False,
+) -> None:
+    """Find the moments of a sentence in a video file, without training and without an index."""
+    from vmr_jax.training.mesh import keep_compilations
+    from vmr_jax.zero_shot.find import find as find_in_video
+
+    keep_compilations()
+    moments = find_in_video(
+        video, sentence, encoder=encoder, weights=weights, top_k=top, clip_seconds=clip_seconds
+    )
+    if as_json:
+        found = [moment._asdict() for moment in moments]
+        print(json.dumps({"video": str(video), "query": sentence, "moments": found}))
+    else:
+        _print_table(video, sentence, moments)
+        print(f"encoder {encoder}, a frame each {clip_seconds:g} s, no training")
+
+
+def clock(seconds: float) -> str:
+    """Seconds as mm:ss.s."""
+    tenths = round(seconds * 10)
+    return f"{tenths // 600:02d}:{tenths % 600 / 10:04.1f}"
+
+
+def _print_table(video: Path, sentence: str, moments: Sequence["Moment"]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(f"{sentence} — {video.name}"), title_justify="left")
+    for name in ("", "start", "end", "score"):
+        table.add_column(name, justify="right")
+    for rank, moment in enumerate(moments, 1):
+        times = clock(moment.start_s), clock(moment.end_s)
+        table.add_row(str(rank), *times, f"{moment.score:.3g}")
+    Console().print(table)

@@ -1,0 +1,92 @@
+"""Image encoders whose rows can be compared with sentences, and the vectors of sentences there."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from vmr_jax.encoders import concepts
+from vmr_jax.encoders.clip import ClipText, ClipTextConfig, load_clip_text
+from vmr_jax.encoders.images import ImageEncoder, kind_of, open_image_encoder
+from vmr_jax.encoders.sentence import open_sentence_encoder
+from vmr_jax.encoders.tokenizer import clip_tokenizer
+from vmr_jax.weights.registry import entry, weights_path
+
+_TOKENIZER = "clip-tokenizer"  # its registered name
+_LARGE = ClipTextConfig(width=768, heads=12, projection=768)
+_CLIP = {"clip-vit-b32": ClipTextConfig(), "clip-vit-b16": ClipTextConfig(), "clip-vit-l14": _LARGE}
+ENCODERS = ("concepts", *_CLIP)
+
+
+class JointSpace(NamedTuple):
+    """Two encoders of one space: a cosine tells how well an image fits a sentence."""
+
+    images: ImageEncoder
+    sentences: Callable[[Sequence[str]], np.ndarray]  # S sentences -> (S, width) float32
+
+
+def open_joint_space(name: str, weights: str = "") -> JointSpace:
+    """Open an encoder of ENCODERS with the weights of its name, or given ones.
+
+    These are a registered name, a file, or a folder as Hugging Face has it: of CLIP
+    model.safetensors or pytorch_model.bin and perhaps the tokenizer, which otherwise is the
+    registered one.
+
+    Raises:
+        ValueError: for another encoder, and as `open_image_encoder`.
+        FileNotFoundError: weights are not here; the message names the command that brings them.
+    """
+    if name not in ENCODERS:
+        raise ValueError(
+            f"encoder {name!r} has no sentences to compare with; use one of {', '.join(ENCODERS)}"
+        )
+    named = weights or kind_of(name).weights or name
+    folder = Path(named)
+    tokenizer = folder if _holds_tokenizer(folder) else None
+    needed = [] if Path(named).exists() else [named]
+    if name == "concepts":
+        needed += kind_of(name).others
+    elif tokenizer is None:
+        needed.append(_TOKENIZER)
+    _require(name, needed)
+    path = _model(folder) if folder.is_dir() else weights_path(named)
+    images = open_image_encoder(name, path)
+    if name == "concepts":
+        encoder = open_sentence_encoder(weights_path(concepts.SENTENCES))
+        return JointSpace(images, lambda texts: concepts.sentence_vectors(encoder, list(texts)))
+    return JointSpace(images, _clip_sentences(_CLIP[name], path, tokenizer))
+
+
+def _holds_tokenizer(folder: Path) -> bool:
+    return (folder / "tokenizer.json").exists() or (folder / "vocab.json").exists()
+
+
+def _model(folder: Path) -> Path:
+    """The weights of a folder."""
+    safe = folder / "model.safetensors"
+    return safe if safe.exists() else folder / "pytorch_model.bin"
+
+
+def _require(name: str, needed: Sequence[str]) -> None:
+    """Raise FileNotFoundError that names at once all registered weights that are not here."""
+    entries = [entry(one) for one in needed]
+    missing = [found for found in entries if not found.here]
+    if missing:
+        size = sum(found.size for found in missing)
+        told = f" ({size / 1e6:,.0f} MB)" if size else ""
+        raise FileNotFoundError(
+            f"weights of {name} are not here: `vmr weights get "
+            f"{' '.join(found.name for found in missing)}` fetches them{told}"
+        )
+
+
+def _clip_sentences(
+    config: ClipTextConfig, path: Path, tokenizer: Path | None
+) -> Callable[[Sequence[str]], np.ndarray]:
+    """CLIP's text encoder of a file; ValueError for a sentence beyond its context."""
+    tokens = clip_tokenizer(tokenizer or weights_path(_TOKENIZER), config.context)
+    params = load_clip_text(path, config)
+    encode = jax.jit(ClipText(config).apply)
+    return lambda texts: np.asarray(encode({"params": params}, tokens.encode(list(texts)).ids))
