@@ -25,7 +25,7 @@ from vmr_jax.encoders import concepts, efficientnet
 from vmr_jax.encoders.sentence import open_sentence_encoder
 from vmr_jax.weights.registry import weights_path
 
-_WINDOWS = (6, 7, 9, 12)  # rows
+WINDOWS = (6, 7, 9, 12)  # rows
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
     args = parser.parse_args()
     lines = [json.loads(line) for line in args.labels.read_text("utf-8").splitlines()]
     encoder = open_sentence_encoder(weights_path(concepts.SENTENCES))
-    rows = [_read(path) for path in args.features]
+    rows = [read_rows(path) for path in args.features]
     names = [path.name for path in args.features]
     if "sentences" in lines[0]:
         lines = [line for line in lines if all(line["vid"] in part for part in rows)]
@@ -53,7 +53,7 @@ def main() -> None:
     show(f"{len(spoken):,} sentences of {args.labels}", table, args.json)
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def read_rows(path: Path) -> dict[str, np.ndarray]:
     """The rows of each video in the sentence encoder's space."""
     with h5py.File(path) as file:
         rows = {str(name): np.asarray(file[name], np.float32) for name in file}
@@ -80,9 +80,9 @@ def _of_moments(lines: list[dict], spoken: np.ndarray, rows: dict, seconds: floa
     right, overlaps = [], []
     for line, truth, sentence in zip(lines, truths, spoken, strict=True):
         video, moments = rows[line["vid"]], sorted(parts[line["vid"]])
-        right.append(moments[_best(video, moments, sentence)] == truth)
-        starts = [(first, first + n) for n in _WINDOWS for first in range(len(video) - n + 1)]
-        begin, end = starts[_best(video, starts, sentence)]
+        right.append(moments[best_span(video, moments, sentence)] == truth)
+        starts = [(first, first + n) for n in WINDOWS for first in range(len(video) - n + 1)]
+        begin, end = starts[best_span(video, starts, sentence)]
         shared = max(0, min(end, truth[1]) - max(begin, truth[0]))
         overlaps.append(shared / (max(end, truth[1]) - min(begin, truth[0])))
     chance = np.mean([1 / len(parts[line["vid"]]) for line in lines])
@@ -92,7 +92,7 @@ def _of_moments(lines: list[dict], spoken: np.ndarray, rows: dict, seconds: floa
     return {name: 100 * float(x) for name, x in {**shares, "mIoU": overlap.mean()}.items()}
 
 
-def _best(video: np.ndarray, spans: list[tuple[int, int]], sentence: np.ndarray) -> int:
+def best_span(video: np.ndarray, spans: list[tuple[int, int]], sentence: np.ndarray) -> int:
     """Which of the spans of rows has the highest cosine with a sentence."""
     sums = np.concatenate([np.zeros_like(video[:1]), np.cumsum(video, axis=0)])
     begin, end = np.array(spans).T
