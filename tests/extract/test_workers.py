@@ -109,7 +109,7 @@ def test_none_stays_when_this_process_is_killed(videos, number):
     children = processes_of(process.pid)
     assert len(children) == 2
     process.send_signal(number)
-    process.communicate(timeout=30)
+    process.communicate(timeout=180)
     until = time.monotonic() + 10
     while any(Path(f"/proc/{child}").exists() for child in children):
         assert time.monotonic() < until
