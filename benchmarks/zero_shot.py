@@ -22,6 +22,7 @@ from benchmarks.report import show
 from vmr_jax.encoders import concepts
 from vmr_jax.encoders.sentence import open_sentence_encoder
 from vmr_jax.metrics.baselines import fit_location_prior
+from vmr_jax.metrics.intervals import bootstrap_intervals
 from vmr_jax.metrics.linear_match import unit
 from vmr_jax.metrics.moments import temporal_iou
 from vmr_jax.weights.registry import weights_path
@@ -59,7 +60,14 @@ def main() -> None:
         span = np.array(starts[best_span(video, starts, sentence)]) * args.seconds
         overlaps["windows"].append(_iou(span, query))
     overlaps["location_prior"] = _prior(read_queries(args.train), queries)
-    table = [{"moments": name, **_shares(np.array(x))} for name, x in overlaps.items()]
+    video = np.unique([query.video for query in queries], return_inverse=True)[1]
+    values = {name: _reached(np.array(overlap)) for name, overlap in overlaps.items()}
+    values["found - windows"] = {
+        name: values["found"][name] - values["windows"][name] for name in values["found"]
+    }
+    table = []
+    for name, of in values.items():
+        table.append({"moments": name} | _cells(of, bootstrap_intervals(of, video)))
     show(f"{len(queries):,} sentences of {args.labels}", table, args.json)
 
 
@@ -94,9 +102,17 @@ def _iou(span, query: Query) -> float:
     return float(temporal_iou(clipped, np.array(query.moment)))
 
 
-def _shares(overlap: np.ndarray) -> dict[str, float]:
-    shares = {f"IoU={m}": np.mean(overlap >= m) for m in (0.3, 0.5, 0.7)} | {"mIoU": overlap.mean()}
-    return {name: 100 * float(x) for name, x in shares.items()}
+def _reached(overlap: np.ndarray) -> dict[str, np.ndarray]:
+    """What each query gives to each metric, (Q,) each."""
+    return {f"IoU={m}": 1.0 * (overlap >= m) for m in (0.3, 0.5, 0.7)} | {"mIoU": overlap}
+
+
+def _cells(values: dict[str, np.ndarray], intervals: dict[str, list[float]]) -> dict[str, str]:
+    """Means in percent with their 95 % intervals over videos."""
+    return {
+        name: f"{100 * of.mean():.2f} [{intervals[name][0]:.1f}, {intervals[name][1]:.1f}]"
+        for name, of in values.items()
+    }
 
 
 if __name__ == "__main__":

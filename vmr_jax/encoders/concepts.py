@@ -63,6 +63,6 @@ def read_names(path: Path) -> list[str]:
         lists = [node for node in nodes if isinstance(node, ast.List)]
         found = ast.literal_eval(max(lists, key=lambda node: len(node.elts)))
         names = [name if isinstance(name, str) else name[1] for name in found]
-    except (SyntaxError, ValueError, IndexError, TypeError) as error:
+    except (SyntaxError, ValueError, IndexError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(f"{path} has no list of class names ({error})") from error
     return [re.sub(r"_-(.*)-$", r" (\1)", name).replace("_", " ") for name in names]
