@@ -33,6 +33,12 @@ def test_the_citation_has_every_paper():
         assert f"{{{number}}}" in page, reference["title"]
 
 
+def test_no_two_test_files_share_a_name():
+    """pytest imports them by name alone."""
+    names = sorted(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert names == sorted(set(names))
+
+
 def test_hooks_download_nothing():
     repos = _yaml(".pre-commit-config.yaml")["repos"]
     assert [repo["repo"] for repo in repos] == ["local"]
