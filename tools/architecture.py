@@ -31,6 +31,7 @@ TIERS = {
         "datasets",
         "data",
         "video",
+        "export",
         "simulation",
     ),
     "parts": ("layers", "losses", "encoders", "weights", "decoding", "metrics"),

@@ -1,25 +1,20 @@
 """Frames of a video file at given times, decoded by FFmpeg (PyAV) as a stream."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vmr_jax.input_files import require_file
+from vmr_jax.video.container import MAX_PIXELS, open_video
 from vmr_jax.video.reader import BrokenVideoError, Decoded, Reader, import_av
 from vmr_jax.video.sampling import Extent, Frame, Sampling
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
 
-MAX_PIXELS = 7680 * 4320  # of a frame, as it is shown: 8K
 _MISSING_END = 1.0  # seconds: a file that ends earlier than its header says is incomplete
 _LONGEST_GAP = 3600.0  # seconds from a time to the nearest frame, beyond which stamps are wrong
-_LISTS = ("concat", "dash", "hls", "imf")  # they name other files, which a video must not open
 
 
 class VideoInfo(NamedTuple):
@@ -37,7 +32,7 @@ def read_info(path: str | Path, max_pixels: int = MAX_PIXELS) -> VideoInfo:
 
     Raises as `sample_frames`.
     """
-    with _open(Path(path), max_pixels) as (_, _, reader):
+    with open_video(Path(path), max_pixels) as (_, _, reader):
         first = next(reader)
         height, width = _orient(np.empty(reader.shape, bool), first.frame).shape
         return VideoInfo(reader.duration, reader.rate, width, height, reader.start)
@@ -66,7 +61,7 @@ def sample_frames(
         BrokenVideoError: it is damaged or ends early, after the frames before that.
     """
     path = Path(path)
-    with _open(path, max_pixels, threads) as (_, _, reader):
+    with open_video(path, max_pixels, threads) as (_, _, reader):
         chosen = _every(reader, sampling.every) if sampling.every else _nearest(reader, sampling)
         convert = import_av().video.reformatter.VideoReformatter().reformat  # it keeps its tables
         height, width = reader.shape
@@ -120,62 +115,22 @@ def _check_end(reader: Reader, last: Decoded) -> None:
         raise BrokenVideoError(reader.path, last.time, reader.duration, "it is incomplete")
 
 
-@contextmanager
-def _open(path: Path, max_pixels: int, threads: int = 0):
-    """Open a file as (container, video stream, reader), and check what can be checked now."""
-    av = import_av()
-    if not require_file(path, "video").stat().st_size:
-        raise ValueError(f"{path} is empty (0 bytes)")
-    try:
-        container = av.open(
-            f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
-        )
-    except av.FFmpegError as error:
-        raise ValueError(
-            f"{path} is no video that FFmpeg reads, or it is incomplete ({error.strerror})"
-        ) from error
-    with container:
-        if container.format.name in _LISTS:
-            raise ValueError(f"{path} is a list of other files ({container.format.name}), no video")
-        stream = _video_stream(container, path)
-        stream.thread_type, stream.thread_count = "AUTO", threads
-        stream.codec_context.options = {"max_pixels": str(max_pixels)}
-        reader = Reader(path, container, stream)
-        height, width = reader.shape
-        if min(height, width) < 1:
-            raise ValueError(f"{path}: no frame of its video stream can be decoded")
-        if height * width > max_pixels:
-            raise ValueError(f"{path}: frames of {width} x {height}; the limit is {max_pixels:,}")
-        yield container, stream, reader
-
-
-def _video_stream(container: "InputContainer", path: Path) -> "VideoStream":
-    """The first stream of moving pictures."""
-    from av.stream import Disposition
-
-    for stream in container.streams.video:
-        if stream.disposition & Disposition.attached_pic:  # a cover
-            continue
-        if stream.codec_context is None:
-            raise ValueError(f"{path}: FFmpeg has no decoder for its pictures")
-        return stream
-    raise ValueError(
-        f"{path} has sound only, no video stream"
-        if container.streams.audio
-        else f"{path} has no video stream"
-    )
+def display_matrix(frame: "VideoFrame") -> list[int]:
+    """The nine numbers by which a frame is turned or mirrored (libavutil/display.h), or none."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    return [] if data is None else np.frombuffer(data, np.int32)[:9].tolist()  # pyright: ignore[reportArgumentType, reportCallIssue]  # it has a buffer
 
 
 def _orient(image: np.ndarray, frame: "VideoFrame") -> np.ndarray:
     """Turn or mirror an image (height, width, ...) by the frame's display matrix.
 
-    The matrix [a b; c d] moves (x, y) to (a x + c y, b x + d y) (libavutil/display.h). Of an angle
-    that is no multiple of 90 degrees the nearest is taken.
+    The matrix [a b; c d] moves (x, y) to (a x + c y, b x + d y). Of an angle that is no multiple of
+    90 degrees the nearest is taken.
     """
-    data = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
+    matrix = display_matrix(frame)
+    if not matrix:
         return image
-    a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()  # pyright: ignore[reportArgumentType, reportCallIssue]  # it has a buffer
+    a, b, _, c, d = matrix[:5]
     if abs(a) + abs(d) < abs(b) + abs(c):
         image = image.swapaxes(0, 1)
         a, d = c, b

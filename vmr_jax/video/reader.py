@@ -71,7 +71,8 @@ class Reader:
         self._entered = False  # whether a whole frame came since the last jump
         self._decoded = self._decode(from_key=False)
         self._last: float | None = None
-        self._delay: float | None = None  # AVI has decoding times alone, and begins at 0
+        # By how much time stamps are late, known with the first frame: AVI has those of decoding.
+        self.delay: float | None = None
         if len(stream.index_entries) == 1:  # Matroska reads its index when it is first asked
             with suppress(import_av().FFmpegError):  # a stream that cannot be searched
                 self._seek(own - self.start)
@@ -218,6 +219,6 @@ class Reader:
             )
         seconds = frame.duration * self._base or (0.0 if math.isnan(self.rate) else 1 / self.rate)
         time = frame.pts * self._base - self.start
-        if self._delay is None:
-            self._delay = time if self._container.format.name == "avi" else 0.0
-        return Decoded(time - self._delay, seconds, frame)
+        if self.delay is None:
+            self.delay = time if self._container.format.name == "avi" else 0.0
+        return Decoded(time - self.delay, seconds, frame)
