@@ -1,6 +1,9 @@
 """`vmr find` and `vmr_jax.find` on a small film with a small encoder, and what they refuse."""
 
 import json
+import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +13,9 @@ from tests.command_line import vmr
 from tests.extract.tiny import TINY
 from tests.video.films import write_film
 from vmr_jax.encoders.images import RANDOM, ImageEncoder
+from vmr_jax.export.results import clock
+from vmr_jax.video.decode import read_info
 from vmr_jax.zero_shot import find as find_module
-from vmr_jax.zero_shot.commands import clock
 from vmr_jax.zero_shot.joint_space import JointSpace
 
 DOOR = "a person opens a door"
@@ -60,13 +64,52 @@ def test_moments_of_a_film(film, space):
     assert shown.endswith("encoder concepts, a frame each 2 s, no training\n")
 
 
-def test_seconds_on_the_clock():
-    assert [clock(s) for s in (0, 9.96, 59.97, 3725.25)] == [
-        "00:00.0",
-        "00:10.0",
-        "01:00.0",
-        "62:05.2",
-    ]
+def test_what_is_made_of_the_moments(film, space, tmp_path, monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    names = ("--csv", "hits.csv", "--jsonl", "hits.jsonl", "--srt", "film.srt", "--edl", "hits.edl")
+    monkeypatch.chdir(tmp_path)
+    clips = ("--cut", "out", "--reencode", "--contact-sheet", "hits.png", "--open", 1)
+    done = vmr("find", film, DOOR, "--top", 2, "--json", *names, *clips)
+    assert done.exit_code == 0, done.output
+    moments = json.loads(done.stdout)["moments"]
+    first, second = (f"{one['start_s']:.2f}-{one['end_s']:.2f}" for one in moments)
+    lengths = [one["end_s"] - one["start_s"] for one in moments]
+    assert (
+        done.stderr.splitlines()[-9:]
+        == [
+            "hits.csv: 2 results",
+            "hits.jsonl: 2 results",
+            "film.srt: 2 of 2 results, those in film.mp4",
+            "hits.edl: 2 results",
+            "hits.png: 2 results",
+            f"out/01-film-{first}.mp4: {lengths[0]:.2f} s",
+            f"out/02-film-{second}.mp4: {lengths[1]:.2f} s",
+            f"no player is here; see out/01-film-{first}.mp4 at 00:00.0",
+        ][-9:]
+    )
+    assert read_info(tmp_path / f"out/02-film-{second}.mp4").duration == pytest.approx(lengths[1])
+
+
+def test_the_example_of_the_export_page_runs(film, space, tmp_path, monkeypatch, capsys):
+    shutil.copy(film, tmp_path / "video.mp4")
+    monkeypatch.chdir(tmp_path)
+    page = Path(vmr_package.__file__).parents[1] / "docs/export.md"
+    (example,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    exec(example, {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines and all(line.startswith("clips/0") for line in lines)
+    assert len(Path("doors.csv").read_text().splitlines()) == 1 + len(lines)
+
+
+def test_options_that_cannot_be_fulfilled_are_refused_before_the_search(film, tmp_path):
+    for options, message in (
+        (("--reencode",), "--reencode says how to cut: name a folder for the clips with --cut"),
+        (("--contact-sheet", "hits.gif"), "hits.gif: a contact sheet is a picture; name it .png"),
+        (("--csv", tmp_path / "none" / "hits.csv"), f"no folder {tmp_path}/none for hits.csv"),
+    ):
+        done = vmr("find", film, "no weights are needed", *options)
+        assert done.exit_code == 1 and str(done.exception).startswith(message)
 
 
 @pytest.mark.parametrize(

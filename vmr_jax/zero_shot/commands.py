@@ -1,12 +1,15 @@
 """The command `vmr find`."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vmr_jax.export.options import Exports, with_exports
+from vmr_jax.export.results import Result, clock
 from vmr_jax.progress import ended_by_interrupts
 
 if TYPE_CHECKING:
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 
 
 @ended_by_interrupts()
+@with_exports
 def find(
     video: Annotated[Path, typer.Argument(help="A video file.")],
     sentence: Annotated[str, typer.Argument(help="What happens in the moment.")],
@@ -30,8 +34,11 @@ def find(
     top: Annotated[int, typer.Option(min=1, help="Moments at most.")] = 5,
     clip_seconds: Annotated[float, typer.Option(help="A frame each so many seconds.")] = 2.0,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON.")] = False,
+    *,
+    exports: Exports,
 ) -> None:
     """Find the moments of a sentence in a video file, without training and without an index."""
+    from vmr_jax.export.export import export_results
     from vmr_jax.training.mesh import keep_compilations
     from vmr_jax.zero_shot.find import find as find_in_video
 
@@ -45,12 +52,9 @@ def find(
     else:
         _print_table(video, sentence, moments)
         print(f"encoder {encoder}, a frame each {clip_seconds:g} s, no training")
-
-
-def clock(seconds: float) -> str:
-    """Seconds as mm:ss.s."""
-    tenths = round(seconds * 10)
-    return f"{tenths // 600:02d}:{tenths % 600 / 10:04.1f}"
+    results = [Result(video.stem, video, *moment, sentence) for moment in moments]
+    if not export_results(results, exports, lambda line: print(line, file=sys.stderr)):
+        raise typer.Exit(1)
 
 
 def _print_table(video: Path, sentence: str, moments: Sequence["Moment"]) -> None:
