@@ -75,19 +75,16 @@ def test_what_is_made_of_the_moments(film, space, tmp_path, monkeypatch):
     moments = json.loads(done.stdout)["moments"]
     first, second = (f"{one['start_s']:.2f}-{one['end_s']:.2f}" for one in moments)
     lengths = [one["end_s"] - one["start_s"] for one in moments]
-    assert (
-        done.stderr.splitlines()[-9:]
-        == [
-            "hits.csv: 2 results",
-            "hits.jsonl: 2 results",
-            "film.srt: 2 of 2 results, those in film.mp4",
-            "hits.edl: 2 results",
-            "hits.png: 2 results",
-            f"out/01-film-{first}.mp4: {lengths[0]:.2f} s",
-            f"out/02-film-{second}.mp4: {lengths[1]:.2f} s",
-            f"no player is here; see out/01-film-{first}.mp4 at 00:00.0",
-        ][-9:]
-    )
+    assert done.stderr.splitlines()[-8:] == [
+        "hits.csv: 2 results",
+        "hits.jsonl: 2 results",
+        "film.srt: 2 of 2 results, those in film.mp4",
+        "hits.edl: 2 results",
+        "hits.png: 2 results",
+        f"out/01-film-{first}.mp4: {lengths[0]:.2f} s",
+        f"out/02-film-{second}.mp4: {lengths[1]:.2f} s",
+        f"no player is here; see out/01-film-{first}.mp4 at 00:00.0",
+    ]
     assert read_info(tmp_path / f"out/02-film-{second}.mp4").duration == pytest.approx(lengths[1])
 
 
