@@ -45,7 +45,10 @@ def cut(
         except av.FFmpegError as error:
             if error.errno == errno.ENOSPC:
                 raise
-            raise ValueError(f"{path}: no clip can be made of it ({error.strerror})") from error
+            advice = "" if reencode else "; encoded anew it may be readable (--reencode)"
+            raise ValueError(
+                f"{path}: no clip can be made of it ({error.strerror}){advice}"
+            ) from error
 
 
 def cut_results(

@@ -127,13 +127,17 @@ def _encoded_pictures(
 ) -> Iterator[tuple[float, Any]]:
     """Yield (seconds, packet) of frames; the last is shown as long as it is in the video."""
     convert = import_av().video.reformatter.VideoReformatter().reformat
-    lengths = {}
+    lengths, last = {}, -1
     for shown in frames:
+        pts = round(shown.start / _CLOCK)
+        if pts <= last:  # damaged videos have frames of one time
+            continue
+        last = pts
         size = {"width": stream.width, "height": stream.height}
         image = convert(shown.decoded.frame, format=stream.pix_fmt, **size)
-        image.pts, image.time_base = round(shown.start / _CLOCK), _CLOCK
+        image.pts, image.time_base = pts, _CLOCK
         image.pict_type = 0  # the encoder chooses
-        lengths[image.pts] = max(1, round(shown.end / _CLOCK) - image.pts)
+        lengths[pts] = max(1, round(shown.end / _CLOCK) - pts)
         yield from _stamped(_lasting(stream.encode(image), lengths))
     yield from _stamped(_lasting(stream.encode(), lengths))
 

@@ -171,8 +171,7 @@ def _section(section: Section) -> Iterator[str]:
     if section.missed:
         hits.append(_hit("true:", section.missed))
     yield f'<ol class="hits">{"".join(hits)}</ol>'
-    for plot in section.plots:
-        yield f'<p class="faint">{escape(plot.video)}</p>{_svg(plot)}'
+    yield from map(_curve, section.plots)
     yield "</section>"
 
 
@@ -204,7 +203,7 @@ def _hit(rank: str, hit: Hit) -> str:
     return f"<li>{picture}{rank} {name}<br>{times}{score}</li>"
 
 
-def _svg(plot: Plot) -> str:
+def _curve(plot: Plot) -> str:
     """A curve with what was found shaded and what is true framed."""
     length = max(plot.duration, float(plot.times[-1]) if len(plot.times) else 0.0, 1e-3)
     low, high = float(np.min(plot.values, initial=0.0)), float(np.max(plot.values, initial=0.0))
@@ -219,9 +218,10 @@ def _svg(plot: Plot) -> str:
             for start, end in spans
         )
 
-    said = escape(f"{plot.video}, 0 to {clock(length)}")
+    said = escape(f"{plot.video}, {clock(0)} to {clock(length)}")
     return (
+        f'<p class="faint">{said}</p>'
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{said}">'
         f'{bars("found", plot.found)}<polyline class="curve" points="{points}"/>'
-        f'{bars("true", plot.true)}</svg><p class="faint">00:00.0 to {clock(length)}</p>'
+        f"{bars('true', plot.true)}</svg>"
     )
