@@ -31,6 +31,7 @@ TIERS = {
         "datasets",
         "data",
         "video",
+        "speech",
         "export",
         "simulation",
     ),

@@ -1,0 +1,46 @@
+"""Speech to text, by faster-whisper."""
+
+from pathlib import Path
+from typing import Any
+
+from vmr_jax.speech.embedded import read_sound
+from vmr_jax.speech.utterances import Read, ordered
+
+
+def open_speech_model(model: str) -> Any:
+    """Open Whisper by a name of faster-whisper ("small"), or from a folder as CTranslate2 has it.
+
+    A name is fetched once into Hugging Face's cache. Raises ValueError where the extra is missing,
+    or the model is neither here nor can be fetched.
+    """
+    try:
+        from faster_whisper import WhisperModel  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise ValueError(
+            f"speech is read by faster-whisper ({error}); install it with: "
+            "pip install 'vmr_jax[speech]'"
+        ) from error
+    try:
+        return WhisperModel(model)
+    except Exception as error:  # of a hub, a reader or an unknown name
+        reason = " ".join(str(error).split())[:120]
+        raise ValueError(
+            f"speech model {model!r} cannot be opened ({reason}); give a name of faster-whisper, "
+            "such as small, which is fetched once, or a folder with its model.bin"
+        ) from error
+
+
+def transcribe(path: Path, model: Any) -> Read:
+    """What is said in a video file, heard by a model of `open_speech_model`.
+
+    Raises FileNotFoundError, and ValueError where the file is no video or cannot be heard.
+    """
+    sound = read_sound(path)
+    if not len(sound):
+        return Read((), (f"{path} has no sound to hear speech in",))
+    try:
+        segments, _ = model.transcribe(sound, vad_filter=True)
+        lines = [(part.start, part.end, " ".join(part.text.split())) for part in segments]
+    except Exception as error:  # of CTranslate2 or ONNX Runtime
+        raise ValueError(f"{path}: its speech cannot be read ({error})") from error
+    return ordered(lines, str(path))
