@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -145,5 +147,7 @@ def test_images():
     for one, reference in zip(half, float32, strict=True):
         assert one.dtype == jnp.float32
         assert 1e-6 < np.abs(one - reference).max() < 0.05 * np.abs(reference).max()
+    alone = jax.jit(partial(ClipImage(IMAGE).apply, method="class_token"))(params, images)
+    np.testing.assert_allclose(alone, float32.image, atol=1e-5)
     with pytest.raises(ValueError, match=r"images of shape \(32, 64, 3\), expected \(64, 64, 3\)"):
         ClipImage(IMAGE).apply(params, images[:, :32])

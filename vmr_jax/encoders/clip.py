@@ -7,12 +7,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vmr_jax.layers.transformer import layer_norm, transformer_stack
+from vmr_jax.layers.transformer import TransformerLayer, layer_norm, transformer_stack
 from vmr_jax.types import Array, Params
 from vmr_jax.weights.fitting import Source, fit_tensors, linear, norm
 from vmr_jax.weights.tensors import read_tensors
 
 EPSILON = 1e-5
+_EVERYTHING = jnp.ones((1, 1, 1, 1), bool)  # is attended
 
 
 class ClipTextConfig(NamedTuple):
@@ -50,18 +51,17 @@ def quick_gelu(x: Array) -> Array:
     return x * jax.nn.sigmoid(1.702 * x)
 
 
-def _stack(config: ClipTextConfig | ClipImageConfig, remat: bool, dtype: Any) -> nn.Module:
-    return transformer_stack(
-        config.layers,
-        remat,
-        width=config.width,
-        heads=config.heads,
-        hidden=4 * config.width,
-        activation=quick_gelu,
-        pre_norm=True,
-        epsilon=EPSILON,
-        dtype=dtype,
-    )
+def _layer(config: ClipTextConfig | ClipImageConfig, dtype: Any) -> dict[str, Any]:
+    """What a layer of either side is made of."""
+    return {
+        "width": config.width,
+        "heads": config.heads,
+        "hidden": 4 * config.width,
+        "activation": quick_gelu,
+        "pre_norm": True,
+        "epsilon": EPSILON,
+        "dtype": dtype,
+    }
 
 
 class ClipText(nn.Module):
@@ -78,7 +78,7 @@ class ClipText(nn.Module):
         config, init = self.config, nn.initializers.normal
         self.tokens = self.param("tokens", init(0.02), (config.vocabulary, config.width))
         self.positions = self.param("positions", init(0.01), (config.context, config.width))
-        self.layers = _stack(config, self.remat, self.dtype)
+        self.layers = transformer_stack(config.layers, self.remat, **_layer(config, self.dtype))
         self.final_norm = layer_norm(EPSILON)
         square = (config.width, config.projection)
         self.projection = self.param("projection", init(config.width**-0.5), square)
@@ -120,20 +120,21 @@ class ClipImage(nn.Module):
     """The image encoder: pixels to one vector an image and one a patch.
 
     `dtype` is what the layers compute in; parameters, LayerNorm, softmax and output are float32.
+    Each layer has parameters of its own: a scan over stacked ones copies them for each batch.
     """
 
     config: ClipImageConfig = ClipImageConfig()
-    remat: bool = False
     dtype: Any = jnp.float32
 
     def setup(self):
         config, init = self.config, nn.initializers.normal(self.config.width**-0.5)
         self.patch = _Patches(config.patch, config.width, self.dtype)
-        self.class_token = self.param("class_token", init, (config.width,))
+        self.first = self.param("class_token", init, (config.width,))
         tokens = 1 + (config.size // config.patch) ** 2
         self.positions = self.param("positions", init, (tokens, config.width))
         self.pre_norm = layer_norm(EPSILON)
-        self.layers = _stack(config, self.remat, self.dtype)
+        layer = _layer(config, self.dtype)
+        self.layers = [TransformerLayer(**layer) for _ in range(config.layers)]
         self.post_norm = layer_norm(EPSILON)
         self.projection = self.param("projection", init, (config.width, config.projection))
 
@@ -142,15 +143,31 @@ class ClipImage(nn.Module):
 
         Raises ValueError for images of another size.
         """
+        rows, _ = self.layers[-1](self._below(images), _EVERYTHING, None)
+        joint = self._joint(rows)
+        return ImageFeatures(joint[:, 0], joint[:, 1:], rows[:, 1:].astype(jnp.float32))
+
+    def class_token(self, images: Array) -> Array:
+        """The same images -> `ImageFeatures.image` alone, for less work in the last layer."""
+        rows, _ = self.layers[-1](self._below(images), _EVERYTHING, None, 1)
+        return self._joint(rows)[:, 0]
+
+    def _below(self, images: Array) -> Array:
+        """Images -> the rows (B, 1 + p, width) that the last layer reads."""
         expected = (self.config.size, self.config.size, 3)
         if images.shape[1:] != expected:
             raise ValueError(f"images of shape {images.shape[1:]}, expected {expected}")
         patches = self.patch(images)
-        first = jnp.broadcast_to(self.class_token, (len(images), 1, self.config.width))
+        first = jnp.broadcast_to(self.first, (len(images), 1, self.config.width))
         rows = self.pre_norm(jnp.concatenate([first, patches], axis=1) + self.positions)
-        rows, _ = self.layers(rows.astype(self.dtype), jnp.ones((1, 1, 1, 1), bool), None)
-        joint = _project(self.post_norm(rows), self.projection, self.dtype)
-        return ImageFeatures(joint[:, 0], joint[:, 1:], rows[:, 1:].astype(jnp.float32))
+        rows = rows.astype(self.dtype)
+        for layer in self.layers[:-1]:
+            rows, _ = layer(rows, _EVERYTHING, None)
+        return rows
+
+    def _joint(self, rows: Array) -> Array:
+        """Rows of the last layer in the space of text and images."""
+        return _project(self.post_norm(rows), self.projection, self.dtype)
 
 
 class _Patches(nn.Module):
@@ -199,12 +216,13 @@ def load_clip_image(path: str | Path, config: ClipImageConfig) -> Params:
         ClipImage(config).init, jax.random.key(0), jnp.zeros((1, config.size, config.size, 3))
     )
     openai = "visual.positional_embedding" in tensors
-    sources = _OPENAI_IMAGE if openai else _HUGGING_FACE_IMAGE
+    layer, prefix, others = _OPENAI_IMAGE if openai else _HUGGING_FACE_IMAGE
+    layers = {f"layers_{i}": layer(f"{prefix}.{i}") for i in range(config.layers)}
+    sources = others | layers
     return fit_tensors(tensors, sources, shapes["params"], _NO_IMAGE, path)
 
 
-def _hugging_face_layers(side: str) -> dict[str, Any]:
-    layer = f"{side}.encoder.layers.{{}}"
+def _hugging_face_layer(layer: str) -> dict[str, Any]:
     return {
         "qkv": linear(*(f"{layer}.self_attn.{part}_proj" for part in "qkv")),
         "out": linear(f"{layer}.self_attn.out_proj"),
@@ -215,8 +233,7 @@ def _hugging_face_layers(side: str) -> dict[str, Any]:
     }
 
 
-def _openai_layers(prefix: str) -> dict[str, Any]:
-    layer = f"{prefix}transformer.resblocks.{{}}"
+def _openai_layer(layer: str) -> dict[str, Any]:
     return {
         "qkv": {
             "kernel": Source(f"{layer}.attn.in_proj_weight", axes=(1, 0)),
@@ -241,34 +258,40 @@ _NO_IMAGE = (
 _HUGGING_FACE_TEXT = {
     "tokens": Source("text_model.embeddings.token_embedding.weight"),
     "positions": Source("text_model.embeddings.position_embedding.weight"),
-    "layers": _hugging_face_layers("text_model"),
+    "layers": _hugging_face_layer("text_model.encoder.layers.{}"),
     "final_norm": norm("text_model.final_layer_norm"),
     "projection": Source("text_projection.weight", axes=(1, 0)),
 }
 _OPENAI_TEXT = {
     "tokens": Source("token_embedding.weight"),
     "positions": Source("positional_embedding"),
-    "layers": _openai_layers(""),
+    "layers": _openai_layer("transformer.resblocks.{}"),
     "final_norm": norm("ln_final"),
     "projection": Source("text_projection"),
 }
-_HUGGING_FACE_IMAGE = {
-    "patch": {
-        "kernel": Source("vision_model.embeddings.patch_embedding.weight", axes=(2, 3, 1, 0))
+_HUGGING_FACE_IMAGE = (
+    _hugging_face_layer,
+    "vision_model.encoder.layers",
+    {
+        "patch": {
+            "kernel": Source("vision_model.embeddings.patch_embedding.weight", axes=(2, 3, 1, 0))
+        },
+        "class_token": Source("vision_model.embeddings.class_embedding"),
+        "positions": Source("vision_model.embeddings.position_embedding.weight"),
+        "pre_norm": norm("vision_model.pre_layrnorm"),
+        "post_norm": norm("vision_model.post_layernorm"),
+        "projection": Source("visual_projection.weight", axes=(1, 0)),
     },
-    "class_token": Source("vision_model.embeddings.class_embedding"),
-    "positions": Source("vision_model.embeddings.position_embedding.weight"),
-    "pre_norm": norm("vision_model.pre_layrnorm"),
-    "layers": _hugging_face_layers("vision_model"),
-    "post_norm": norm("vision_model.post_layernorm"),
-    "projection": Source("visual_projection.weight", axes=(1, 0)),
-}
-_OPENAI_IMAGE = {
-    "patch": {"kernel": Source("visual.conv1.weight", axes=(2, 3, 1, 0))},
-    "class_token": Source("visual.class_embedding"),
-    "positions": Source("visual.positional_embedding"),
-    "pre_norm": norm("visual.ln_pre"),
-    "layers": _openai_layers("visual."),
-    "post_norm": norm("visual.ln_post"),
-    "projection": Source("visual.proj"),
-}
+)
+_OPENAI_IMAGE = (
+    _openai_layer,
+    "visual.transformer.resblocks",
+    {
+        "patch": {"kernel": Source("visual.conv1.weight", axes=(2, 3, 1, 0))},
+        "class_token": Source("visual.class_embedding"),
+        "positions": Source("visual.positional_embedding"),
+        "pre_norm": norm("visual.ln_pre"),
+        "post_norm": norm("visual.ln_post"),
+        "projection": Source("visual.proj"),
+    },
+)

@@ -32,7 +32,8 @@ def clip(config: ClipImageConfig) -> Kind:
 
     def encode(params: Params, images: Array, dtype: Any) -> Array:
         scaled = (images / 255 - _MEAN) / _STD
-        return ClipImage(config, dtype=dtype).apply({"params": params}, scaled).image  # pyright: ignore[reportAttributeAccessIssue]
+        encoder = ClipImage(config, dtype=dtype)
+        return encoder.apply({"params": params}, scaled, method="class_token")  # pyright: ignore[reportReturnType]
 
     load = partial(load_clip_image, config=config)
     return Kind(config.size, "CLIP's mean and deviation", init, load, encode)

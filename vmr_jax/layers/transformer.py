@@ -75,22 +75,25 @@ class TransformerLayer(nn.Module):
         x: Float[AnyArray, "B M D"],
         mask: Bool[AnyArray, "#B #H #M #M"],
         key: PRNGKeyArray | None,
-    ) -> tuple[Float[Array, "B M D"], None]:
+        count: int | None = None,
+    ) -> tuple[Float[Array, "B C D"], None]:
         """Both parts, and nothing to stack.
 
-        Row i attends row j where mask[..., i, j] is true.
+        Row i attends row j where mask[..., i, j] is true. Of the result the first `count` rows are
+        made, without it all.
         """
         keys = (None, None) if key is None else jax.random.split(key)
-        return self.feed(self.attend(x, mask, keys[0]), keys[1]), None
+        return self.feed(self.attend(x, mask, keys[0], count), keys[1]), None
 
     def attend(
         self,
         x: Float[AnyArray, "B M D"],
         mask: Bool[AnyArray, "#B #H #M #M"],
         key: PRNGKeyArray | None,
-    ) -> Float[Array, "B M D"]:
+        count: int | None = None,
+    ) -> Float[Array, "B C D"]:
         """The first part, self-attention, with its residual and LayerNorm."""
-        part = lambda rows: self._attention(rows, mask, key)  # noqa: E731
+        part = lambda rows: self._attention(rows, mask[:, :, :count], key, count)  # noqa: E731
         return self._residual(self.norm1, part, jnp.asarray(x))
 
     def feed(self, x: Float[AnyArray, "B M D"], key: PRNGKeyArray | None) -> Float[Array, "B M D"]:
@@ -100,13 +103,16 @@ class TransformerLayer(nn.Module):
         return self._residual(self.norm2, part, jnp.asarray(x))
 
     def _residual(self, norm: nn.LayerNorm, part: Callable[[Array], Array], x: Array) -> Array:
+        """Of the rows that `part` gives, which are the first of x or all."""
         if self.pre_norm:
-            return x + part(norm(x).astype(self.dtype))
-        return norm(x + part(x)).astype(self.dtype)
+            made = part(norm(x).astype(self.dtype))
+            return x[:, : made.shape[1]] + made
+        made = part(x)
+        return norm(x[:, : made.shape[1]] + made).astype(self.dtype)
 
-    def _attention(self, x: Array, mask: AnyArray, key: Array | None) -> Array:
+    def _attention(self, x: Array, mask: AnyArray, key: Array | None, count: int | None) -> Array:
         heads = self.qkv(x).reshape(*x.shape[:2], 3, self.heads, -1)
-        query, keys, values = heads[:, :, 0], heads[:, :, 1], heads[:, :, 2]
+        query, keys, values = heads[:, :count, 0], heads[:, :, 1], heads[:, :, 2]
         out = self.out(multi_head_attention(query, keys, values, mask, key, self.dropout))
         if self.drop_attended and key is not None:
             out = dropout(jax.random.fold_in(key, 1), out, self.dropout)
