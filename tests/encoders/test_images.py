@@ -1,14 +1,15 @@
 """Image encoders by name: preprocessing beside a plain one in float64, and sizes."""
 
 from functools import partial
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
 from vmr_jax.encoders.crop import centre_crop
-from vmr_jax.encoders.images import ENCODERS, open_image_encoder
-from vmr_jax.weights.registry import registry
+from vmr_jax.encoders.images import ENCODERS, open_image_encoder, weights_of
+from vmr_jax.weights.registry import registry, sets
 
 
 def bicubic(rows, length):
@@ -65,7 +66,23 @@ def test_sizes_are_those_of_the_published_checkpoints(name, tokens, projection):
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_weights_are_registered(name):
-    assert (ENCODERS[name].weights or name) in registry()
+    kind = ENCODERS[name]
+    assert (kind.weights or name) in registry()
+    if kind.others:
+        assert set(sets()[name]) == {kind.weights, *kind.others}
+
+
+def test_weights_that_are_not_here_are_all_named_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(FileNotFoundError) as missing:
+        weights_of("concepts-actions")
+    assert str(missing.value) == (
+        "weights of concepts-actions are not here: `vmr weights get i3d kinetics-names "
+        "all-minilm-l6-v2` fetches them (142 MB)"
+    )
+    with pytest.raises(FileNotFoundError, match="get imagenet-names all-minilm-l6-v2` fetches"):
+        weights_of("concepts", "lite0.pth")
+    assert weights_of("clip-vit-b32", "model.safetensors") == Path("model.safetensors")
 
 
 @pytest.mark.parametrize(

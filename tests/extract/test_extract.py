@@ -54,7 +54,7 @@ def good(films):
 
 def openai_tensors(params):
     """An image encoder of one layer as OpenAI names its tensors."""
-    layer = jax.tree.map(lambda stacked: np.asarray(stacked)[0], params["layers"])
+    layer = jax.tree.map(np.asarray, params["layers_0"])
     tensors = {
         "conv1.weight": np.transpose(params["patch"]["kernel"], (3, 2, 0, 1)),
         "class_embedding": params["class_token"],

@@ -198,5 +198,8 @@ def test_the_commands_list_get_and_verify(cache, monkeypatch):
     (cache / "net" / "a.bin").unlink()
     result = vmr("weights", "verify", "net")
     assert result.exit_code == 1 and result.stdout == f"net: {cache}/net/a.bin is missing\n"
+    monkeypatch.setattr(registry, "sets", lambda: {"nets": ("net", "net")})
+    assert vmr("weights", "get", "nets", "net").stdout == f"net: {cache}/net/a.bin\n"
+    assert "nets: net, net\n" in vmr("weights", "list").stdout
     unknown = vmr("weights", "get", "other").exception
     assert str(unknown) == "no weights 'other'; registered are net"

@@ -16,7 +16,7 @@ from vmr_jax.encoders.crop import centre_crop
 from vmr_jax.encoders.kind import Kind
 from vmr_jax.input_files import digest, require_file
 from vmr_jax.types import Array, Params
-from vmr_jax.weights.registry import entry
+from vmr_jax.weights.registry import entry, registry, require_weights, weights_path
 
 RANDOM = "random"  # stands for the weights' SHA-256
 _MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)  # CLIP's, of RGB from 0 to 1
@@ -171,6 +171,19 @@ def open_image_encoder(name: str, weights: Path | None) -> ImageEncoder:
     params = kind.load(require_file(weights, "weights"))
     files = [weights, *(other.place(file) for other, file in beside)]
     return ImageEncoder(name, " ".join(map(digest, files)), kind, params)
+
+
+def weights_of(name: str, given: str = "") -> Path:
+    """The weight file of an encoder: `given` as a path or a registered name, or its own.
+
+    Raises FileNotFoundError that names all registered weights it needs that are not here, and
+    ValueError for an unknown encoder.
+    """
+    kind = kind_of(name)
+    named = given or kind.weights or name
+    registered = named in registry() and not Path(named).exists()
+    require_weights(name, [named, *kind.others] if registered else kind.others)
+    return weights_path(named)
 
 
 def kind_of(name: str) -> Kind:

@@ -89,7 +89,7 @@ def extract(
 
     The exit status is 1 where videos could not be read, which are listed at the end.
     """
-    from vmr_jax.encoders.images import kind_of, open_image_encoder
+    from vmr_jax.encoders.images import open_image_encoder, weights_of
     from vmr_jax.extract.check import check as compare
     from vmr_jax.extract.extract import extract as extract_videos
     from vmr_jax.extract.shards import merge as merge_files
@@ -98,7 +98,6 @@ def extract(
     from vmr_jax.training.mesh import keep_compilations
     from vmr_jax.video.sampling import Sampling
     from vmr_jax.video.sources import find_videos
-    from vmr_jax.weights.registry import weights_path
 
     if check is not None and not (encoder or merge):
         if len(videos) != 1:
@@ -120,11 +119,10 @@ def extract(
         raise ValueError(f"--precision {precision}: use one of {', '.join(PRECISIONS)}")
     if file_format not in FORMATS:
         raise ValueError(f"--format {file_format}: use one of {', '.join(FORMATS)}")
-    named = weights or kind_of(encoder).weights or encoder
     keep_compilations()
     report = extract_videos(
         of_shard(find_videos(videos, frame_fps), num_shards, shard),
-        open_image_encoder(encoder, None if random_weights else weights_path(named)),
+        open_image_encoder(encoder, None if random_weights else weights_of(encoder, weights)),
         Sampling(fps=fps, every=every, clip_seconds=clip_seconds),
         out,
         batch_size=batch_size,

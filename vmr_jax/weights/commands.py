@@ -14,7 +14,7 @@ def list_weights() -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    from vmr_jax.weights.registry import cache_folder, registry
+    from vmr_jax.weights.registry import cache_folder, registry, sets
 
     console = Console(markup=False, highlight=False)
     for entry in registry().values():
@@ -23,6 +23,8 @@ def list_weights() -> None:
         here = ["here"] if entry.here else []
         console.print(Text(f"{entry.name}: {', '.join([size, source, *here])}"))
         console.print(Padding(Text(f"{entry.what} ({entry.licence})"), (0, 0, 0, 4)))
+    for name, parts in sets().items():
+        console.print(Text(f"{name}: {', '.join(parts)}"))
     console.print(f"`vmr weights get NAME` brings them to {cache_folder()}", soft_wrap=True)
 
 
@@ -32,9 +34,9 @@ def get(
 ) -> None:
     """Fetch weights, check their size and SHA-256, and tell where they are."""
     from vmr_jax.weights import fetch
-    from vmr_jax.weights.registry import entry
+    from vmr_jax.weights.registry import entries
 
-    for found in [entry(name) for name in names]:
+    for found in entries(names):
         print(f"{found.name}: {fetch.get(found)}")
 
 
@@ -46,9 +48,9 @@ def verify(
 ) -> None:
     """Read fetched weights and compare their SHA-256; the exit status is 1 where one differs."""
     from vmr_jax.weights import fetch
-    from vmr_jax.weights.registry import entry, registry
+    from vmr_jax.weights.registry import entries, registry
 
-    chosen = [entry(name) for name in names] if names else registry().values()
+    chosen = entries(names) if names else registry().values()
     problems = []
     for found in chosen:
         if names or any(found.place(file).exists() for file in found.files):

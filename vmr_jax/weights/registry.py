@@ -1,9 +1,10 @@
 """Which weights have a name: what they are, where they come from, and where they lie here."""
 
 import tomllib
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vmr_jax.output_files import user_cache
 
@@ -64,7 +65,6 @@ class Entry(NamedTuple):
 
 def registry() -> dict[str, Entry]:
     """All entries of registry.toml, by their names."""
-    read = tomllib.loads(files("vmr_jax.weights").joinpath("registry.toml").read_text("utf-8"))
     return {
         name: Entry(
             name,
@@ -72,8 +72,18 @@ def registry() -> dict[str, Entry]:
             | {"files": tuple(File(**file) for file in found["files"])}
             | {"archive": File(**found.get("archive", {"name": ""}))},
         )
-        for name, found in read.items()
+        for name, found in _read().items()
+        if "parts" not in found
     }
+
+
+def sets() -> dict[str, tuple[str, ...]]:
+    """The names in registry.toml that stand for several others."""
+    return {name: tuple(found["parts"]) for name, found in _read().items() if "parts" in found}
+
+
+def _read() -> dict[str, Any]:
+    return tomllib.loads(files("vmr_jax.weights").joinpath("registry.toml").read_text("utf-8"))
 
 
 def entry(name: str) -> Entry:
@@ -82,6 +92,25 @@ def entry(name: str) -> Entry:
     if name not in known:
         raise ValueError(f"no weights {name!r}; registered are {', '.join(known)}")
     return known[name]
+
+
+def entries(names: Sequence[str]) -> list[Entry]:
+    """The entries of names and of sets of them, each once; ValueError as `entry`."""
+    known = sets()
+    wanted = dict.fromkeys(part for name in names for part in known.get(name, (name,)))
+    return [entry(name) for name in wanted]
+
+
+def require_weights(user: str, names: Sequence[str]) -> None:
+    """Raise FileNotFoundError that names at once all of these weights that are not here."""
+    missing = [found for found in entries(names) if not found.here]
+    if missing:
+        size = sum(found.size for found in missing)
+        told = f" ({size / 1e6:,.0f} MB)" if size else ""
+        raise FileNotFoundError(
+            f"weights of {user} are not here: `vmr weights get "
+            f"{' '.join(found.name for found in missing)}` fetches them{told}"
+        )
 
 
 def weights_path(given: str | Path) -> Path:

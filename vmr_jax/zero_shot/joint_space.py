@@ -12,7 +12,7 @@ from vmr_jax.encoders.clip import ClipText, ClipTextConfig, load_clip_text
 from vmr_jax.encoders.images import ImageEncoder, kind_of, open_image_encoder
 from vmr_jax.encoders.sentence import open_sentence_encoder
 from vmr_jax.encoders.tokenizer import clip_tokenizer
-from vmr_jax.weights.registry import entry, weights_path
+from vmr_jax.weights.registry import require_weights, weights_path
 
 _TOKENIZER = "clip-tokenizer"  # its registered name
 _LARGE = ClipTextConfig(width=768, heads=12, projection=768)
@@ -50,7 +50,7 @@ def open_joint_space(name: str, weights: str = "") -> JointSpace:
         needed += kind_of(name).others
     elif tokenizer is None:
         needed.append(_TOKENIZER)
-    _require(name, needed)
+    require_weights(name, needed)
     path = _model(folder) if folder.is_dir() else weights_path(named)
     images = open_image_encoder(name, path)
     if name == "concepts":
@@ -67,19 +67,6 @@ def _model(folder: Path) -> Path:
     """The weights of a folder."""
     safe = folder / "model.safetensors"
     return safe if safe.exists() else folder / "pytorch_model.bin"
-
-
-def _require(name: str, needed: Sequence[str]) -> None:
-    """Raise FileNotFoundError that names at once all registered weights that are not here."""
-    entries = [entry(one) for one in needed]
-    missing = [found for found in entries if not found.here]
-    if missing:
-        size = sum(found.size for found in missing)
-        told = f" ({size / 1e6:,.0f} MB)" if size else ""
-        raise FileNotFoundError(
-            f"weights of {name} are not here: `vmr weights get "
-            f"{' '.join(found.name for found in missing)}` fetches them{told}"
-        )
 
 
 def _clip_sentences(
