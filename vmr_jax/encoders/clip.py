@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vmr_jax.layers.transformer import TransformerLayer, layer_norm, transformer_stack
 from vmr_jax.types import Array, Params
@@ -13,7 +14,7 @@ from vmr_jax.weights.fitting import Source, fit_tensors, linear, norm
 from vmr_jax.weights.tensors import read_tensors
 
 EPSILON = 1e-5
-_EVERYTHING = jnp.ones((1, 1, 1, 1), bool)  # is attended
+_EVERYTHING = np.ones((1, 1, 1, 1), bool)  # is attended
 
 
 class ClipTextConfig(NamedTuple):
