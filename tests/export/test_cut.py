@@ -184,12 +184,19 @@ def test_subtitles_are_copied_where_the_container_has_them(tmp_path):
 
 @pytest.mark.parametrize(
     ("suffix", "codec"),
-    [(".mkv", "libx264"), (".ts", "libx264"), (".avi", "mpeg4"), (".flv", "libx264")],
+    [
+        (".mkv", "libx264"),
+        (".ts", "libx264"),
+        (".avi", "mpeg4"),
+        (".flv", "libx264"),
+        (".mpg", "mpeg2video"),
+        (".webm", "libvpx-vp9"),
+    ],
 )
 def test_containers(tmp_path, suffix, codec):
     film = write_film(tmp_path / f"film{suffix}", TIMES, codec=codec, clock=Fraction(1, 25))
     [clip] = cut_results([Result("film", film, 1.5, 2.5, 1.0)], tmp_path / "clips")
-    kept = ".mkv" if suffix == ".flv" else suffix
+    kept = ".mkv" if suffix in (".flv", ".mpg") else suffix
     assert clip.path == tmp_path / f"clips/01-film-1.50-2.50{kept}"
     found = frames(clip.path)
     first = frames(film)[round(clip.start_s / FRAME)]

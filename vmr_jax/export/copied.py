@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vmr_jax.export.clips import Clip, check_span, named, open_clip
 from vmr_jax.video.container import open_video
-from vmr_jax.video.reader import import_av
+from vmr_jax.video.reader import SPARSE_STAMPS, import_av
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -98,11 +98,13 @@ def _key_frame(
 def _seek(container: "InputContainer", stream: "Stream", second: float) -> None:
     """Let the next packets be those from a key frame before a time stamp on, or from the first."""
     error_type = import_av().FFmpegError
+    first = max(stream.start_time or 0, 0)
+    stamp = int(second / _base(stream))
     try:
-        container.seek(int(second / _base(stream)), stream=stream)
+        container.seek(first if container.format.name in SPARSE_STAMPS else stamp, stream=stream)
     except error_type:  # before the first one, for some formats
         with suppress(error_type):  # a stream that cannot be searched is read on
-            container.seek(max(stream.start_time or 0, 0), stream=stream)
+            container.seek(first, stream=stream)
 
 
 def _add_streams(

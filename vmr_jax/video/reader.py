@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-_SPARSE_STAMPS = ("mpeg",)  # program streams: after a jump, frames without one are off
+SPARSE_STAMPS = ("mpeg",)  # program streams: after a jump, frames without one are off
 _ROUNDING = 1e-6  # seconds
 _MICROSECONDS = 1_000_000  # of a container's times
 
@@ -102,7 +102,7 @@ class Reader:
     def can_skip(self, target: float) -> bool:
         """Tell whether a key frame lies between what was read and a time in seconds."""
         stamp = self._stamp(target)
-        if self._container.format.name in _SPARSE_STAMPS:
+        if self._container.format.name in SPARSE_STAMPS:
             return False
         if not self._indexed:
             return stamp - self._position > self._group
