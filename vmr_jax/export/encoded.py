@@ -56,15 +56,18 @@ def encode_moment(path: Path, start: float, end: float, out: Path) -> Clip:
             raise ValueError(f"{path}: no frame is shown at {start:.2f} s")
         with open_clip(out) as file:
             video = _picture_stream(file, pictures, first.decoded)
-            sounds = [_sound_stream(file, source) for source in container.streams.audio]
+            sources = container.streams.audio
+            heard = [source for source in sources if source.codec_context and source.rate]
+            sounds = [_sound_stream(file, source) for source in heard]
             parts = [_encoded_pictures(video, chain([first], frames))]
             parts += [
-                _encoded_sound(sound, path, index, reader.start + start, end - start)
-                for index, sound in enumerate(sounds)
+                _encoded_sound(sound, path, source.index, reader.start + start, end - start)
+                for sound, source in zip(sounds, heard, strict=True)
             ]
             for _, packet in heapq.merge(*parts, key=lambda part: part[0]):
                 file.mux(packet)
-        return Clip(out, start, end, tuple(map(named, container.streams.subtitles)))
+        left_out = [source for source in sources if source not in heard]
+        return Clip(out, start, end, tuple(map(named, (*left_out, *container.streams.subtitles))))
 
 
 def _from(reader: Reader, start: float) -> Iterator[Decoded]:
@@ -203,7 +206,7 @@ def _heard(like: "AudioStream", path: Path, index: int, start: float) -> Iterato
     av = import_av()
     resampler = av.AudioResampler("fltp", like.layout.name, like.rate)
     with open_container(path) as container:
-        source = container.streams.audio[index]
+        [source] = [one for one in container.streams.audio if one.index == index]
         with suppress(av.FFmpegError):
             container.seek(int((start - _BEFORE) / (source.time_base or 1)), stream=source)
         for packet in container.demux(source):
