@@ -142,3 +142,55 @@ def test_weights_that_are_not_here_have_a_command(film, no_weights):
         vmr_package.find(film, DOOR, encoder="clip-vit-b32")
     with pytest.raises(ValueError, match="encoder 'i3d' has no sentences to compare with; use one"):
         vmr_package.find(film, DOOR, encoder="i3d")
+
+
+SRT = """1
+00:00:03,100 --> 00:00:04,300
+good morning
+
+2
+00:00:06,200 --> 00:00:07,700
+<i>opens the red door</i>
+"""
+
+
+def test_what_is_said_is_found_beside_what_is_seen(tmp_path, film, space):
+    video = tmp_path / "film.mp4"
+    video.write_bytes(film.read_bytes())
+    seen = vmr_package.find(video, "a person opens the red door", top_k=50)
+    assert {one.found_by for one in seen} == {"video"}
+    (tmp_path / "film.en.srt").write_text(SRT)
+    found = vmr_package.find(video, "a person opens the red door", top_k=50)
+    said = [one for one in found if one.start_s == 6.2 and one.end_s == 7.7]
+    assert len(said) == 1 and said[0].found_by in ("speech", "speech+video")
+    assert vmr_package.find(video, "a person opens the red door", top_k=2) == found[:2]
+    sights = vmr_package.find(video, "a person opens the red door", top_k=50, modality="video")
+    assert sights == seen
+    given = vmr_package.find(
+        film, "a person opens the red door", top_k=50, subtitles=tmp_path / "film.en.srt"
+    )
+    assert given == found
+
+
+def test_words_alone_need_no_weights(tmp_path, film, no_weights):
+    video, subtitles = tmp_path / "film.mp4", tmp_path / "film.srt"
+    video.write_bytes(film.read_bytes())
+    sentence = "a person opens the red door"
+    missing = "no subtitles are beside .*film.mp4 or in it, so that nothing is said: give a file"
+    with pytest.raises(ValueError, match=missing):
+        vmr_package.find(video, sentence, modality="speech")
+    subtitles.write_text(SRT)
+    (tmp_path / "film.de.srt").write_text("broken")
+    done = vmr("find", video, sentence, "--modality", "speech")
+    assert "1 │ 00:06.2 │ 00:07.7 │ 0.0164 │ speech" in done.stdout
+    assert done.stdout.endswith("what is said, by its words\n")
+    assert done.stderr == (
+        f"vmr: {tmp_path / 'film.de.srt'} holds no subtitles that are read: they are SRT, VTT, ASS "
+        "or SSA\n"
+    )
+    with pytest.raises(ValueError, match="modality 'sound'; use one of both, video, speech"):
+        vmr_package.find(video, sentence, modality="sound")
+    with pytest.raises(FileNotFoundError, match="no subtitles at"):
+        vmr_package.find(video, sentence, subtitles=tmp_path / "none.srt")
+    with pytest.raises(ValueError, match="film.de.srt holds no subtitles"):
+        vmr_package.find(video, sentence, subtitles=tmp_path / "film.de.srt")

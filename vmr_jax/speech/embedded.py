@@ -24,9 +24,8 @@ def read_embedded(path: Path) -> Read:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: PyAV or pysubs2 is missing, or the file is no video.
+        ValueError: PyAV is missing, or pysubs2 where there are such; or the file is no video.
     """
-    import_pysubs2()
     lines, notes = [], []
     with open_container(path) as container:
         streams = []

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,7 @@ from vmr_jax.export.results import Result, clock
 from vmr_jax.progress import ended_by_interrupts
 
 if TYPE_CHECKING:
-    from vmr_jax.types import Moment
+    from vmr_jax.zero_shot.find import FoundMoment
 
 
 @ended_by_interrupts()
@@ -33,6 +34,16 @@ def find(
     ] = "",
     top: Annotated[int, typer.Option(min=1, help="Moments at most.")] = 5,
     clip_seconds: Annotated[float, typer.Option(help="A frame each so many seconds.")] = 2.0,
+    modality: Annotated[
+        str,
+        typer.Option(
+            metavar="both|video|speech", help="Search what is seen, what is said, or both."
+        ),
+    ] = "both",
+    subtitles: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What is said; else the files beside VIDEO, or in it."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON.")] = False,
     *,
     exports: Exports,
@@ -43,21 +54,34 @@ def find(
     from vmr_jax.zero_shot.find import find as find_in_video
 
     keep_compilations()
-    moments = find_in_video(
-        video, sentence, encoder=encoder, weights=weights, top_k=top, clip_seconds=clip_seconds
-    )
+    with warnings.catch_warnings(record=True) as told:
+        moments = find_in_video(
+            video,
+            sentence,
+            encoder=encoder,
+            weights=weights,
+            top_k=top,
+            clip_seconds=clip_seconds,
+            modality=modality,
+            subtitles=subtitles,
+        )
+    for warning in told:
+        print(f"vmr: {warning.message}", file=sys.stderr)
     if as_json:
         found = [moment._asdict() for moment in moments]
         print(json.dumps({"video": str(video), "query": sentence, "moments": found}))
     else:
         _print_table(video, sentence, moments)
-        print(f"encoder {encoder}, a frame each {clip_seconds:g} s, no training")
-    results = [Result(video.stem, video, *moment, sentence) for moment in moments]
+        if modality == "speech":
+            print("what is said, by its words")
+        else:
+            print(f"encoder {encoder}, a frame each {clip_seconds:g} s, no training")
+    results = [Result(video.stem, video, *moment[:3], sentence) for moment in moments]
     if not export_results(results, exports, lambda line: print(line, file=sys.stderr)):
         raise typer.Exit(1)
 
 
-def _print_table(video: Path, sentence: str, moments: Sequence["Moment"]) -> None:
+def _print_table(video: Path, sentence: str, moments: Sequence["FoundMoment"]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -65,7 +89,8 @@ def _print_table(video: Path, sentence: str, moments: Sequence["Moment"]) -> Non
     table = Table(title=Text(f"{sentence} — {video.name}"), title_justify="left")
     for name in ("", "start", "end", "score"):
         table.add_column(name, justify="right")
+    table.add_column("found by")
     for rank, moment in enumerate(moments, 1):
         times = clock(moment.start_s), clock(moment.end_s)
-        table.add_row(str(rank), *times, f"{moment.score:.3g}")
+        table.add_row(str(rank), *times, f"{moment.score:.3g}", moment.found_by)
     Console().print(table)

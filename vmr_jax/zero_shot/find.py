@@ -1,15 +1,21 @@
 """Find the moment of a sentence in a video file, without any training."""
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from vmr_jax.data.sources.names import stem
 from vmr_jax.data.text.vocabulary import tokenize
 from vmr_jax.extract.batches import Waits, encode_videos
 from vmr_jax.extract.frames import Unreadable, read_video
 from vmr_jax.input_files import require_file
-from vmr_jax.types import Moment
+from vmr_jax.speech.modality import check_modality, rank_both, rank_spoken
+from vmr_jax.speech.said import read_said
+from vmr_jax.speech.utterances import Utterance, read_subtitles, subtitle_files
+from vmr_jax.speech.words import Spoken, utterance_vectors
 from vmr_jax.video.reader import import_av
 from vmr_jax.video.sampling import Sampling
 from vmr_jax.video.sources import VideoFile
@@ -18,6 +24,16 @@ from vmr_jax.zero_shot.moments import GENERIC, find_moments
 
 _BATCH = 32  # frames encoded at once
 _WORDS = 60  # of a sentence; CLIP reads 77 tokens
+_MOMENTS = 100  # that are seen, at most, where others are said
+
+
+class FoundMoment(NamedTuple):
+    """A moment that was found in a video file."""
+
+    start_s: float  # seconds
+    end_s: float  # seconds
+    score: float  # higher is better; comparable within one query
+    found_by: str = "video"  # or "speech", or "speech+video"
 
 
 class Frames(NamedTuple):
@@ -36,7 +52,9 @@ def find(
     weights: str = "",
     top_k: int = 5,
     clip_seconds: float = 2.0,
-) -> list[Moment]:
+    modality: str = "both",
+    subtitles: str | Path | None = None,
+) -> list[FoundMoment]:
     """Find the best moments of a sentence in a video file, best first, without any training.
 
     A frame each `clip_seconds` is compared with the sentence, so that borders are multiples of it;
@@ -45,21 +63,67 @@ def find(
     those that `vmr weights get` keeps. See `vmr_jax.zero_shot.moments` for what is found and for
     what a score is.
 
+    What is said is read from `subtitles`, or the subtitle files beside the video, or the streams in
+    it, and searched as well, unless `modality` is "video"; then scores are those of
+    `vmr_jax.speech.fusion`. "speech" searches its words alone, for which no weights are needed.
+
     Raises:
-        FileNotFoundError: there is no such video, or the weights are not here.
-        ValueError: the sentence has no words or too many, the video cannot be read, PyAV is
-            missing, or for an unknown encoder.
+        FileNotFoundError: there is no such video, no such subtitles, or the weights are not here.
+        ValueError: the sentence has no words or too many, the video or given subtitles cannot be
+            read, PyAV is missing; or for an unknown encoder or modality, or "speech" where nothing
+            is said. Other subtitles that cannot be read are a warning.
     """
     check_sentence(sentence)
+    check_modality(modality)
     path = require_file(video, "video")
     import_av()
+    said = [] if modality == "video" else _read_said(path, subtitles)
+    if modality == "speech":
+        return _find_spoken(path, said, sentence)[:top_k]
     space = open_joint_space(encoder, weights)
     frames = encode_frames(path, space, clip_seconds)
     vectors = _unit(space.sentences([sentence, *GENERIC]))
     similarity = _unit(frames.rows) @ vectors.T
-    return find_moments(
-        similarity[:, 0], similarity[:, 1:], frames.times, frames.duration, top_k=top_k
+    kept = max(top_k, _MOMENTS) if said else top_k
+    seen = find_moments(
+        similarity[:, 0], similarity[:, 1:], frames.times, frames.duration, top_k=kept
     )
+    if not said:
+        return [FoundMoment(*moment) for moment in seen]
+    spoken = Spoken({path.name: said}, utterance_vectors(said, space.sentences))
+    of_video = [_Seen(path.name, *moment) for moment in seen[:_MOMENTS]]
+    found = rank_both(spoken, sentence, vectors[0], vectors[1:], of_video)
+    return [FoundMoment(*one[1:4], "+".join(one.found_by)) for one in found[:top_k]]
+
+
+class _Seen(NamedTuple):
+    """A moment that is seen, as `vmr_jax.speech.fusion` takes it."""
+
+    video: str
+    start_s: float
+    end_s: float
+    score: float
+
+
+def _read_said(path: Path, subtitles: str | Path | None) -> Sequence[Utterance]:
+    """What is said in a video; what of it cannot be read, other than what was given, is told."""
+    if subtitles is not None:
+        read = read_subtitles(Path(subtitles))
+    else:
+        read = read_said(path, subtitle_files(path.parent).get(stem(path.name), ()))
+    for note in read.notes:
+        warnings.warn(note, stacklevel=3)
+    return read.utterances
+
+
+def _find_spoken(path: Path, said: Sequence[Utterance], sentence: str) -> list[FoundMoment]:
+    if not said:
+        raise ValueError(
+            f"no subtitles are beside {path} or in it, so that nothing is said: give "
+            "a file (--subtitles)"
+        )
+    found = rank_spoken(Spoken({path.name: said}), sentence)
+    return [FoundMoment(*one[1:4], "speech") for one in found]
 
 
 def check_sentence(sentence: str) -> None:

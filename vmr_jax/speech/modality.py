@@ -1,0 +1,50 @@
+"""Which of a video is searched: what is seen, what is said, or both."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vmr_jax.speech.fusion import Fused, Ranked, fuse
+from vmr_jax.speech.words import Spoken
+
+MODALITIES = ("both", "video", "speech")
+_SAID = 0.5  # of the sentence's words, that a moment must say to stand beside what is seen
+
+
+def check_modality(modality: str) -> None:
+    """Raise ValueError for another modality."""
+    if modality not in MODALITIES:
+        raise ValueError(f"modality {modality!r}; use one of {', '.join(MODALITIES)}")
+
+
+def rank_spoken(
+    spoken: Spoken,
+    sentence: str,
+    vector: np.ndarray | None = None,
+    generic: np.ndarray | None = None,
+) -> list[Fused]:
+    """The moments in which a sentence is said, best first: by words and, with vectors, by meaning.
+
+    `vector` (width,) is of the sentence, `generic` (P, width) of neutral ones, all of length 1.
+    """
+    rankings = {"words": spoken.by_words(sentence)}
+    if vector is not None and generic is not None:
+        rankings["meaning"] = spoken.by_meaning(vector, generic)
+    found = fuse(rankings)
+    return [moment._replace(found_by=("speech",)) for moment in found]
+
+
+def rank_both(
+    spoken: Spoken,
+    sentence: str,
+    vector: np.ndarray,
+    generic: np.ndarray,
+    seen: Sequence[Ranked],
+) -> list[Fused]:
+    """What is said, as of `rank_spoken`, and what is seen (best first), joined by their ranks.
+
+    What says less than half of the sentence's words, and does not mean the same, is left out.
+    """
+    words = [moment for moment in spoken.by_words(sentence) if moment.share >= _SAID]
+    said = fuse({"words": words, "meaning": spoken.by_meaning(vector, generic)})
+    return fuse({"speech": said, "video": seen})
