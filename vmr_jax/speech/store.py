@@ -56,7 +56,8 @@ def update_speech(
     before = read_entries(index)
     entries = {name: entry for name, entry in before.items() if name in kept}
     changed, saved = len(entries) < len(before), time.monotonic()
-    for name, path in progress(videos.items(), "what is said", len(videos)):
+    wanted = {name: path for name, path in videos.items() if name in kept}
+    for name, path in progress(wanted.items(), "what is said", len(wanted)):
         sources = files.get(name, ())
         try:
             now = marks(path, sources, speech_model)
