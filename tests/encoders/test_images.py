@@ -56,10 +56,11 @@ def test_an_unknown_encoder_names_the_known():
 
 @pytest.mark.parametrize(
     "name, tokens, projection",
-    [("clip-vit-b32", 50, 512), ("clip-vit-b16", 197, 512), ("clip-vit-l14", 257, 768)],
+    [("vit-b32", 50, 512), ("vit-b16", 197, 512), ("vit-l14", 257, 768)],
 )
-def test_sizes_are_those_of_the_published_checkpoints(name, tokens, projection):
-    params = jax.eval_shape(ENCODERS[name].init)
+@pytest.mark.parametrize("family", ["clip", "openclip"])
+def test_sizes_are_those_of_the_published_checkpoints(family, name, tokens, projection):
+    params = jax.eval_shape(ENCODERS[f"{family}-{name}"].init)
     assert params["positions"].shape[0] == tokens
     assert params["projection"].shape[1] == projection
 

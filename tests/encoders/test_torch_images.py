@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from torch_cases import clip_model, transformers
+from torch_cases import clip_model, openai_names, transformers
 from torch_efficientnet import random_lite0, torch
 
 from tests.video.films import write_film
@@ -17,8 +17,10 @@ from vmr_jax.encoders.images import ImageEncoder, clip
 from vmr_jax.video.decode import sample_frames
 from vmr_jax.video.sampling import Sampling
 
+_SMALL = ClipImageConfig(width=64, layers=2, heads=4, projection=32)
 SIZES = {
-    "small": ClipImageConfig(width=64, layers=2, heads=4, projection=32),
+    "small": _SMALL,
+    "small of open_clip": _SMALL._replace(quick=False),
     "full": ClipImageConfig(),
 }
 
@@ -48,7 +50,9 @@ def test_clip_s_preprocessing_is_that_of_transformers_within_a_level(frames, rec
     assert worst <= 1
 
 
-@pytest.mark.parametrize("size", ["small", pytest.param("full", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "size", ["small", "small of open_clip", pytest.param("full", marks=pytest.mark.slow)]
+)
 def test_clip_s_features_of_a_film_are_those_of_transformers(
     size, frames, tmp_path, record_property
 ):
@@ -61,16 +65,21 @@ def test_clip_s_features_of_a_film_are_those_of_transformers(
         "intermediate_size": 4 * config.width,
         "num_hidden_layers": config.layers,
         "num_attention_heads": config.heads,
-        "hidden_act": "quick_gelu",
+        "hidden_act": "quick_gelu" if config.quick else "gelu",
     }
     model = clip_model(text, vision, config.projection)
-    model.save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    if config.quick:
+        model.save_pretrained(tmp_path)
+    else:
+        path = tmp_path / "open_clip_pytorch_model.bin"
+        torch.save(openai_names(model.state_dict()), path)
     processor = transformers.CLIPImageProcessor()
     pixels = torch.cat([processor(images=x, return_tensors="pt").pixel_values for x in frames])
     with torch.no_grad():
         theirs = model.get_image_features(pixel_values=pixels).pooler_output.numpy()
     kind = clip(config)
-    encoder = ImageEncoder("clip", "", kind, kind.load(tmp_path / "model.safetensors"))
+    encoder = ImageEncoder("clip", "", kind, kind.load(path))
     ours = jax.device_get(encoder.compiled()(np.stack([*map(encoder.crop, frames)])))
     worst = np.abs(ours - theirs).max()
     record_property("features", float(worst))

@@ -37,6 +37,7 @@ class ClipImageConfig(NamedTuple):
     layers: int = 12
     heads: int = 12
     projection: int = 512
+    quick: bool = True  # OpenAI's activation; False: the exact GELU, as most of open_clip's have
 
 
 class ImageFeatures(NamedTuple):
@@ -52,13 +53,20 @@ def quick_gelu(x: Array) -> Array:
     return x * jax.nn.sigmoid(1.702 * x)
 
 
-def _layer(config: ClipTextConfig | ClipImageConfig, dtype: Any) -> dict[str, Any]:
+def exact_gelu(x: Array) -> Array:
+    """x times the share of a standard normal variable below x, element by element."""
+    return jax.nn.gelu(x, approximate=False)
+
+
+def _layer(
+    config: ClipTextConfig | ClipImageConfig, dtype: Any, quick: bool = True
+) -> dict[str, Any]:
     """What a layer of either side is made of."""
     return {
         "width": config.width,
         "heads": config.heads,
         "hidden": 4 * config.width,
-        "activation": quick_gelu,
+        "activation": quick_gelu if quick else exact_gelu,
         "pre_norm": True,
         "epsilon": EPSILON,
         "dtype": dtype,
@@ -134,7 +142,7 @@ class ClipImage(nn.Module):
         tokens = 1 + (config.size // config.patch) ** 2
         self.positions = self.param("positions", init, (tokens, config.width))
         self.pre_norm = layer_norm(EPSILON)
-        layer = _layer(config, self.dtype)
+        layer = _layer(config, self.dtype, config.quick)
         self.layers = [TransformerLayer(**layer) for _ in range(config.layers)]
         self.post_norm = layer_norm(EPSILON)
         self.projection = self.param("projection", init, (config.width, config.projection))
@@ -211,7 +219,10 @@ def load_clip_text(path: str | Path, config: ClipTextConfig) -> Params:
 
 
 def load_clip_image(path: str | Path, config: ClipImageConfig) -> Params:
-    """Read the image encoder's parameters from a CLIP file, as `load_clip_text` does the text's."""
+    """Read the image encoder's parameters from a CLIP file, as `load_clip_text` does the text's.
+
+    open_clip's files have OpenAI's names.
+    """
     tensors = read_tensors(path)
     shapes = jax.eval_shape(
         ClipImage(config).init, jax.random.key(0), jnp.zeros((1, config.size, config.size, 3))

@@ -98,12 +98,15 @@ def _actions() -> Kind:
     )
 
 
+_BASE = ClipImageConfig()
+_LARGE = ClipImageConfig(patch=14, width=1024, layers=24, heads=16, projection=768)
 ENCODERS = {
-    "clip-vit-b32": clip(ClipImageConfig()),
-    "clip-vit-b16": clip(ClipImageConfig(patch=16)),
-    "clip-vit-l14": clip(
-        ClipImageConfig(patch=14, width=1024, layers=24, heads=16, projection=768)
-    ),
+    "clip-vit-b32": clip(_BASE),
+    "clip-vit-b16": clip(_BASE._replace(patch=16)),
+    "clip-vit-l14": clip(_LARGE),
+    "openclip-vit-b32": clip(_BASE._replace(quick=False)),
+    "openclip-vit-b16": clip(_BASE._replace(patch=16, quick=False)),
+    "openclip-vit-l14": clip(_LARGE._replace(quick=False)),
     "efficientnet-lite0": _efficientnet(),
     "i3d": _i3d("features"),
     "i3d-logits": _i3d("logits"),
