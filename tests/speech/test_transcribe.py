@@ -13,17 +13,24 @@ from vmr_jax.speech.utterances import Utterance
 
 
 class Model:
-    """Hears two lines in any sound, the second of them without a span of time."""
+    """Hears a segment with a pause in any sound, and one without a span of time."""
 
     def __init__(self, name):
         if name == "none":
             raise RuntimeError("no such\nmodel")
         self.name = name
 
-    def transcribe(self, sound, vad_filter):
-        assert sound.dtype == np.float32 and sound.ndim == 1 and vad_filter
-        lines = [(0.5, 1.5, "  opens the red door "), (2.0, 2.0, "..")]
-        return (SimpleNamespace(start=s, end=e, text=t) for s, e, t in lines), None
+    def transcribe(self, sound, vad_filter, word_timestamps):
+        assert sound.dtype == np.float32 and sound.ndim == 1 and vad_filter and word_timestamps
+        segments = [
+            [(0.5, 0.7, " opens"), (0.7, 1.1, " the"), (1.6, 1.7, " red"), (2.3, 2.9, " door")],
+            [(2.9, 2.9, "..")],
+            [],
+        ]
+        return (
+            SimpleNamespace(words=[SimpleNamespace(start=s, end=e, word=w) for s, e, w in words])
+            for words in segments
+        ), None
 
 
 @pytest.fixture
@@ -35,8 +42,11 @@ def test_speech_is_heard_where_nothing_is_written(tmp_path, whisper):
     film = write_film(tmp_path / "a.mp4", [i / 5 for i in range(15)], rate=5, sound=3.0)
     model = open_speech_model("small")
     heard = transcribe(film, model)
-    assert heard.utterances == (Utterance(0.5, 1.5, "opens the red door"),)
-    assert heard.notes == (f"{film}: 1 of 2 lines do not end after they start",)
+    assert heard.utterances == (
+        Utterance(0.5, 1.7, "opens the red"),
+        Utterance(2.3, 2.9, "door"),
+    )
+    assert heard.notes == (f"{film}: 1 of 3 lines do not end after they start",)
     assert read_said(film, (), model) == heard
     (tmp_path / "a.srt").write_text("00:00:01,000 --> 00:00:02,000\nwritten\n")
     assert [line.text for line in read_said(film, [tmp_path / "a.srt"], model).utterances] == [

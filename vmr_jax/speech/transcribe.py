@@ -1,10 +1,13 @@
 """Speech to text, by faster-whisper."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from vmr_jax.speech.embedded import read_sound
 from vmr_jax.speech.utterances import Read, ordered
+
+_PAUSE = 0.5  # seconds
 
 
 def open_speech_model(model: str) -> Any:
@@ -39,8 +42,18 @@ def transcribe(path: Path, model: Any) -> Read:
     if not len(sound):
         return Read((), (f"{path} has no sound to hear speech in",))
     try:
-        segments, _ = model.transcribe(sound, vad_filter=True)
-        lines = [(part.start, part.end, " ".join(part.text.split())) for part in segments]
+        segments, _ = model.transcribe(sound, vad_filter=True, word_timestamps=True)
+        lines = [line for segment in segments for line in _lines(segment.words)]
     except Exception as error:  # of CTranslate2 or ONNX Runtime
         raise ValueError(f"{path}: its speech cannot be read ({error})") from error
     return ordered(lines, str(path))
+
+
+def _lines(words: Sequence[Any]) -> Iterator[tuple[float, float, str]]:
+    """A segment's words, apart where a pause is: Whisper's segments go on over silence."""
+    first = 0
+    for last in range(1, len(words) + 1):
+        if last == len(words) or words[last].start - words[last - 1].end > _PAUSE:
+            text = "".join(word.word for word in words[first:last])
+            yield float(words[first].start), float(words[last - 1].end), " ".join(text.split())
+            first = last
