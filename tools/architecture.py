@@ -23,7 +23,16 @@ BEGIN, END = "<!-- tools/architecture.py writes what follows -->", "<!-- up to h
 # From the top: a room may import rooms of its own tier and of those below.
 TIERS = {
     "doors": (PACKAGE, "api", "main", "cli"),
-    "runs": ("training", "evaluation", "search", "extract", "zero_shot", "reproduce", "plots"),
+    "runs": (
+        "training",
+        "evaluation",
+        "search",
+        "extract",
+        "zero_shot",
+        "demo",
+        "reproduce",
+        "plots",
+    ),
     "systems and data": (
         "models",
         "configs",

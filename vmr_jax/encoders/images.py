@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Sharding
 
-from vmr_jax.encoders import concepts, efficientnet, i3d
+from vmr_jax.encoders import concepts, demo, efficientnet, i3d
 from vmr_jax.encoders.clip import ClipImage, ClipImageConfig, load_clip_image
 from vmr_jax.encoders.crop import centre_crop
 from vmr_jax.encoders.kind import Kind
@@ -65,6 +65,19 @@ def _i3d(part: str) -> Kind:
     )
 
 
+def _demo() -> Kind:
+    """Snippets of the rendered world."""
+    return Kind(
+        demo.SIZE,
+        "value / 128 - 1",
+        demo.init_demo,
+        demo.load_demo,
+        demo.encode_snippets,
+        frames=demo.FRAMES,
+        weights=str(demo.WEIGHTS),
+    )
+
+
 def _objects() -> Kind:
     """A frame's ImageNet classes as a vector of the sentence encoder's space."""
 
@@ -112,6 +125,7 @@ ENCODERS = {
     "i3d-logits": _i3d("logits"),
     "concepts": _objects(),
     "concepts-actions": _actions(),
+    "demo": _demo(),
 }
 
 

@@ -22,5 +22,5 @@ class Kind(NamedTuple):
     short: int = 0  # pixels, to which the short side is brought before the crop; 0: `size`
     bilinear: bool = False  # else bicubic
     frames: int = 1  # that make a row
-    weights: str = ""  # their registered name, where it is not the encoder's
+    weights: str = ""  # their registered name where it is not the encoder's, or a file that is here
     others: tuple[str, ...] = ()  # registered names of what `load` reads beside them

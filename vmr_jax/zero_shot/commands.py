@@ -24,7 +24,9 @@ def find(
     sentence: Annotated[str, typer.Argument(help="What happens in the moment.")],
     encoder: Annotated[
         str,
-        typer.Option(metavar="NAME", help="concepts, clip-vit-b32, clip-vit-b16, clip-vit-l14."),
+        typer.Option(
+            metavar="NAME", help="concepts, clip-vit-b32, clip-vit-b16, clip-vit-l14, demo."
+        ),
     ] = "concepts",
     weights: Annotated[
         str,
@@ -33,7 +35,9 @@ def find(
         ),
     ] = "",
     top: Annotated[int, typer.Option(min=1, help="Moments at most.")] = 5,
-    clip_seconds: Annotated[float, typer.Option(help="A frame each so many seconds.")] = 2.0,
+    clip_seconds: Annotated[
+        float | None, typer.Option(help="A frame each so many seconds; else what suits it: 2.")
+    ] = None,
     modality: Annotated[
         str,
         typer.Option(
@@ -52,8 +56,11 @@ def find(
     from vmr_jax.export.export import export_results
     from vmr_jax.training.mesh import keep_compilations
     from vmr_jax.zero_shot.find import find as find_in_video
+    from vmr_jax.zero_shot.joint_space import usual_clip_seconds
 
     keep_compilations()
+    if clip_seconds is None:
+        clip_seconds = usual_clip_seconds(encoder)
     with warnings.catch_warnings(record=True) as told:
         moments = find_in_video(
             video,

@@ -11,6 +11,7 @@ from vmr_jax.data.sources.names import stem
 from vmr_jax.data.text.vocabulary import tokenize
 from vmr_jax.extract.batches import Waits, encode_videos
 from vmr_jax.extract.frames import Unreadable, read_video
+from vmr_jax.extract.snippets import in_snippets
 from vmr_jax.input_files import require_file
 from vmr_jax.speech.modality import check_modality, rank_both, rank_spoken
 from vmr_jax.speech.said import read_said
@@ -19,8 +20,8 @@ from vmr_jax.speech.words import Spoken, utterance_vectors
 from vmr_jax.video.reader import import_av
 from vmr_jax.video.sampling import Sampling
 from vmr_jax.video.sources import VideoFile
-from vmr_jax.zero_shot.joint_space import JointSpace, open_joint_space
-from vmr_jax.zero_shot.moments import GENERIC, find_moments
+from vmr_jax.zero_shot.joint_space import JointSpace, open_joint_space, usual_clip_seconds
+from vmr_jax.zero_shot.moments import find_moments
 
 _BATCH = 32  # frames encoded at once
 _WORDS = 60  # of a sentence; CLIP reads 77 tokens
@@ -51,15 +52,16 @@ def find(
     encoder: str = "concepts",
     weights: str = "",
     top_k: int = 5,
-    clip_seconds: float = 2.0,
+    clip_seconds: float | None = None,
     modality: str = "both",
     subtitles: str | Path | None = None,
 ) -> list[FoundMoment]:
     """Find the best moments of a sentence in a video file, best first, without any training.
 
     A frame each `clip_seconds` is compared with the sentence, so that borders are multiples of it;
-    `top_k` only cuts the list, which may be shorter. `encoder` is "concepts", "clip-vit-b32",
-    "clip-vit-b16" or "clip-vit-l14"; `weights` are a registered name, a file or a folder, else
+    without it that of `usual_clip_seconds`. `top_k` only cuts the list, which may be
+    shorter. `encoder` is "concepts", "clip-vit-b32", "clip-vit-b16", "clip-vit-l14", or "demo" for
+    the rendered videos of `vmr demo`; `weights` are a registered name, a file or a folder, else
     those that `vmr weights get` keeps. See `vmr_jax.zero_shot.moments` for what is found and for
     what a score is.
 
@@ -81,8 +83,9 @@ def find(
     if modality == "speech":
         return _find_spoken(path, said, sentence)[:top_k]
     space = open_joint_space(encoder, weights)
-    frames = encode_frames(path, space, clip_seconds)
-    vectors = _unit(space.sentences([sentence, *GENERIC]))
+    vectors = _unit(space.sentences([sentence, *space.generic]))
+    seconds = usual_clip_seconds(encoder) if clip_seconds is None else clip_seconds
+    frames = encode_frames(path, space, seconds)
     similarity = _unit(frames.rows) @ vectors.T
     kept = max(top_k, _MOMENTS) if said else top_k
     seen = find_moments(
@@ -142,17 +145,19 @@ def check_sentence(sentence: str) -> None:
 
 
 def encode_frames(path: Path, space: JointSpace, clip_seconds: float) -> Frames:
-    """A frame at the centre of each `clip_seconds` of a video.
+    """A frame at the centre of each `clip_seconds` of a video; with snippets, a row of several.
 
     Raises ValueError for a video that cannot be read to its end.
     """
     source = VideoFile(path.stem, path)
     events = read_video(0, source, Sampling(clip_seconds=clip_seconds), space.images.crop)
+    count = space.images.kind.frames
+    events = in_snippets(events, count) if count > 1 else events
     (found,) = encode_videos(events, space.images.compiled(), _BATCH, Waits())
     if isinstance(found, Unreadable):
         raise ValueError(found.reason)
     known = found.whole.duration
-    end = found.seconds[-1] + clip_seconds / 2
+    end = found.seconds[-1] + count * clip_seconds / 2
     return Frames(found.rows, found.seconds, end if np.isnan(known) else known)
 
 

@@ -1,23 +1,25 @@
 """Image encoders whose rows can be compared with sentences, and the vectors of sentences there."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from vmr_jax.encoders import concepts
+from vmr_jax.encoders import concepts, demo
 from vmr_jax.encoders.clip import ClipText, ClipTextConfig, load_clip_text
 from vmr_jax.encoders.images import ImageEncoder, kind_of, open_image_encoder
 from vmr_jax.encoders.sentence import open_sentence_encoder
 from vmr_jax.encoders.tokenizer import clip_tokenizer
 from vmr_jax.weights.registry import require_weights, weights_path
+from vmr_jax.zero_shot.moments import GENERIC
 
 _TOKENIZER = "clip-tokenizer"  # its registered name
 _LARGE = ClipTextConfig(width=768, heads=12, projection=768)
 _CLIP = {"clip-vit-b32": ClipTextConfig(), "clip-vit-b16": ClipTextConfig(), "clip-vit-l14": _LARGE}
-ENCODERS = ("concepts", *_CLIP)
+ENCODERS = ("concepts", *_CLIP, "demo")
 
 
 class JointSpace(NamedTuple):
@@ -25,6 +27,12 @@ class JointSpace(NamedTuple):
 
     images: ImageEncoder
     sentences: Callable[[Sequence[str]], np.ndarray]  # S sentences -> (S, width) float32
+    generic: tuple[str, ...] = GENERIC  # sentences that fit any frame
+
+
+def usual_clip_seconds(name: str) -> float:
+    """The seconds from a frame to the next that suit an encoder."""
+    return demo.CLIP_SECONDS if name == "demo" else 2.0
 
 
 def open_joint_space(name: str, weights: str = "") -> JointSpace:
@@ -32,7 +40,7 @@ def open_joint_space(name: str, weights: str = "") -> JointSpace:
 
     These are a registered name, a file, or a folder as Hugging Face has it: of CLIP
     model.safetensors or pytorch_model.bin and perhaps the tokenizer, which otherwise is the
-    registered one.
+    registered one. The encoder demo has its own with it.
 
     Raises:
         ValueError: for another encoder, and as `open_image_encoder`.
@@ -48,7 +56,7 @@ def open_joint_space(name: str, weights: str = "") -> JointSpace:
     needed = [] if Path(named).exists() else [named]
     if name == "concepts":
         needed += kind_of(name).others
-    elif tokenizer is None:
+    elif name in _CLIP and tokenizer is None:
         needed.append(_TOKENIZER)
     require_weights(name, needed)
     path = _model(folder) if folder.is_dir() else weights_path(named)
@@ -56,6 +64,9 @@ def open_joint_space(name: str, weights: str = "") -> JointSpace:
     if name == "concepts":
         encoder = open_sentence_encoder(weights_path(concepts.SENTENCES))
         return JointSpace(images, lambda texts: concepts.sentence_vectors(encoder, list(texts)))
+    if name == "demo":
+        said = partial(demo.encode_sentences, images.params)
+        return JointSpace(images, said, demo.GENERIC)
     return JointSpace(images, _clip_sentences(_CLIP[name], path, tokenizer))
 
 

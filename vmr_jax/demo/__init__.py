@@ -1,0 +1,1 @@
+"""The demo: a rendered world, its encoder, and the whole way from its videos to moments."""
