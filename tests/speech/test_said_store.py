@@ -105,6 +105,14 @@ def test_notes_are_kept(corpus):
     assert open_speech(index) is None
 
 
+def test_an_encoder_of_few_words_leaves_meaning_out(corpus):
+    index, videos, files = corpus
+    update_speech(index, videos, files, ("a", "b"), None)
+    spoken = open_speech(index)
+    assert spoken and spoken.by_words(DOOR)[0].video == "a"
+    assert spoken.by_meaning(np.ones(2), np.ones((1, 2))) == []
+
+
 def test_a_folder_without_speech_has_none(tmp_path):
     assert open_speech(tmp_path) is None
 
@@ -130,6 +138,7 @@ def test_beside_what_is_seen_half_of_the_words_must_be_said():
     lines = [Utterance(0, 1, "red doors open"), Utterance(50, 51, "that person")]
     spoken, vector = Spoken({"a": lines}, np.zeros((2, 2), np.float16)), np.array([1.0, 0])
     assert [one.start_s for one in rank_spoken(spoken, DOOR)] == [0, 50]
+    assert rank_spoken(spoken, DOOR, videos=["b"]) == []
     seen = [Said("b", 3, 9, 0.7), Said("a", 0, 20, 0.6)]
     found = rank_both(spoken, DOOR, vector, np.array([[0.0, 1.0]]), seen)
     assert found == [

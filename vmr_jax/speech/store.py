@@ -40,7 +40,7 @@ def update_speech(
     videos: Mapping[str, Path],
     files: Mapping[str, Sequence[Path]],
     kept: Sequence[str],
-    encode: Callable[[Sequence[str]], np.ndarray],
+    encode: Callable[[Sequence[str]], np.ndarray] | None,
     *,
     speech_model: str = "",
     heard_by: Any = None,
@@ -49,7 +49,8 @@ def update_speech(
     """Read what is said in videos that are new or changed, keep it of those in `kept`, and no more.
 
     `videos` are those of this run with their paths, `files` their subtitle files, `encode` makes
-    vectors (S, width) of sentences, `heard_by` is the opened `speech_model`. Returns all entries.
+    vectors (S, width) of sentences in any words, if there is such an encoder, `heard_by` is the
+    opened `speech_model`. Returns all entries.
 
     Raises FullDiskError where there is no space, and ValueError where an extra is missing.
     """

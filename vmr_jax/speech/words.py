@@ -75,7 +75,7 @@ class Spoken:
         That is higher than the sentence's own with each neutral sentence (P, width) of the same
         encoder. All vectors have length 1.
         """
-        if self._vectors is None or not self.lines:
+        if self._vectors is None or not self._vectors.size:
             return []
         cosine = self._vectors.astype(np.float32) @ vector
         high = np.flatnonzero(cosine > (generic @ vector).max())
@@ -135,11 +135,14 @@ def content_stems(sentence: str) -> list[str]:
 
 
 def utterance_vectors(
-    utterances: Sequence[Utterance], encode: Callable[[Sequence[str]], np.ndarray]
+    utterances: Sequence[Utterance], encode: Callable[[Sequence[str]], np.ndarray] | None
 ) -> np.ndarray:
-    """The vectors (U, width) float32 of utterances, of length 1; their first 40 words count."""
-    if not utterances:
-        return np.empty((0, 0), np.float32)
+    """The vectors (U, width) float32 of utterances, of length 1; their first 40 words count.
+
+    The width is 0 without an encoder of sentences in any words.
+    """
+    if not utterances or encode is None:
+        return np.empty((len(utterances), 0), np.float32)
     texts = [" ".join(line.text.split()[:_WORDS]) for line in utterances]
     parts = []
     for first in range(0, len(texts), _BATCH):
