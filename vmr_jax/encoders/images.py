@@ -17,6 +17,7 @@ from vmr_jax.encoders.kind import Kind
 from vmr_jax.input_files import digest, require_file
 from vmr_jax.types import Array, Params
 from vmr_jax.weights.registry import entry, registry, require_weights, weights_path
+from vmr_jax.weights.tensor_bundle import data_files, is_bundle
 
 RANDOM = "random"  # stands for the weights' SHA-256
 _MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)  # CLIP's, of RGB from 0 to 1
@@ -133,7 +134,7 @@ class ImageEncoder(NamedTuple):
     """An encoder of images or snippets, ready to run."""
 
     name: str
-    weights: str  # the SHA-256 of the file, and of others that were read beside it; or RANDOM
+    weights: str  # the SHA-256 of the file, and of all that were read beside it; or RANDOM
     kind: Kind
     params: Params
 
@@ -186,7 +187,8 @@ def open_image_encoder(name: str, weights: Path | None) -> ImageEncoder:
         return ImageEncoder(name, RANDOM, kind, kind.init())
     beside = [(other, file) for other in map(entry, kind.others) for file in other.files]
     params = kind.load(require_file(weights, "weights"))
-    files = [weights, *(other.place(file) for other, file in beside)]
+    numbers = data_files(weights) if is_bundle(weights) else []
+    files = [weights, *numbers, *(other.place(file) for other, file in beside)]
     return ImageEncoder(name, " ".join(map(digest, files)), kind, params)
 
 

@@ -13,6 +13,7 @@ import safetensors.numpy
 
 from vmr_jax.input_files import check_archive, require_file
 from vmr_jax.pickle_data import ARRAYS, Array, Global, Stub, plain, read_pickle
+from vmr_jax.weights.tensor_bundle import is_bundle, read_bundle
 
 _STORAGES = {
     "FloatStorage": np.float32,
@@ -34,8 +35,9 @@ def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
     """Read the named tensors of a weight file.
 
     The file is a safetensors file, a PyTorch state dict (pytorch_model.bin) of any version, a
-    TorchScript archive (OpenAI's ViT-B-32.pt), or a pickle of NumPy arrays in dicts, whatever its
-    name. Pickles may rebuild tensors and do nothing else. Names of inner dicts are joined by dots.
+    TorchScript archive (OpenAI's ViT-B-32.pt), a pickle of NumPy arrays in dicts, whatever its
+    name, or the index of a TensorFlow checkpoint (model.ckpt.index, its data beside it). Pickles
+    may rebuild tensors and do nothing else. Names of inner dicts are joined by dots.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -48,6 +50,8 @@ def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
     archive = head.startswith(b"PK\x03\x04")
     bare = head.startswith(b"\x80") and not head.endswith(b"{")  # safetensors: length, then "{"
     read = _read_archive if archive else _read_bare if bare else safetensors.numpy.load_file
+    if is_bundle(path):
+        read = read_bundle
     try:
         tensors = read(path)
     except Exception as error:  # a damaged file raises many kinds
