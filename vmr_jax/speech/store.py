@@ -1,27 +1,32 @@
 """What is said in the videos of an index, on the disk.
 
-    said.json    the utterances of each video, what they were read from, and the file of vectors
-    said-*.npy   (U, width) float16, a row for each utterance, of length 1
+    said.json   the utterances of each video, what they were read from, and the folder of the rest
+    said-*/     vectors.npy, (U, width) float16, a row for each utterance, of length 1; words/, the
+                index of their words as bm25s saves it
 
-said.json names a file of vectors that is whole, and takes the place of the one before at once.
+said.json names a folder that is whole, and takes the place of the one before at once.
 """
 
+import hashlib
 import json
+import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from vmr_jax.input_files import digest, read_json
-from vmr_jax.output_files import whole_path, write_whole
+from vmr_jax.input_files import read_json
+from vmr_jax.output_files import needing_space, write_whole
 from vmr_jax.progress import Progress, quiet
 from vmr_jax.speech.said import marks, read_said
 from vmr_jax.speech.utterances import Utterance
-from vmr_jax.speech.words import Spoken, utterance_vectors
+from vmr_jax.speech.words import Spoken, index_words, load_words, utterance_vectors
 
 FILE = "said.json"
+_VECTORS, _WORDS = "vectors.npy", "words"
 _ADVICE = "delete it, and the same `vmr index` command makes it anew"
 _SAVE_EVERY = 60.0  # seconds
 
@@ -80,23 +85,34 @@ def update_speech(
 def open_speech(index: Path) -> Spoken | None:
     """The utterances of an index, open for search; None where nothing is said.
 
-    Raises ValueError where its files are damaged.
+    Raises ValueError where its files are damaged, or bm25s is not installed.
     """
-    entries = {name: entry for name, entry in sorted(read_entries(index).items()) if entry.lines}
-    if not entries:
+    entries, folder = _read(index)
+    lines = {name: entry.lines for name, entry in entries.items()}
+    if not any(lines.values()):
         return None
-    vectors = np.concatenate([entry.vectors for entry in entries.values()])
-    return Spoken({name: entry.lines for name, entry in entries.items()}, vectors)
+    vectors = np.concatenate([entry.vectors for entry in entries.values() if entry.lines])
+    with _damage(index):
+        words = load_words(folder / _WORDS)
+    return Spoken(lines, vectors, words)
 
 
 def read_entries(index: Path) -> dict[str, Entry]:
-    """What is stored, none where there is no file. Raises ValueError where it is damaged."""
-    path = index / FILE
-    if not path.exists():
-        return {}
-    content = read_json(path, _ADVICE, "videos", "vectors")
-    try:
-        rows = np.load(index / content["vectors"], mmap_mode="r", allow_pickle=False)
+    """What is stored, by the videos' ids; none where there is no file.
+
+    Raises ValueError where it is damaged.
+    """
+    return _read(index)[0]
+
+
+def _read(index: Path) -> tuple[dict[str, Entry], Path]:
+    """What is stored, and the folder of the vectors and words."""
+    if not (index / FILE).exists():
+        return {}, index
+    with _damage(index):
+        content = read_json(index / FILE, _ADVICE, "videos", "folder")
+        folder = index / Path(content["folder"]).name
+        rows = np.load(folder / _VECTORS, mmap_mode="r", allow_pickle=False)
         entries, at = {}, 0
         for name, entry in content["videos"].items():
             lines = tuple(Utterance(*line) for line in entry["lines"])
@@ -105,27 +121,46 @@ def read_entries(index: Path) -> dict[str, Entry]:
             at += len(lines)
         if at != len(rows):
             raise ValueError(f"{at} utterances, {len(rows)} vectors")
+    return entries, folder
+
+
+@contextmanager
+def _damage(index: Path) -> Iterator[None]:
+    """Turn what damaged files raise into a ValueError that says what to do."""
+    try:
+        yield
     except (KeyError, TypeError, AttributeError, ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{path} is damaged ({error}): {_ADVICE}") from error
-    return entries
+        told = str(error)
+        if _ADVICE in told or "pip install" in told:
+            raise
+        raise ValueError(f"{index / FILE} is damaged ({error}): {_ADVICE}") from error
 
 
 def _write(index: Path, entries: Mapping[str, Entry]) -> None:
-    """Write the vectors, then the file that names them; older vectors are removed."""
+    """Write the folder, then the file that names it; older ones are removed."""
     ordered = dict(sorted(entries.items()))
-    parts = [entry.vectors for entry in ordered.values() if len(entry.vectors)]
-    rows = np.concatenate(parts) if parts else np.empty((0, 0), np.float16)
-    draft = index / "said.npy"
-    with whole_path(draft, rows.nbytes) as path:
-        np.save(path, rows)
-    named = f"said-{digest(draft)[:16]}.npy"
-    draft.replace(index / named)
     stored = {
         name: {"marks": entry.marks, "notes": entry.notes, "lines": entry.lines}
         for name, entry in ordered.items()
     }
-    text = json.dumps({"vectors": named, "videos": stored}, ensure_ascii=False)
-    write_whole(index / FILE, text + "\n")
-    for old in index.glob("said-*.npy"):
+    text = json.dumps(stored, ensure_ascii=False)
+    named = f"said-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    if not (index / named).exists():
+        _write_folder(index, named, list(ordered.values()))
+    write_whole(index / FILE, f'{{"folder": "{named}", "videos": {text}}}\n')
+    for old in index.glob("said-*"):
         if old.name != named:
-            old.unlink()
+            shutil.rmtree(old)
+
+
+def _write_folder(index: Path, named: str, entries: Sequence[Entry]) -> None:
+    parts = [entry.vectors for entry in entries if entry.lines]
+    rows = np.concatenate(parts) if parts else np.empty((0, 0), np.float16)
+    draft = index / "said-draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    with needing_space(draft, rows.nbytes):
+        draft.mkdir()
+        np.save(draft / _VECTORS, rows)
+        if words := index_words(line for entry in entries for line in entry.lines):
+            words.save(draft / _WORDS)
+        draft.rename(index / named)

@@ -5,6 +5,7 @@ stems (Snowball).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ _TOUCH = 1.0  # seconds between two utterances that belong together
 _LONGEST = 30.0  # seconds of a moment of several utterances
 _MOST = 1000  # utterances that are ranked
 _BATCH = 64  # utterances encoded at once
+_BLOCK = 2**14  # utterances compared at once
 _WORDS = 40  # of an utterance that are encoded
 
 
@@ -30,35 +32,38 @@ class Said(NamedTuple):
 
 
 class Spoken:
-    """The utterances of a corpus, open for search.
-
-    Raises ValueError, with the first search by words, where bm25s is not installed.
-    """
+    """The utterances of a corpus, open for search."""
 
     def __init__(
-        self, utterances: Mapping[str, Sequence[Utterance]], vectors: np.ndarray | None = None
+        self,
+        utterances: Mapping[str, Sequence[Utterance]],
+        vectors: np.ndarray | None = None,
+        bm25: Any = None,
     ):
-        """Take the utterances of each video by their starts, and perhaps their vectors.
+        """Take the utterances of each video, perhaps their vectors, and the index of their words.
 
-        `vectors` (U, width) has their rows in the order of `utterances`, of length 1.
+        `vectors` (U, width) has their rows in the order of `utterances`, of length 1; `bm25` is of
+        `index_words` or `load_words`, and is made with the first search where it is not given.
         """
         self.lines = [(video, line) for video, said in utterances.items() for line in said]
         self._vectors = vectors
-        self._bm25: Any = None
+        self._bm25 = bm25
 
     def by_words(self, sentence: str) -> list[Said]:
         """The moments that say words of a sentence, best first.
 
         Stems are compared, without stop words where others are left. An utterance's times bound
         its moment; neighbours that match as well and begin at most a second after it ends are one
-        with it, up to 30 s. A word counts once in a moment, where it scores highest.
+        with it, up to 30 s. A word counts once in a moment, where it scores highest. Raises
+        ValueError where bm25s is not installed.
         """
         stems = content_stems(sentence)
-        bm25 = self._index()
-        kept = [stem for stem in stems if bm25 and stem in bm25.vocab_dict]
+        if self._bm25 is None:
+            self._bm25 = index_words(line for _, line in self.lines)
+        kept = [stem for stem in stems if self._bm25 and stem in self._bm25.vocab_dict]
         if not kept:
             return []
-        scores = np.stack([bm25.get_scores([stem]) for stem in kept])
+        scores = np.stack([self._bm25.get_scores([stem]) for stem in kept])
         found = [
             Said(
                 *self._span(first, last),
@@ -77,7 +82,12 @@ class Spoken:
         """
         if self._vectors is None or not self._vectors.size:
             return []
-        cosine = self._vectors.astype(np.float32) @ vector
+        cosine = np.concatenate(
+            [
+                self._vectors[at : at + _BLOCK].astype(np.float32) @ vector
+                for at in range(0, len(self._vectors), _BLOCK)
+            ]
+        )
         high = np.flatnonzero(cosine > (generic @ vector).max())
         order = high[np.argsort(-cosine[high], kind="stable")][:_MOST]
         return [Said(*self._span(row, row + 1), float(cosine[row])) for row in order]
@@ -109,14 +119,28 @@ class Spoken:
         lines = [line for _, line in self.lines[first:last]]
         return self.lines[first][0], lines[0].start_s, max(line.end_s for line in lines)
 
-    def _index(self) -> Any:
-        """The index of the words, made with the first search; None where there are none."""
-        if self._bm25 is None:
-            texts = stemmed(line.text for _, line in self.lines)
-            if any(texts):
-                self._bm25 = _import_bm25s().BM25()
-                self._bm25.index(texts, show_progress=False)
-        return self._bm25
+
+def index_words(utterances: Iterable[Utterance]) -> Any:
+    """The BM25 index of utterances, in their order; None where they have no words.
+
+    Raises ValueError where bm25s is not installed.
+    """
+    texts = stemmed(line.text for line in utterances)
+    if not any(texts):
+        return None
+    bm25 = _import_bm25s().BM25()
+    bm25.index(texts, show_progress=False)
+    return bm25
+
+
+def load_words(folder: Path) -> Any:
+    """Open an index of words that its `save` wrote, without reading it; None where there is none.
+
+    Raises ValueError where bm25s is not installed, and what NumPy and JSON do for a damaged one.
+    """
+    if not folder.exists():
+        return None
+    return _import_bm25s().BM25.load(folder, mmap=True)
 
 
 def stemmed(texts: Iterable[str]) -> list[list[str]]:
