@@ -59,7 +59,17 @@ def metrics_of(workdir, split="test"):
 
 
 def test_the_names_are_listed_and_lead_somewhere():
-    names = {"Corpus", "Description", "Moment", "Predictor", "Report", "evaluate", "load", "score"}
+    names = {
+        "Corpus",
+        "TrainedCorpus",
+        "Description",
+        "Moment",
+        "Predictor",
+        "Report",
+        "evaluate",
+        "load",
+        "score",
+    }
     assert set(dir(vmr)) == names | {"find", "train", "__version__"} == set(vmr.__all__)
     for name in names | {"find", "train"}:
         found = getattr(vmr, name)

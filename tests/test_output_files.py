@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import threading
+from threading import get_ident
 from types import SimpleNamespace
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_file_and_folder_are_on_the_disk_when_it_stands(tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr(output_files, "sync", lambda path: synced.append(path.name))
     write_whole(tmp_path / "metrics.json", "{}")
-    assert synced == [f".draft-{os.getpid()}.json", tmp_path.name]
+    assert synced == [f".draft-{os.getpid()}-{get_ident()}.json", tmp_path.name]
 
 
 def test_a_link_stays_and_its_file_is_replaced(tmp_path):

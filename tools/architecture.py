@@ -30,6 +30,7 @@ TIERS = {
         "extract",
         "zero_shot",
         "demo",
+        "video_index",
         "reproduce",
         "plots",
     ),

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from vmr_jax.evaluation.predictor import Predictor, load
     from vmr_jax.evaluation.report import Report
     from vmr_jax.models import Description
-    from vmr_jax.search.corpus_search import Corpus
+    from vmr_jax.search.corpus_search import TrainedCorpus
     from vmr_jax.types import Moment
+    from vmr_jax.video_index.corpus import Corpus
     from vmr_jax.zero_shot.find import find
 
 __version__ = "0.1.0"
@@ -29,6 +30,7 @@ __all__ = [
     "Moment",
     "Predictor",
     "Report",
+    "TrainedCorpus",
     "__version__",
     "evaluate",
     "find",
@@ -37,11 +39,12 @@ __all__ = [
     "train",
 ]
 _ROOMS = {
-    "Corpus": "search.corpus_search",
+    "Corpus": "video_index.corpus",
     "Description": "models",
     "Moment": "types",
     "Predictor": "evaluation.predictor",
     "Report": "evaluation.report",
+    "TrainedCorpus": "search.corpus_search",
     "evaluate": "api",
     "find": "zero_shot.find",
     "load": "evaluation.predictor",

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 from typing import TextIO
 
 # How NumPy, h5py and TensorStore tell of a full disk, without an errno.
@@ -80,7 +81,7 @@ def whole_path(path: str | Path, size: int = 0) -> Iterator[Path]:
         yield path
         return
     target = Path(os.path.realpath(path))
-    draft = target.with_name(f".draft-{os.getpid()}{target.suffix}")
+    draft = target.with_name(f".draft-{os.getpid()}-{get_ident()}{target.suffix}")
     with needing_space(path, size):
         try:
             yield draft

@@ -33,7 +33,7 @@ from vmr_jax.encoders.tokenizer import clip_tokenizer, wordpiece_tokenizer
 from vmr_jax.evaluation.score import score_files
 from vmr_jax.plots.figure_data import similarity_content
 from vmr_jax.reproduce import tables as reproduction
-from vmr_jax.search.corpus_search import Corpus
+from vmr_jax.search.corpus_search import TrainedCorpus
 from vmr_jax.search.index import build_index
 from vmr_jax.search.terminal import read_queries
 from vmr_jax.search.trained import role_of
@@ -372,7 +372,7 @@ def _index(folder: Path) -> None:
 def _searched(folder: Path) -> tuple:
     by_name = lambda workdir, kind: trained(role_of(kind))  # noqa: E731
     with patch("vmr_jax.search.trained.open_trained", by_name):
-        corpus = Corpus.open(folder)
+        corpus = TrainedCorpus.open(folder)
     found = corpus.search(["red door opens", "box"], 5)
     return corpus.video_id, corpus.duration, tuple(map(np.asarray, found))
 

@@ -4,7 +4,7 @@ import pytest
 from index_cases import SPEC, WORDS, make_source, trained
 from search_cases import search_slowly
 
-from vmr_jax.search.corpus_search import Corpus
+from vmr_jax.search.corpus_search import TrainedCorpus
 from vmr_jax.search.index import build_index
 from vmr_jax.search.manifest import read_manifest
 from vmr_jax.search.sentences import ask_features, ask_sentences, raise_refused
@@ -21,7 +21,7 @@ def opened(path, *, words=WORDS, localizer=None, dtype="float32", counts=(3, 9, 
     source = make_source(counts, durations=durations)
     build_index(path, source, retriever, localizer, words, dtype=dtype, say=lambda _: None)
     shard = open_shard(path, 0, read_manifest(path)["shards"][0], MODALITIES)
-    return Corpus([shard], retriever, localizer, words), shard
+    return TrainedCorpus([shard], retriever, localizer, words), shard
 
 
 def queries(count: int) -> Queries:

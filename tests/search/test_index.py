@@ -8,7 +8,7 @@ from index_cases import SPEC, WIDTH, WORDS, make_source, trained
 from tests.conftest import fill
 from vmr_jax.output_files import FullDiskError
 from vmr_jax.search import index as module
-from vmr_jax.search.corpus_search import Corpus
+from vmr_jax.search.corpus_search import TrainedCorpus
 from vmr_jax.search.index import build_index, remove_videos, video_ids
 from vmr_jax.search.manifest import DamagedIndexError, read_manifest
 from vmr_jax.search.shards import open_shard
@@ -82,7 +82,7 @@ def test_what_is_stored(tmp_path, small_shards):
         assert begin == len(shard.codes[0])
 
 
-def search_all(corpus: Corpus, top_k: int):
+def search_all(corpus: TrainedCorpus, top_k: int):
     words = np.random.default_rng(9).normal(size=(3, 4, SPEC.word_dim)).astype(np.float32)
     mask = np.arange(4) < np.array([[4], [2], [1]])
     found = corpus.search(Queries(words, mask), top_k)
@@ -102,7 +102,9 @@ def test_append_and_remove_give_what_a_fresh_index_gives(tmp_path, by_name):
         read=lambda i: [*(parts[0].read(j) for j in (0, 2, 3)), parts[1].read(1)][i],
     )
     build_index(tmp_path / "fresh", both, retriever, say=quiet)
-    grown, fresh = (search_all(Corpus.open(tmp_path / name), 6) for name in ("grown", "fresh"))
+    grown, fresh = (
+        search_all(TrainedCorpus.open(tmp_path / name), 6) for name in ("grown", "fresh")
+    )
     assert grown[0] == fresh[0] and len(grown[0][0]) == 4
     np.testing.assert_array_equal(grown[1].score[:, :4], fresh[1].score)
     np.testing.assert_array_equal(grown[1].end[:, :4], fresh[1].end)
@@ -111,7 +113,7 @@ def test_append_and_remove_give_what_a_fresh_index_gives(tmp_path, by_name):
     build_index(tmp_path / "grown", again, retriever, append=True, say=quiet)
     manifest = read_manifest(tmp_path / "grown")
     assert video_ids(tmp_path / "grown", manifest) == ["a0", "a2", "a3", "b1", "a1"]
-    assert "a1" in search_all(Corpus.open(tmp_path / "grown"), 6)[0][0]
+    assert "a1" in search_all(TrainedCorpus.open(tmp_path / "grown"), 6)[0][0]
 
 
 def test_append_leaves_what_is_there_as_it_is(tmp_path):
@@ -160,7 +162,7 @@ def test_an_index_whose_append_was_interrupted_is_searched_as_it_was(tmp_path, b
     retriever = trained("retriever")
     build_index(tmp_path, make_source([10, 7, 12]), retriever, say=quiet)
     remove_videos(tmp_path, ["video1"])
-    before = search_all(Corpus.open(tmp_path, say=pytest.fail), 2)
+    before = search_all(TrainedCorpus.open(tmp_path, say=pytest.fail), 2)
     added, said = make_source([10, 10], "added"), []
 
     def interrupted(position):
@@ -168,13 +170,13 @@ def test_an_index_whose_append_was_interrupted_is_searched_as_it_was(tmp_path, b
 
     with pytest.raises(KeyboardInterrupt):
         build_index(tmp_path, added._replace(read=interrupted), retriever, append=True, say=quiet)
-    assert search_all(Corpus.open(tmp_path, say=said.append), 2)[0] == before[0]
+    assert search_all(TrainedCorpus.open(tmp_path, say=said.append), 2)[0] == before[0]
     assert said == [
         f"{tmp_path}: videos were to be added, which is not finished; the 2 from before are "
         "searched. To finish it run the same `vmr index` command again, which continues it"
     ]
     assert build_index(tmp_path, added, retriever, append=True, say=quiet) == 2
-    assert len(search_all(Corpus.open(tmp_path, say=pytest.fail), 4)[0][0]) == 4
+    assert len(search_all(TrainedCorpus.open(tmp_path, say=pytest.fail), 4)[0][0]) == 4
 
 
 @pytest.mark.parametrize("append", [False, True])
@@ -198,7 +200,7 @@ def test_an_interrupted_build_goes_on_after_its_last_shard(tmp_path, small_shard
     assert sum(shard["videos"] for shard in manifest["shards"]) == 6 + append
     if not append:
         with pytest.raises(ValueError, match=r"is not finished \(6 videos are there\): run"):
-            Corpus.open(tmp_path)
+            TrainedCorpus.open(tmp_path)
     for other, how in (
         (make_source([10] * 5), build),  # without one that is there
         (make_source([10] * 9, "other"), build),
@@ -249,7 +251,9 @@ def test_smaller_types_rank_alike(tmp_path, by_name, dtype):
     retriever, source = trained("retriever"), make_source(np.arange(1, 13))
     build_index(tmp_path / "exact", source, retriever, dtype="float32", say=quiet)
     build_index(tmp_path / "small", source, retriever, dtype=dtype, say=quiet)
-    exact, small = (search_all(Corpus.open(tmp_path / name), 3) for name in ("exact", "small"))
+    exact, small = (
+        search_all(TrainedCorpus.open(tmp_path / name), 3) for name in ("exact", "small")
+    )
     tolerance = {"float16": 2e-3, "int8": 2e-2}[dtype]
     np.testing.assert_allclose(small[1].score, exact[1].score, atol=tolerance)
     arrays = list((tmp_path / "small").glob("shards/*/clips_image.npy"))
@@ -258,12 +262,12 @@ def test_smaller_types_rank_alike(tmp_path, by_name, dtype):
 
 def test_a_corpus_of_one_video(tmp_path, by_name):
     build_index(tmp_path, make_source([4]), trained("retriever"), say=quiet)
-    ids, found = search_all(Corpus.open(tmp_path), 5)
+    ids, found = search_all(TrainedCorpus.open(tmp_path), 5)
     assert ids == [["video0"]] * 3 and found.score.shape == (3, 1)
     np.testing.assert_array_equal(found.end[:, 0], 6.0)
     remove_videos(tmp_path, ["video0"])
     with pytest.raises(ValueError, match="has no videos"):
-        Corpus.open(tmp_path)
+        TrainedCorpus.open(tmp_path)
 
 
 def damage(path, how):
@@ -289,9 +293,9 @@ def test_a_damaged_file_is_told(tmp_path, by_name, name, how, message):
     build_index(tmp_path, make_source([4, 5]), trained("retriever"), None, WORDS, say=quiet)
     damage(tmp_path / name, how)
     with pytest.raises(DamagedIndexError, match=f"{message}.*vmr index"):
-        Corpus.open(tmp_path)
+        TrainedCorpus.open(tmp_path)
     if how == "changed":
-        Corpus.open(tmp_path, verify=False)
+        TrainedCorpus.open(tmp_path, verify=False)
 
 
 def test_a_changed_manifest_is_told(tmp_path, by_name):
@@ -300,11 +304,11 @@ def test_a_changed_manifest_is_told(tmp_path, by_name):
     whole = path.read_text()
     path.write_text(whole.replace('"removed": []', '"removed": ["video0"]'))
     with pytest.raises(DamagedIndexError, match="manifest.json does not have the content it was"):
-        Corpus.open(tmp_path)
+        TrainedCorpus.open(tmp_path)
     before = json.loads(whole)  # by a version that wrote no checksum of it
     del before["crc32"]
     path.write_text(json.dumps(before))
-    assert Corpus.open(tmp_path).video_id == ["video0", "video1"]
+    assert TrainedCorpus.open(tmp_path).video_id == ["video0", "video1"]
 
 
 def test_another_version_of_the_format(tmp_path):
@@ -312,16 +316,16 @@ def test_another_version_of_the_format(tmp_path):
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 9}))
     with pytest.raises(ValueError, match="format 9, this program reads 1"):
-        Corpus.open(tmp_path)
+        TrainedCorpus.open(tmp_path)
 
 
 def test_another_checkpoint_is_refused(tmp_path, by_name):
     source = make_source([4, 5])
     build_index(tmp_path, source, trained("retriever"), trained("localizer"), say=quiet)
     with pytest.raises(ValueError, match=r"another retriever: /runs/retriever0.*/runs/retriever7"):
-        Corpus.open(tmp_path, checkpoint="/runs/retriever7")
+        TrainedCorpus.open(tmp_path, checkpoint="/runs/retriever7")
     with pytest.raises(ValueError, match="another localizer"):
-        Corpus.open(tmp_path, localizer="/runs/localizer7")
+        TrainedCorpus.open(tmp_path, localizer="/runs/localizer7")
     more = make_source([3], "more")
     with pytest.raises(ValueError, match="another retriever"):
         build_index(tmp_path, more, trained("retriever", 7), trained("localizer"), append=True)
@@ -330,7 +334,7 @@ def test_another_checkpoint_is_refused(tmp_path, by_name):
     alone = tmp_path / "alone"
     build_index(alone, source, trained("retriever"), say=quiet)
     with pytest.raises(ValueError, match="without a localizer"):
-        Corpus.open(alone, localizer="/runs/localizer0")
+        TrainedCorpus.open(alone, localizer="/runs/localizer0")
 
 
 def test_mistakes(tmp_path):
@@ -338,7 +342,7 @@ def test_mistakes(tmp_path):
     with pytest.raises(FileNotFoundError, match="no index"):
         build_index(tmp_path / "none", source, retriever, append=True)
     with pytest.raises(FileNotFoundError, match="no index there"):
-        Corpus.open(tmp_path / "none")
+        TrainedCorpus.open(tmp_path / "none")
     with pytest.raises(FileNotFoundError, match="no index there"):
         remove_videos(tmp_path / "none", ["video0"])
     with pytest.raises(ValueError, match="dtype is 'int4'"):

@@ -13,7 +13,7 @@ from search_cases import search_slowly, unit
 
 from vmr_jax.data.batches.normalization import normalize_frames
 from vmr_jax.search import index as index_module
-from vmr_jax.search.corpus_search import Corpus
+from vmr_jax.search.corpus_search import TrainedCorpus
 from vmr_jax.search.exact import top_videos
 from vmr_jax.search.index import build_index, remove_videos, video_ids
 from vmr_jax.search.manifest import read_manifest
@@ -88,7 +88,7 @@ def assert_in_order(score: np.ndarray, row: np.ndarray) -> None:
 
 def assert_finds(directory, content: dict, queries: Queries, error: float) -> None:
     """An opened index finds these videos with their scores, the best first, and no others."""
-    corpus = Corpus.open(directory)
+    corpus = TrainedCorpus.open(directory)
     found = jax.device_get(corpus.search(queries, 8))
     scores, expected = found.score, scan(content, queries)
     for query, rows in enumerate(found.video):

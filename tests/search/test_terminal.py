@@ -14,7 +14,7 @@ from tests.conftest import write_toy
 from tests.search.prem_runs import save_run
 from vmr_jax.cli import app
 from vmr_jax.configs import prem_localizer, prem_retriever
-from vmr_jax.search.corpus_search import Corpus
+from vmr_jax.search.corpus_search import TrainedCorpus
 from vmr_jax.search.terminal import read_queries
 
 
@@ -66,7 +66,7 @@ def test_index_and_search_with_both_systems(runs, tmp_path):
     assert [(line["qid"], line["query"]) for line in lines] == list(enumerate(sentences))
     asked = [str(a) for a in ("search", "--index", out, "a zebra zebra box")]
     assert "box': no vector for zebra: read as unknown\n" in CliRunner().invoke(app, asked).stderr
-    corpus = Corpus.open(out)
+    corpus = TrainedCorpus.open(out)
     found = corpus.search(sentences, 4)
     for item, line in enumerate(lines):
         assert [moment["rank"] for moment in line["moments"]] == [1, 2, 3, 4]

@@ -185,11 +185,18 @@ def open_image_encoder(name: str, weights: Path | None) -> ImageEncoder:
     kind = kind_of(name)
     if weights is None:
         return ImageEncoder(name, RANDOM, kind, kind.init())
-    beside = [(other, file) for other in map(entry, kind.others) for file in other.files]
     params = kind.load(require_file(weights, "weights"))
+    return ImageEncoder(name, weights_digest(name, weights), kind, params)
+
+
+def weights_digest(name: str, weights: Path) -> str:
+    """The SHA-256 of an encoder's weight file, and of the others that are read beside it."""
+    beside = [
+        other.place(file) for other in map(entry, kind_of(name).others) for file in other.files
+    ]
     numbers = data_files(weights) if is_bundle(weights) else []
-    files = [weights, *numbers, *(other.place(file) for other, file in beside)]
-    return ImageEncoder(name, " ".join(map(digest, files)), kind, params)
+    files = (weights, *numbers, *beside)
+    return " ".join(digest(require_file(path, "weights")) for path in files)
 
 
 def weights_of(name: str, given: str = "") -> Path:

@@ -37,7 +37,7 @@ class SentenceEncoder(NamedTuple):
             tokens = self.tokenizer.encode(part, too_long="cut")
             counts = tokens.mask.sum(axis=1)
             length = next(n for n in (*_LENGTHS, self.config.context) if n >= counts.max())
-            shape = (_BATCH, min(length, self.config.context))
+            shape = (_BATCH if len(part) > 1 else 1, min(length, self.config.context))
             ids, mask = np.zeros(shape, np.int32), np.zeros(shape, bool)
             mask[:, 0] = True
             ids[: len(part)] = tokens.ids[:, : shape[1]]

@@ -36,6 +36,10 @@ class Exports:
     jsonl: Path | None = _file("--jsonl", "A line of JSON each.")
     play: int | None = _option("--open", metavar="N", min=1, help="Play the Nth.")
 
+    def any(self) -> bool:
+        """Tell whether something is asked for."""
+        return any(getattr(self, one.name) not in (None, False) for one in fields(self))
+
     def check(self) -> None:
         """Find mistakes before anything is searched.
 

@@ -5,51 +5,151 @@ from typing import Annotated
 
 import typer
 
+from vmr_jax.export.options import Exports, with_exports
 from vmr_jax.progress import ended_by_interrupts
+
+_OF_FILES = "Of video files"
+_OF_TRAINED = "Of trained systems"
 
 
 @ended_by_interrupts()
 def index(
     out: Annotated[Path, typer.Option(help="The index, a directory.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="VIDEOS", help='Video files, folders of them, or lists with a "path".'
+        ),
+    ] = None,
+    encoder: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=_OF_FILES,
+            help="concepts, clip-vit-b32, ...; else CLIP where its weights are here, or concepts.",
+        ),
+    ] = "",
+    weights: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|DIR",
+            rich_help_panel=_OF_FILES,
+            help="The encoder's weights; else those that are named as it.",
+        ),
+    ] = "",
+    clip_seconds: Annotated[
+        float | None,
+        typer.Option(
+            rich_help_panel=_OF_FILES, show_default="2", help="A frame each so many seconds."
+        ),
+    ] = None,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune", rich_help_panel=_OF_FILES, help="Take out videos whose files are gone."
+        ),
+    ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", rich_help_panel=_OF_FILES, help="Stop at a video that cannot be read."
+        ),
+    ] = False,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            rich_help_panel=_OF_FILES,
+            help="Processes that read videos while this one encodes; 0: none.",
+        ),
+    ] = 1,
     videos: Annotated[
         str,
         typer.Option(
+            rich_help_panel=_OF_TRAINED,
             help="HDF5 file or directory of .npy or .npz, features a video; or a prepared "
-            "DATASET or DATASET:SPLIT."
+            "DATASET or DATASET:SPLIT.",
         ),
     ] = "",
     checkpoint: Annotated[
-        str, typer.Option(help="The retriever's workdir; else what OUT was made by.")
+        str,
+        typer.Option(
+            rich_help_panel=_OF_TRAINED, help="The retriever's workdir; else what OUT was made by."
+        ),
     ] = "",
     localizer: Annotated[
-        str, typer.Option(help="The localizer's workdir; else what OUT was made by.")
+        str,
+        typer.Option(
+            rich_help_panel=_OF_TRAINED, help="The localizer's workdir; else what OUT was made by."
+        ),
     ] = "",
-    subtitles: Annotated[str, typer.Option(help="Subtitle features, as --videos.")] = "",
+    subtitles: Annotated[
+        str, typer.Option(rich_help_panel=_OF_TRAINED, help="Subtitle features, as --videos.")
+    ] = "",
     key: Annotated[
-        str, typer.Option(help="The features among several arrays of an .npz or HDF5 group.")
+        str,
+        typer.Option(
+            rich_help_panel=_OF_TRAINED,
+            help="The features among several arrays of an .npz or HDF5 group.",
+        ),
     ] = "",
-    data_dir: Annotated[str, typer.Option(help="Prepared data; else where the run had them.")] = "",
+    data_dir: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=_OF_TRAINED, help="Prepared data; else where the run had them."
+        ),
+    ] = "",
     dtype: Annotated[
         str,
         typer.Option(
             metavar="float16|int8|float32",
+            rich_help_panel=_OF_TRAINED,
             help="Of the stored vectors; that of OUT where it is there.",
             show_default="float16",
         ),
     ] = "",
     append: Annotated[
-        bool, typer.Option("--append", help="Add the videos that OUT lacks.")
+        bool,
+        typer.Option(
+            "--append", rich_help_panel=_OF_TRAINED, help="Add the videos that OUT lacks."
+        ),
     ] = False,
     remove: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="Remove a video; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="ID", rich_help_panel=_OF_TRAINED, help="Remove a video; repeatable."),
     ] = None,
 ) -> None:
-    """Encode a corpus of videos for `vmr search`; an interrupted run is continued."""
+    """Encode videos for `vmr search`: files, or features for trained systems (--videos).
+
+    The same command continues an interrupted run, adds new files and encodes changed ones anew. The
+    exit status is 1 where files could not be read, which are listed at the end.
+    """
     from vmr_jax.search.terminal import index_videos
     from vmr_jax.training.logs import make_console
     from vmr_jax.training.mesh import keep_compilations
+    from vmr_jax.video_index.terminal import index_files
 
     keep_compilations()
+    if files:
+        if videos or checkpoint or localizer or subtitles or key or dtype or append or remove:
+            raise ValueError(
+                "video files are indexed without trained systems: their options, such as --videos "
+                "and --checkpoint, read features"
+            )
+        whole = index_files(
+            out,
+            files,
+            encoder=encoder,
+            weights=weights,
+            clip_seconds=clip_seconds,
+            prune=prune,
+            strict=strict,
+            jobs=jobs,
+            console=make_console(),
+        )
+        if not whole:
+            raise typer.Exit(1)
+        return
     index_videos(
         out,
         videos,
@@ -66,38 +166,86 @@ def index(
 
 
 @ended_by_interrupts()
+@with_exports
 def search(
-    index: Annotated[Path, typer.Option(help="What `vmr index` wrote.")],
-    sentence: Annotated[str, typer.Argument(help="What happens in the moment.")] = "",
+    first: Annotated[
+        str, typer.Argument(metavar="INDEX", help="What `vmr index` wrote.", show_default=False)
+    ] = "",
+    second: Annotated[
+        str,
+        typer.Argument(metavar="SENTENCE", help="What happens in the moment.", show_default=False),
+    ] = "",
+    index: Annotated[
+        Path | None, typer.Option(help="The index; then SENTENCE stands alone.")
+    ] = None,
     queries: Annotated[
         Path | None, typer.Option(help='Many sentences: JSONL of {"qid": ..., "query": ...}.')
     ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Moments a query.")] = 10,
     query_features: Annotated[
-        str, typer.Option(help="HDF5 of token features by qid, for systems trained on such.")
+        str,
+        typer.Option(
+            rich_help_panel=_OF_TRAINED,
+            help="HDF5 of token features by qid, for systems trained on such.",
+        ),
     ] = "",
     key: Annotated[
-        str, typer.Option(help="The features among several arrays of an .npz or HDF5 group.")
+        str,
+        typer.Option(
+            rich_help_panel=_OF_TRAINED,
+            help="The features among several arrays of an .npz or HDF5 group.",
+        ),
     ] = "",
-    top: Annotated[int, typer.Option(help="Moments a query.")] = 10,
-    videos: Annotated[int, typer.Option(help="Videos a query that the localizer looks at.")] = 10,
-    checkpoint: Annotated[str, typer.Option(help="The retriever, if it was moved.")] = "",
-    localizer: Annotated[str, typer.Option(help="The localizer, if it was moved.")] = "",
+    videos: Annotated[
+        int,
+        typer.Option(
+            rich_help_panel=_OF_TRAINED, help="Videos a query that the localizer looks at."
+        ),
+    ] = 10,
+    checkpoint: Annotated[
+        str, typer.Option(rich_help_panel=_OF_TRAINED, help="The retriever, if it was moved.")
+    ] = "",
+    localizer: Annotated[
+        str, typer.Option(rich_help_panel=_OF_TRAINED, help="The localizer, if it was moved.")
+    ] = "",
     verify: Annotated[
-        bool, typer.Option(help="Check the content of the index, about a second a GB.")
+        bool,
+        typer.Option(
+            rich_help_panel=_OF_TRAINED,
+            help="Check the content of the index, about a second a GB.",
+        ),
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON a query.")] = False,
+    *,
+    exports: Exports,
 ) -> None:
-    """Find moments in the videos of an index."""
+    """Find moments in the videos of an index, of video files or of trained systems."""
     from vmr_jax.search.terminal import Query, read_queries, search_index
     from vmr_jax.training.logs import make_console
     from vmr_jax.training.mesh import keep_compilations
+    from vmr_jax.video_index.layout import is_video_index
+    from vmr_jax.video_index.terminal import search_files
 
+    where, sentence = (index, first) if index else (Path(first), second)
+    if index and second:
+        raise ValueError("an index twice: give --index INDEX SENTENCE, or INDEX SENTENCE")
+    if not (index or first):
+        raise ValueError('which index? `vmr search INDEX "a person opens a door"`')
     if (queries is None) != bool(sentence.strip()):
         raise ValueError('give either one sentence, such as "a person opens a door", or --queries')
     keep_compilations()
+    asked = read_queries(queries) if queries else [Query("1", sentence)]
+    if is_video_index(where):
+        if not search_files(
+            where, asked, top=top, as_json=as_json, exports=exports, console=make_console()
+        ):
+            raise typer.Exit(1)
+        return
+    if exports.any():
+        raise ValueError(f"{where} knows features, not video files: nothing to cut or export")
     search_index(
-        index,
-        read_queries(queries) if queries else [Query("1", sentence)],
+        where,
+        asked,
         checkpoint=checkpoint,
         localizer=localizer,
         query_features=query_features,

@@ -48,7 +48,7 @@ def _finished_shards(index: Path, manifest: dict, say: Callable[[str], None]) ->
     return whole
 
 
-class Corpus:
+class TrainedCorpus:
     """The videos of an index, and the systems that it was made by.
 
     `video_id` has the ids of the rows that Moments.video tells, those of removed videos included.
@@ -94,7 +94,7 @@ class Corpus:
         mesh: Mesh | None = None,
         verify: bool = True,
         say: Callable[[str], None] = print,
-    ) -> "Corpus":
+    ) -> "TrainedCorpus":
         """Open an index; its arrays are mapped from their files, not read.
 
         `checkpoint` and `localizer` are workdirs of the systems that it was made by, if they are

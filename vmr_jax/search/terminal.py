@@ -14,7 +14,7 @@ from vmr_jax.data.datasets.files import field, read_json_lines
 from vmr_jax.datasets import open_dataset
 from vmr_jax.input_files import require_file
 from vmr_jax.progress import shown
-from vmr_jax.search.corpus_search import Corpus
+from vmr_jax.search.corpus_search import TrainedCorpus
 from vmr_jax.search.index import build_index, remove_videos
 from vmr_jax.search.manifest import find_manifest, read_manifest
 from vmr_jax.search.sentences import WordVectors, ask_features
@@ -108,10 +108,11 @@ def search_index(
     Words that the systems do not know are said on stderr, and so is an unfinished append, and how
     many queries could not be asked; each of these has its reason in its place. A table says that
     whole videos were ranked.
-    Raises as `Corpus.open` and `Corpus.search`, and ValueError where no query could be asked.
+    Raises as `TrainedCorpus.open` and `TrainedCorpus.search`, and ValueError where no query could
+    be asked.
     """
     warn = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-    corpus = Corpus.open(
+    corpus = TrainedCorpus.open(
         index, checkpoint=checkpoint, localizer=localizer, verify=verify, say=warn.print
     )
     if query_features:
@@ -189,7 +190,7 @@ def _words(retriever: Trained, data_dir: str) -> WordVectors | None:
     return WordVectors(dataset.vocabulary, dataset.vectors)
 
 
-def _rows(corpus: Corpus, found: Moments) -> list[list[dict]]:
+def _rows(corpus: TrainedCorpus, found: Moments) -> list[list[dict]]:
     """Each query's moments as they are printed, rounded to milliseconds."""
     start, end, score, video = map(np.asarray, found)
     return [

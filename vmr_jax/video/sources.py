@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -118,14 +119,15 @@ def _chosen(times: np.ndarray, gap: float, sampling: Sampling, where: Path) -> I
 
 
 def find_videos(
-    paths: Sequence[str | Path], frame_fps: float | None = None
+    paths: Sequence[str | Path], frame_fps: float | None = None, *, tell_apart: bool = False
 ) -> tuple[FrameSource, ...]:
     """Find the videos of folders, files, and lists of files; sorted by their ids.
 
     A folder is searched with all below it for files with a video's extension. A list is JSONL or
     CSV with a "path", from the list's own folder on, and perhaps a "vid", the id; else a file's
     name without its extension is the id. With `frame_fps`, the frames a second, a video is a folder
-    of images instead, named as its id: each given or listed one, or each in a given one.
+    of images instead, named as its id: each given or listed one, or each in a given one. To
+    `tell_apart` videos of one name, their ids begin with the names of their folders.
 
     Raises:
         FileNotFoundError: there is no such file or folder.
@@ -134,8 +136,11 @@ def find_videos(
     if frame_fps is not None and not frame_fps > 0:
         raise ValueError(f"frame_fps is {frame_fps}; expected a positive number")
     found: dict[str, Path] = {}
-    named = chain.from_iterable(_named(Path(given), frame_fps) for given in paths)
+    named = list(chain.from_iterable(_named(Path(given), frame_fps) for given in paths))
+    times = Counter(name for name, _ in {(name, path.resolve()) for name, path in named})
     for name, path in named:
+        if tell_apart and times[name] > 1:
+            name = f"{path.resolve().parent.name}-{name}"
         other = found.setdefault(name, path)
         if other != path:
             raise ValueError(

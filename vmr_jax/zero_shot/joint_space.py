@@ -10,16 +10,23 @@ import numpy as np
 
 from vmr_jax.encoders import concepts, demo
 from vmr_jax.encoders.clip import ClipText, ClipTextConfig, load_clip_text
-from vmr_jax.encoders.images import ImageEncoder, kind_of, open_image_encoder
+from vmr_jax.encoders.images import ImageEncoder, kind_of, open_image_encoder, weights_digest
 from vmr_jax.encoders.sentence import open_sentence_encoder
 from vmr_jax.encoders.tokenizer import clip_tokenizer
-from vmr_jax.weights.registry import require_weights, weights_path
+from vmr_jax.weights.registry import entry, require_weights, weights_path
 from vmr_jax.zero_shot.moments import GENERIC
 
 _TOKENIZER = "clip-tokenizer"  # its registered name
 _LARGE = ClipTextConfig(width=768, heads=12, projection=768)
 _CLIP = {"clip-vit-b32": ClipTextConfig(), "clip-vit-b16": ClipTextConfig(), "clip-vit-l14": _LARGE}
 ENCODERS = ("concepts", *_CLIP, "demo")
+
+
+class Sentences(NamedTuple):
+    """The encoder of sentences of a joint space."""
+
+    encode: Callable[[Sequence[str]], np.ndarray]  # S sentences -> (S, width) float32
+    weights: str  # as those of the image encoder beside it
 
 
 class JointSpace(NamedTuple):
@@ -46,6 +53,19 @@ def open_joint_space(name: str, weights: str = "") -> JointSpace:
         ValueError: for another encoder, and as `open_image_encoder`.
         FileNotFoundError: weights are not here; the message names the command that brings them.
     """
+    path, tokenizer = _files(name, weights)
+    generic = demo.GENERIC if name == "demo" else GENERIC
+    return JointSpace(open_image_encoder(name, path), _sentences(name, path, tokenizer), generic)
+
+
+def open_sentences(name: str, weights: str = "") -> Sentences:
+    """Open the sentences' side alone, which is quicker. Raises as `open_joint_space`."""
+    path, tokenizer = _files(name, weights)
+    return Sentences(_sentences(name, path, tokenizer), weights_digest(name, path))
+
+
+def _files(name: str, weights: str) -> tuple[Path, Path | None]:
+    """The file of an encoder's weights, and the folder of its own tokenizer if it has one."""
     if name not in ENCODERS:
         raise ValueError(
             f"encoder {name!r} has no sentences to compare with; use one of {', '.join(ENCODERS)}"
@@ -59,15 +79,36 @@ def open_joint_space(name: str, weights: str = "") -> JointSpace:
     elif name in _CLIP and tokenizer is None:
         needed.append(_TOKENIZER)
     require_weights(name, needed)
-    path = _model(folder) if folder.is_dir() else weights_path(named)
-    images = open_image_encoder(name, path)
+    return _model(folder) if folder.is_dir() else weights_path(named), tokenizer
+
+
+def _sentences(
+    name: str, path: Path, tokenizer: Path | None
+) -> Callable[[Sequence[str]], np.ndarray]:
     if name == "concepts":
         encoder = open_sentence_encoder(weights_path(concepts.SENTENCES))
-        return JointSpace(images, lambda texts: concepts.sentence_vectors(encoder, list(texts)))
+        return lambda texts: concepts.sentence_vectors(encoder, list(texts))
     if name == "demo":
-        said = partial(demo.encode_sentences, images.params)
-        return JointSpace(images, said, demo.GENERIC)
-    return JointSpace(images, _clip_sentences(_CLIP[name], path, tokenizer))
+        return partial(demo.encode_sentences, kind_of(name).load(path))
+    return _clip_sentences(_CLIP[name], path, tokenizer)
+
+
+def default_encoder() -> str:
+    """The encoder to use where none is named: the first CLIP whose weights are here, else concepts.
+
+    Raises FileNotFoundError, with the commands that bring weights, where those of none are.
+    """
+    for name in _CLIP:
+        if entry(name).here and entry(_TOKENIZER).here:
+            return name
+    kind = kind_of("concepts")
+    try:
+        require_weights("concepts", [kind.weights, *kind.others])
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{error}; or `vmr weights get clip-vit-b32 {_TOKENIZER}`"
+        ) from error
+    return "concepts"
 
 
 def _holds_tokenizer(folder: Path) -> bool:

@@ -48,10 +48,19 @@ def find_moments(
     """
     values, generic, times = (np.asarray(x, np.float64) for x in (similarity, generic, times))
     _check(values, generic, times, duration, top_k)
-    spans, scores = score_spans(smooth(normalise(values, generic)))
-    kept = suppress(spans, scores, top_k)
+    return find_in_frames(normalise(values, generic), between_frames(times, duration), top_k)
+
+
+def between_frames(times: np.ndarray, duration: float) -> np.ndarray:
+    """The seconds (N + 1,) at which moments may end: half-way between frames, and both ends."""
     middles = (times[1:] + times[:-1]) / 2
-    borders = np.concatenate([[0.0], middles, [max(duration, times[-1])]])
+    return np.concatenate([[0.0], middles, [max(duration, times[-1])]])
+
+
+def find_in_frames(excess: np.ndarray, borders: np.ndarray, top_k: int) -> list[Moment]:
+    """As `find_moments`, of frames (N,) as of `normalise` and the seconds (N + 1,) between them."""
+    spans, scores = score_spans(smooth(excess))
+    kept = suppress(spans, scores, top_k)
     return [
         Moment(float(borders[begin]), float(borders[end]), float(score))
         for (begin, end), score in zip(spans[kept], scores[kept], strict=True)

@@ -1,0 +1,180 @@
+"""Searching an index of video files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from vmr_jax.video_index.layout import IndexedVideo, Opened, open_layout, unit_rows
+from vmr_jax.video_index.thumbnails import Thumbnails
+from vmr_jax.zero_shot.find import check_sentence
+from vmr_jax.zero_shot.joint_space import Sentences, open_sentences
+from vmr_jax.zero_shot.moments import between_frames, find_in_frames
+
+_BLOCK = 2**16  # frames compared at once
+_SENTENCES = 32  # compared at once
+_VIDEOS = 100  # that are localised for a sentence
+_MOMENTS = 5  # of a video
+
+
+class Found(NamedTuple):
+    """A moment in a video of an index."""
+
+    video: str
+    path: Path
+    start_s: float
+    end_s: float
+    score: float  # comparable between videos, for one sentence
+
+
+class Curve(NamedTuple):
+    """How well each frame of a video fits a sentence."""
+
+    times: np.ndarray  # (N,) seconds
+    fit: np.ndarray  # (N,) above the generic prompts, in units of the video's deviation
+
+
+class Corpus:
+    """An index of video files that `vmr index VIDEOS --out INDEX` made.
+
+    Attributes:
+        videos: its videos, in the order of their ids.
+    """
+
+    def __init__(self, index: str | Path, sentences: Sentences | None = None):
+        """Open an index; the encoder of sentences is opened with the first search.
+
+        Raises FileNotFoundError where there is none, and ValueError for one that is damaged.
+        """
+        self.index = Path(index)
+        self._opened: Opened = open_layout(index)
+        self.videos: tuple[IndexedVideo, ...] = self._opened.videos
+        self._number = {video.id: number for number, video in enumerate(self.videos)}
+        self._sentences = sentences
+        self._thumbnails = Thumbnails(self.index)
+
+    def search(
+        self, sentence: str, top_k: int = 5, videos: Sequence[str] | None = None
+    ) -> list[Found]:
+        """Find the best moments of a sentence, best first, in all videos or in some.
+
+        All frames are compared with the sentence. The 100 videos whose best frames fit best are
+        searched for moments, at most 5 in each. A video counts as the mean of its best moment, and
+        its further moments come below it by how much weaker they are; `top_k` only cuts the list.
+
+        Raises:
+            ValueError: the sentence has no words or too many; `top_k` is below 1; a video is not
+                in the index; the weights are others than those of the index.
+            FileNotFoundError: weights are not here; the message names the command.
+        """
+        return self.search_all([sentence], top_k, videos)[0]
+
+    def search_all(
+        self, sentences: Sequence[str], top_k: int = 5, videos: Sequence[str] | None = None
+    ) -> list[list[Found]]:
+        """As `search`, of many sentences at once."""
+        if top_k < 1:
+            raise ValueError(f"top_k is {top_k}; expected 1 or more")
+        wanted = None if videos is None else np.array([self._of(video) for video in videos], int)
+        vectors, found = self._vectors(sentences), []
+        for first in range(0, len(vectors), _SENTENCES):
+            for similarity in self._similarities(vectors[first : first + _SENTENCES]):
+                moments = [
+                    moment
+                    for number in self._best_videos(similarity, wanted)
+                    for moment in self._moments(number, similarity)
+                ]
+                found.append(sorted(moments, key=lambda moment: -moment.score)[:top_k])
+        return found
+
+    def curve(self, video: str, sentence: str) -> Curve:
+        """How well each frame of a video fits a sentence. Raises as `search`."""
+        number = self._of(video)
+        rows = self._rows(number).astype(np.float32)
+        similarity = rows @ self._vectors([sentence])[0]
+        return Curve(self._times(number), self._excess(number, similarity))
+
+    def thumbnail(self, video: str, seconds: float) -> bytes:
+        """A JPEG of a video's frame at these seconds, at most 160 pixels wide.
+
+        It is read from the video's file, and kept in the index, 64 MB of such at most. Raises
+        FileNotFoundError where it is not kept and the file is gone, and ValueError where the file
+        cannot be read.
+        """
+        found = self.videos[self._of(video)]
+        return self._thumbnails.at(found.path, found.sha256, seconds)
+
+    def _vectors(self, sentences: Sequence[str]) -> np.ndarray:
+        """Sentences (S, width) in the joint space, of length 1."""
+        for sentence in sentences:
+            check_sentence(sentence)
+        if self._sentences is None:
+            self._sentences = open_sentences(self._opened.encoder, self._opened.weights)
+        if self._sentences.weights != self._opened.weights_sha256:
+            raise ValueError(
+                f"{self.index} was made with other weights of {self._opened.encoder} than those "
+                "that are here: index again, into another --out"
+            )
+        return unit_rows(np.asarray(self._sentences.encode(sentences), np.float32))
+
+    def _similarities(self, vectors: np.ndarray) -> np.ndarray:
+        """The cosines (S, N) of sentences (S, width) with all frames."""
+        rows = self._opened.rows
+        blocks = [
+            vectors @ rows[at : at + _BLOCK].astype(np.float32).T
+            for at in range(0, len(rows), _BLOCK)
+        ]
+        return np.concatenate([np.empty((len(vectors), 0), np.float32), *blocks], axis=1)
+
+    def _best_videos(self, similarity: np.ndarray, wanted: np.ndarray | None) -> list[int]:
+        """The videos whose best frame exceeds the generic prompts by most, the best first."""
+        if not len(similarity):
+            return []
+        mean = np.array([video.generic_mean for video in self.videos])
+        best = np.maximum.reduceat(similarity, self._opened.begin[:-1]) - mean
+        numbers = np.arange(len(self.videos)) if wanted is None else wanted
+        return numbers[np.argsort(-best[numbers], kind="stable")][:_VIDEOS].tolist()
+
+    def _moments(self, number: int, similarity: np.ndarray) -> list[Found]:
+        """The moments of a video with their scores among all videos."""
+        video, first = self.videos[number], self._opened.begin[number]
+        own = similarity[first : first + video.frames]
+        times = self._times(number)
+        borders = between_frames(times, video.duration)
+        moments = find_in_frames(self._excess(number, own), borders, _MOMENTS)
+        best = moments[0]
+        inside = (times >= best.start_s) & (times <= best.end_s)
+        fit = float(own[inside].mean()) - video.generic_mean
+        spread = float(similarity.std())
+        return [
+            Found(
+                video.id,
+                video.path,
+                moment.start_s,
+                moment.end_s,
+                fit - spread * (1 - moment.score / best.score if best.score else 0.0),
+            )
+            for moment in moments
+        ]
+
+    def _excess(self, number: int, similarity: np.ndarray) -> np.ndarray:
+        """As `vmr_jax.zero_shot.moments.normalise`, from what the index knows of the video."""
+        video = self.videos[number]
+        varies = video.generic_spread > 1e-9 * abs(video.generic_mean)
+        return (similarity.astype(np.float64) - video.generic_mean) / (
+            video.generic_spread if varies else 1.0
+        )
+
+    def _rows(self, number: int) -> np.ndarray:
+        begin = self._opened.begin
+        return self._opened.rows[begin[number] : begin[number + 1]]
+
+    def _times(self, number: int) -> np.ndarray:
+        begin = self._opened.begin
+        return np.asarray(self._opened.times[begin[number] : begin[number + 1]], np.float64)
+
+    def _of(self, video: str) -> int:
+        if video not in self._number:
+            raise ValueError(f"no video {video!r} in {self.index}")
+        return self._number[video]

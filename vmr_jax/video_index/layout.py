@@ -1,0 +1,161 @@
+"""What an index of video files is on the disk, and what of it is opened for a search.
+
+    frames.h5      the rows of all frames as `vmr extract` writes them: a dataset a video, with
+                   what it was made from; it alone is enough to make the rest anew
+    index.json     the videos in the order of their rows, and the names of the two files of rows
+    rows-*.npy     (N, width) float16 of all frames of all videos, each of length 1
+    times-*.npy    (N,) float32 seconds of each frame in its video
+
+index.json names files of rows that are whole, and takes the place of the one before at once.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from vmr_jax.data.sources.hdf5 import naming, open_hdf5
+from vmr_jax.input_files import digest, require_file
+from vmr_jax.output_files import whole_path, write_whole
+
+FORMAT = "vmr_jax video index 1"
+MANIFEST = "index.json"
+FRAMES = "frames.h5"
+
+
+class IndexedVideo(NamedTuple):
+    """A video of an index."""
+
+    id: str
+    path: Path  # where it was when it was indexed
+    sha256: str  # of the file
+    duration: float  # seconds
+    frames: int
+    generic_mean: float  # of its frames' similarities to the generic prompts
+    generic_spread: float  # their deviation
+
+
+class Opened(NamedTuple):
+    """An index in memory; the rows stay on the disk until they are read."""
+
+    encoder: str
+    weights: str  # as `vmr index` was given them, "" for those that are named as the encoder
+    weights_sha256: str
+    clip_seconds: float
+    videos: tuple[IndexedVideo, ...]
+    rows: np.ndarray  # (N, width) float16, each of length 1
+    times: np.ndarray  # (N,) float32 seconds
+    begin: np.ndarray  # (V + 1,) where each video's rows begin
+
+
+def is_video_index(index: str | Path) -> bool:
+    """Tell an index of video files from another folder."""
+    try:
+        found = json.loads((Path(index) / MANIFEST).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("format") == FORMAT
+
+
+def open_layout(index: str | Path) -> Opened:
+    """Open an index, which another process may be writing.
+
+    Raises FileNotFoundError where there is none, and ValueError for one that is damaged.
+    """
+    index = Path(index)
+    path = require_file(index / MANIFEST, "index (`vmr index VIDEOS --out` makes one)")
+    try:
+        try:
+            return _open(index, read_manifest(path))
+        except FileNotFoundError:  # its rows were replaced after it was read
+            return _open(index, read_manifest(path))
+    except (KeyError, TypeError, ValueError, OSError, EOFError) as error:
+        raise ValueError(
+            f"{index} is damaged ({error}): delete it, and the same `vmr index` makes it anew"
+        ) from error
+
+
+def _open(index: Path, manifest: dict[str, Any]) -> Opened:
+    videos = tuple(
+        IndexedVideo(**{**video, "path": Path(video["path"])}) for video in manifest["videos"]
+    )
+    files = [index / manifest[name] for name in ("rows", "times")]
+    rows, times = (np.load(file, mmap_mode="r", allow_pickle=False) for file in files)
+    begin = np.cumsum([0, *(video.frames for video in videos)])
+    if not len(rows) == len(times) == begin[-1]:
+        raise ValueError(f"{len(rows)} rows, {len(times)} times, {begin[-1]} frames")
+    settings = {name: manifest[name] for name in _SETTINGS}
+    return Opened(**settings, videos=videos, rows=rows, times=times, begin=begin)
+
+
+_SETTINGS = ("encoder", "weights", "weights_sha256", "clip_seconds")
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read index.json. Raises ValueError where it is damaged or of another kind."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): delete it and index again") from error
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise ValueError(f"{path} is no index of video files")
+    return found
+
+
+def write_layout(
+    index: Path,
+    settings: tuple[str, str, str, float],
+    paths: dict[str, Path],
+    generic: np.ndarray,
+) -> Sequence[IndexedVideo]:
+    """Make the files of rows of what frames.h5 holds of the videos of `paths`, then index.json.
+
+    `generic` (P, width) are the vectors of the generic prompts, of length 1. Files of rows that no
+    index.json names any more are removed.
+    """
+    videos, rows, times = [], [], []
+    source = index / FRAMES
+    with open_hdf5(source, "features") as file, naming(str(source)):
+        for name in sorted(paths.keys() & set(map(str, file))):
+            dataset = file[name]
+            assert isinstance(dataset, h5py.Dataset)
+            unit = unit_rows(dataset[:].astype(np.float32))
+            similar = unit @ generic.T
+            seconds = np.asarray(dataset.attrs["times"], np.float32)
+            duration = max(np.asarray(dataset.attrs["duration"]).item(), float(seconds[-1]))
+            facts = float(similar.mean()), float(similar.std())
+            source = str(dataset.attrs["source_sha256"])
+            videos.append(IndexedVideo(name, paths[name], source, duration, len(unit), *facts))
+            rows.append(unit.astype(np.float16))
+            times.append(seconds)
+    width = generic.shape[1]
+    arrays = {
+        "rows": np.concatenate([np.empty((0, width), np.float16), *rows]),
+        "times": np.concatenate([np.empty(0, np.float32), *times]),
+    }
+    named = {name: _store(index, name, array) for name, array in arrays.items()}
+    shown = [video._asdict() | {"path": str(video.path)} for video in videos]
+    described = {"format": FORMAT, **dict(zip(_SETTINGS, settings, strict=True)), **named}
+    write_whole(index / MANIFEST, json.dumps(described | {"videos": shown}, indent=1) + "\n")
+    for old in [*index.glob("rows-*.npy"), *index.glob("times-*.npy")]:
+        if old.name not in named.values():
+            old.unlink()
+    return videos
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Rows (N, width) of length 1; one of zeros stays."""
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def _store(index: Path, name: str, array: np.ndarray) -> str:
+    """Write an array under a name that tells its content; returns the name."""
+    with whole_path(index / f"{name}.npy", array.nbytes) as draft:
+        np.save(draft, array)
+        named = f"{name}-{digest(draft)[:16]}.npy"
+    os.replace(index / f"{name}.npy", index / named)
+    return named

@@ -1,0 +1,150 @@
+"""What `vmr index VIDEOS` and `vmr search INDEX SENTENCE` do with an index of video files."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from vmr_jax.export.export import export_results
+from vmr_jax.export.options import Exports
+from vmr_jax.export.results import Result, clock
+from vmr_jax.search.terminal import Query, count_refused, refusal, refuse_all
+from vmr_jax.video.sources import find_videos
+from vmr_jax.video_index.build import build_index
+from vmr_jax.video_index.corpus import Corpus, Found
+from vmr_jax.video_index.layout import MANIFEST, is_video_index, read_manifest
+from vmr_jax.zero_shot.find import check_sentence
+from vmr_jax.zero_shot.joint_space import default_encoder, open_joint_space, usual_clip_seconds
+
+
+def index_files(
+    index: Path,
+    paths: Sequence[Path],
+    *,
+    encoder: str = "",
+    weights: str = "",
+    clip_seconds: float | None = None,
+    prune: bool = False,
+    strict: bool = False,
+    jobs: int = 1,
+    console: Console,
+) -> bool:
+    """Let an index follow video files; tell whether all could be read.
+
+    What is not given is as the index has it. Raises as `build_index` and `open_joint_space`, and
+    ValueError where `index` is another kind of index.
+    """
+    encoder, weights, clip_seconds = _settings(index, encoder, weights, clip_seconds)
+    done = build_index(
+        index,
+        find_videos(paths, tell_apart=True),
+        open_joint_space(encoder, weights),
+        weights=weights,
+        clip_seconds=clip_seconds,
+        prune=prune,
+        strict=strict,
+        jobs=jobs,
+    )
+    report = done.report
+    told = [f"{report.added:,} videos encoded"]
+    if report.added:
+        speed = report.seconds / max(report.took, 1e-9)
+        told[0] += f" ({report.seconds:,.0f} s of video, {speed:.1f} x realtime)"
+    told += [f"{len(done.pruned):,} pruned"] if done.pruned else []
+    frames = sum(video.frames for video in done.videos)
+    told.append(f"{len(done.videos):,} in all, {frames:,} frames, encoder {encoder}")
+    console.print(f"{index}: {', '.join(told)}")
+    if done.missing:
+        names = ", ".join(done.missing[:3]) + (", ..." if len(done.missing) > 3 else "")
+        console.print(
+            f"the files of {len(done.missing):,} videos are gone ({names}): --prune takes them out"
+        )
+    if report.failures:
+        print(f"{len(report.failures):,} videos are not in it:", file=sys.stderr)
+        for failure in report.failures:
+            print(f"  {failure.id}: {failure.reason}", file=sys.stderr)
+    return not report.failures
+
+
+def _settings(
+    index: Path, encoder: str, weights: str, clip_seconds: float | None
+) -> tuple[str, str, float]:
+    """What an index is made with: as given, else as it was made, else by default."""
+    if not is_video_index(index):
+        if (index / "manifest.json").exists():
+            raise ValueError(f"{index} is an index of trained systems: give another --out")
+        encoder = encoder or default_encoder()
+        return encoder, weights, clip_seconds or usual_clip_seconds(encoder)
+    found = read_manifest(index / MANIFEST)
+    if encoder and encoder != found["encoder"]:
+        raise ValueError(
+            f"{index} was made with the encoder {found['encoder']}, not {encoder}: give another "
+            "--out"
+        )
+    return found["encoder"], weights or found["weights"], clip_seconds or found["clip_seconds"]
+
+
+def search_files(
+    index: Path,
+    queries: Sequence[Query],
+    *,
+    top: int,
+    as_json: bool,
+    exports: Exports,
+    console: Console,
+) -> bool:
+    """Print the moments of each query; tell whether all that was to be exported was.
+
+    A query that cannot be asked costs itself alone. Raises as `Corpus`, and ValueError where no
+    query could be asked, or where several are to be exported.
+    """
+    corpus, refused, results = Corpus(index), {}, []
+    for item, query in enumerate(queries):
+        try:
+            check_sentence(query.text)
+        except ValueError as error:
+            refused[item] = str(error)
+    refuse_all(queries, refused)
+    asked = [query.text for item, query in enumerate(queries) if item not in refused]
+    all_found = iter(corpus.search_all(asked, top))
+    for item, query in enumerate(queries):
+        reason = refused.get(item, "")
+        found = [] if reason else next(all_found)
+        if as_json:
+            moments = [_as_json(rank, moment) for rank, moment in enumerate(found, 1)]
+            line = {"qid": query.qid, "query": query.text, "moments": moments}
+            print(json.dumps(line | ({"error": reason} if reason else {}), ensure_ascii=False))
+        else:
+            console.print(refusal(query, reason) if reason else _table(query, found))
+        results += [
+            Result(one.video, one.path, one.start_s, one.end_s, one.score, query.text)
+            for one in found
+        ]
+    if refused:
+        print(count_refused(queries, refused), file=sys.stderr)
+    return export_results(results, exports, lambda line: print(line, file=sys.stderr))
+
+
+def _as_json(rank: int, moment: Found) -> dict:
+    return {
+        "rank": rank,
+        "video": moment.video,
+        "path": str(moment.path),
+        "start": round(moment.start_s, 3),
+        "end": round(moment.end_s, 3),
+        "score": moment.score,
+    }
+
+
+def _table(query: Query, found: Sequence[Found]) -> Table:
+    table = Table(title=Text(query.text), title_justify="left")
+    for name in ("rank", "video", "start", "end", "score"):
+        table.add_column(name, justify="left" if name == "video" else "right")
+    for rank, moment in enumerate(found, 1):
+        times = clock(moment.start_s), clock(moment.end_s)
+        table.add_row(str(rank), Text(moment.video), *times, f"{moment.score:.3f}")
+    return table
