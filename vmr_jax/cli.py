@@ -149,6 +149,40 @@ def predict(
     )
 
 
+@app.command()
+@ended_by_interrupts()
+def report(
+    index: Annotated[Path, typer.Argument(help="Of video files, which `vmr index` wrote.")],
+    queries: Annotated[
+        Path,
+        typer.Argument(
+            help='JSONL of {"qid": ..., "query": ...}; with "vid" and "relevant_windows" errors '
+            "are told."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The page to write, .html.")],
+    top: Annotated[int, typer.Option(min=1, max=10, help="Moments shown of a query.")] = 3,
+) -> None:
+    """Search for many sentences, and make one page of HTML of what is found.
+
+    It holds a section a query, with pictures and the similarity over time; with labels the figures,
+    and the largest errors first.
+    """
+    from vmr_jax.export.report import write_report
+    from vmr_jax.export.report_queries import read_labelled_queries
+    from vmr_jax.progress import shown
+    from vmr_jax.training.mesh import keep_compilations
+    from vmr_jax.video_index.corpus import Corpus
+
+    keep_compilations()
+    asked = read_labelled_queries(queries)
+    title = f"{queries.name} in {index.name}"
+    figures = write_report(out, Corpus(index), asked, title=title, top_k=top, progress=shown)
+    told = [f"{figures.queries:,} queries, {figures.labelled:,} with labels"]
+    told += [f"{name} {value:.1f}" for name, value in figures.percent.items()]
+    print(f"{out}: {', '.join(told)}")
+
+
 for command in (extract, prepare, doctor, words, simulate, index, search, find, reproduce):
     app.command()(command)
 
