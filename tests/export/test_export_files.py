@@ -214,7 +214,8 @@ def test_exports_say_what_was_made(tmp_path, silent):
     assert lines[0] == f"{tmp_path}/r.csv: 2 results"
     assert lines[1].startswith(f"{first}: ") and lines[1].endswith(" s after the key frame")
     assert lines[2] == f"not cut: no video at {tmp_path}/gone.mp4"
-    assert export_results([], exports, lines.append) and len(lines) == 3
+    assert export_results([], exports, lines.append) and export_results([], Exports(), lines.append)
+    assert lines[3:] == ["nothing was found, so that nothing is written"]
     with pytest.raises(ValueError, match="--open 3: the results are 2"):
         export_results(results, Exports(play=3), lines.append)
 

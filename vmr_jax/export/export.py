@@ -24,6 +24,8 @@ def export_results(results: Sequence[Result], exports: Exports, say: Callable[[s
     if exports.play and exports.play > len(results):
         raise ValueError(f"--open {exports.play}: the results are {len(results)}")
     if not results:
+        if exports.any():
+            say("nothing was found, so that nothing is written")
         return True
     for line in _written(results, exports):
         say(line)
