@@ -15,7 +15,7 @@ from vmr_jax.speech.utterances import Utterance
 class Model:
     """Hears a segment with a pause in any sound, and one without a span of time."""
 
-    def __init__(self, name):
+    def __init__(self, name, compute_type="auto"):
         if name == "none":
             raise RuntimeError("no such\nmodel")
         self.name = name

@@ -4,6 +4,7 @@ BM25 is Lucene's (Robertson and Zaragoza 2009; k1 1.5, b 0.75), computed by bm25
 stems (Snowball).
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -193,4 +194,5 @@ def _import_bm25s() -> Any:
             f"words are searched by bm25s ({error}); install it with: "
             "pip install 'vmr_jax[subtitles]'"
         ) from error
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it tells of every index that it makes
     return bm25s
