@@ -13,7 +13,7 @@ from vmr_jax.extract.commands import extract
 from vmr_jax.plots.commands import plot
 from vmr_jax.progress import ended_by_interrupts
 from vmr_jax.reproduce.commands import reproduce
-from vmr_jax.search.commands import index, search
+from vmr_jax.search.commands import calibrate, index, search
 from vmr_jax.simulation.commands import simulate
 from vmr_jax.weights.commands import weights
 from vmr_jax.zero_shot.commands import find
@@ -183,7 +183,9 @@ def report(
     print(f"{out}: {', '.join(told)}")
 
 
-for command in (extract, prepare, doctor, words, simulate, index, search, find, reproduce):
+for command in (extract, prepare, doctor, words, simulate, reproduce):
+    app.command()(command)
+for command in (index, search, calibrate, find):
     app.command()(command)
 
 

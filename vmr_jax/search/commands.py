@@ -256,3 +256,22 @@ def search(
         as_json=as_json,
         console=make_console(),
     )
+
+
+@ended_by_interrupts()
+def calibrate(
+    index: Annotated[Path, typer.Argument(help="An index of video files.")],
+    labels: Annotated[
+        Path,
+        typer.Argument(
+            help='JSONL of {"qid", "query", "vid", "duration", "relevant_windows"}, of its videos.'
+        ),
+    ],
+) -> None:
+    """Learn, on labelled sentences, how probable it is that a moment of an index is right."""
+    from vmr_jax.training.logs import make_console
+    from vmr_jax.training.mesh import keep_compilations
+    from vmr_jax.video_index.terminal import calibrate_index
+
+    keep_compilations()
+    calibrate_index(index, labels, make_console())

@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import expit
 
+from vmr_jax.input_files import read_json
 from vmr_jax.video_index.layout import IndexedVideo, Opened, open_layout, unit_rows
 from vmr_jax.video_index.thumbnails import Thumbnails
 from vmr_jax.zero_shot.find import check_sentence
 from vmr_jax.zero_shot.joint_space import Sentences, open_sentences
 from vmr_jax.zero_shot.moments import between_frames, find_in_frames
 
+CALIBRATION = "calibration.json"
 _BLOCK = 2**16  # frames compared at once
 _SENTENCES = 32  # compared at once
 _VIDEOS = 100  # that are localised for a sentence
@@ -26,6 +29,7 @@ class Found(NamedTuple):
     start_s: float
     end_s: float
     score: float  # comparable between videos, for one sentence
+    probability: float | None = None  # that it is right, where `vmr calibrate` was run
 
 
 class Curve(NamedTuple):
@@ -53,6 +57,7 @@ class Corpus:
         self._number = {video.id: number for number, video in enumerate(self.videos)}
         self._sentences = sentences
         self._thumbnails = Thumbnails(self.index)
+        self._curve = _read_curve(self.index / CALIBRATION)
 
     def search(
         self, sentence: str, top_k: int = 5, videos: Sequence[str] | None = None
@@ -147,16 +152,20 @@ class Corpus:
         inside = (times >= best.start_s) & (times <= best.end_s)
         fit = float(own[inside].mean()) - video.generic_mean
         spread = float(similarity.std())
-        return [
-            Found(
-                video.id,
-                video.path,
-                moment.start_s,
-                moment.end_s,
-                fit - spread * (1 - moment.score / best.score if best.score else 0.0),
-            )
+        scores = [
+            fit - spread * (1 - moment.score / best.score if best.score else 0.0)
             for moment in moments
         ]
+        return [
+            Found(video.id, video.path, *moment[:2], score, self._probability(score))
+            for moment, score in zip(moments, scores, strict=True)
+        ]
+
+    def _probability(self, score: float) -> float | None:
+        if self._curve is None:
+            return None
+        slope, offset = self._curve
+        return float(expit(slope * score + offset))
 
     def _excess(self, number: int, similarity: np.ndarray) -> np.ndarray:
         """As `vmr_jax.zero_shot.moments.normalise`, from what the index knows of the video."""
@@ -178,3 +187,11 @@ class Corpus:
         if video not in self._number:
             raise ValueError(f"no video {video!r} in {self.index}")
         return self._number[video]
+
+
+def _read_curve(path: Path) -> tuple[float, float] | None:
+    """What `vmr calibrate` learnt, or None."""
+    if not path.exists():
+        return None
+    found = read_json(path, "delete it, or run `vmr calibrate` again", "slope", "offset")
+    return float(found["slope"]), float(found["offset"])

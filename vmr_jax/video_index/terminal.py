@@ -9,16 +9,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vmr_jax.data.datasets import jsonl
 from vmr_jax.export.export import export_results
 from vmr_jax.export.options import Exports
 from vmr_jax.export.results import Result, clock
+from vmr_jax.input_files import require_file
 from vmr_jax.search.terminal import Query, count_refused, refusal, refuse_all
 from vmr_jax.video.sources import find_videos
 from vmr_jax.video_index.build import build_index
+from vmr_jax.video_index.calibrate import calibrate
 from vmr_jax.video_index.corpus import Corpus, Found
 from vmr_jax.video_index.layout import MANIFEST, is_video_index, read_manifest
 from vmr_jax.zero_shot.find import check_sentence
 from vmr_jax.zero_shot.joint_space import default_encoder, open_joint_space, usual_clip_seconds
+
+_LIKELY = 0.5
 
 
 def index_files(
@@ -137,14 +142,35 @@ def _as_json(rank: int, moment: Found) -> dict:
         "start": round(moment.start_s, 3),
         "end": round(moment.end_s, 3),
         "score": moment.score,
-    }
+    } | ({} if moment.probability is None else {"probability": round(moment.probability, 4)})
 
 
 def _table(query: Query, found: Sequence[Found]) -> Table:
     table = Table(title=Text(query.text), title_justify="left")
-    for name in ("rank", "video", "start", "end", "score"):
+    likely = any(moment.probability is not None for moment in found)
+    for name in ("rank", "video", "start", "end", "score", *(["probability"] if likely else [])):
         table.add_column(name, justify="left" if name == "video" else "right")
     for rank, moment in enumerate(found, 1):
-        times = clock(moment.start_s), clock(moment.end_s)
-        table.add_row(str(rank), Text(moment.video), *times, f"{moment.score:.3f}")
+        cells = [clock(moment.start_s), clock(moment.end_s), f"{moment.score:.3f}"]
+        cells += [] if moment.probability is None else [f"{moment.probability:.0%}"]
+        table.add_row(str(rank), Text(moment.video), *cells)
+    if found and found[0].probability is not None and found[0].probability < _LIKELY:
+        table.caption = f"Perhaps in none of these videos: no moment is {_LIKELY:.0%} likely."
     return table
+
+
+def calibrate_index(index: Path, labels: Path, console: Console) -> None:
+    """Learn probabilities for an index from labelled sentences; print how reliable they are.
+
+    Raises as `Corpus`, `calibrate` and the reader of labels.
+    """
+    annotations = jsonl.read("labels", require_file(labels, "labels"))
+    records = [record for split in annotations.splits.values() for record in split]
+    bins = calibrate(Corpus(index), records)
+    table = Table(title="of videos that the fit had not seen", title_justify="left")
+    for name in ("predicted", "right", "moments"):
+        table.add_column(name, justify="right")
+    for one in bins:
+        table.add_row(f"{one.predicted:.0%}", f"{one.observed:.0%}", f"{one.count:,}")
+    console.print(table)
+    console.print(f"{index}: searches tell the probability that a moment is right (IoU 0.5)")
