@@ -93,3 +93,18 @@ def test_a_frame_of_cricket_lies_near_its_sentence():
     spoken = sentence_vectors(open_sentence_encoder(folder), sentences)
     assert rows.shape == (1, 384)
     assert cosine(np.repeat(rows, 3, axis=0), spoken).argmax() == 0
+
+
+def test_sentences_are_as_alike_as_is_published(record_property):
+    """The quick start of sentence-transformers prints these similarities of all-MiniLM-L6-v2."""
+    encoder = open_sentence_encoder(weights("all-minilm-l6-v2"))
+    sentences = [
+        "The weather is lovely today.",
+        "It's so sunny outside!",
+        "He drove to the stadium.",
+    ]
+    vectors = sentence_vectors(encoder, sentences)
+    published = [[1, 0.6660, 0.1046], [0.6660, 1, 0.1411], [0.1046, 0.1411, 1]]
+    worst = np.abs(vectors @ vectors.T - published).max()
+    record_property("difference", float(worst))
+    assert worst < 1e-4
