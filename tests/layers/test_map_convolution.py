@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.test_util import check_grads
 
+from tests.gradients import check_gradients
 from vmr_jax.layers.map_convolution import MapConvolutions, batch_statistics, convolve_rows
 from vmr_jax.layers.map_reach import map_reach, map_weights
 from vmr_jax.layers.moment_map import moment_cells
@@ -170,12 +170,11 @@ def test_gradients_by_differences(train):
         state, rows = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), (variables, rows))
         module = module.clone(dtype=jnp.float64)
 
-        @jax.jit
         def run(params, rows):
             out = module.apply({**state, "params": params}, rows, train)
             return jnp.sin(out).sum()
 
-        check_grads(run, (state["params"], rows), order=1, modes=["rev"], rtol=1e-4)
+        check_gradients(run, (state["params"], rows), rtol=1e-4)
 
 
 def test_rows_of_a_layer_are_the_convolution_in_float64():
@@ -199,6 +198,7 @@ def test_rows_of_a_layer_are_the_convolution_in_float64():
     assert not expected[~reached].any()
 
 
+@pytest.mark.slow  # no run computes a map without jit
 @both
 def test_with_and_without_jit(form):
     module, variables, rows = _case((3, (2,), 3, 2), form)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,6 +13,8 @@ from vmr_jax.losses.mutual_matching import Matches, best_cells
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "mmn.json").read_text())
 CELLS = moment_cells(8, (3, 2))
 OWNER = np.array([0, 0, 1], np.int32)
+_iou = jax.jit(lambda moment, duration: cell_iou(CELLS, moment[:, None], duration)[:, 0])
+_best_cells = jax.jit(best_cells, static_argnums=1)
 
 
 def golden_input(name):
@@ -36,14 +39,14 @@ def golden_iou(name):
     """IoU (T, P) of the cells, and the moments (T, 2), of a golden case."""
     case = GOLDEN["cases"][name]
     moment = jnp.asarray(np.concatenate(case["moments"]), jnp.float32)
-    duration = jnp.asarray(case["duration"], jnp.float32)[OWNER]
-    return cell_iou(CELLS, moment[:, None], duration)[:, 0], moment
+    duration = np.asarray(case["duration"], np.float32)[OWNER]
+    return _iou(moment, duration), moment
 
 
 def golden_matches(name, count):
     iou, moment = golden_iou(name)
     return Matches(
-        golden_cosine("c"), iou, best_cells(iou, count), moment, OWNER, jnp.ones(3), jnp.ones(2)
+        golden_cosine("c"), iou, _best_cells(iou, count), moment, OWNER, jnp.ones(3), jnp.ones(2)
     )
 
 
@@ -53,11 +56,11 @@ def random_matches(count=2, seed=0):
     owner = np.array([0, 0, 1, 2, 2, 0, 3], np.int32)
     moment = np.sort(rng.uniform(0, 16, (7, 2)), axis=1).astype(np.float32)
     moment[1] = moment[0] + 0.1  # not a negative of the first
-    iou = cell_iou(CELLS, jnp.asarray(moment)[:, None], jnp.full(7, 16.0))[:, 0]
+    iou = _iou(moment, np.full(7, 16, np.float32))
     return Matches(
         score=jnp.asarray(rng.uniform(-1, 1, (7, 4, len(CELLS.row))), jnp.float32),
         iou=iou,
-        best=best_cells(iou, count),
+        best=_best_cells(iou, count),
         moment=jnp.asarray(moment),
         owner=owner,
         weight=jnp.array([1.0, 1, 1, 1, 1, 0, 0]),

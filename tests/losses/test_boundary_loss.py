@@ -1,8 +1,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.test_util import check_grads
 
+from tests.gradients import check_gradients
 from vmr_jax.losses.boundary import PROBABILITIES, boundary_loss, boundary_probability
 
 
@@ -48,11 +48,9 @@ def test_equals_the_formulas_over_valid_clips(probability):
 @pytest.mark.parametrize("probability", PROBABILITIES)
 def test_gradients(probability):
     start, end, span, mask, weight = _case()
-    check_grads(
+    check_gradients(
         lambda s, e: boundary_loss(s, e, span, mask, weight, probability)[0],
         (start, end),
-        order=1,
-        modes=["rev"],
         atol=1e-2,
         rtol=1e-2,
     )

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import mutual_matching_cases as cases
 import numpy as np
 import pytest
-from jax.test_util import check_grads
 
+from tests.gradients import check_gradients
 from vmr_jax.losses.mutual_matching import (
     NEGATIVE_MASKS,
     best_cells,
@@ -30,10 +30,11 @@ def _mean(term):
 @pytest.mark.parametrize(("low", "high", "name"), [(0.5, 1.0, "0.5_1"), (0.3, 0.7, "0.3_0.7")])
 def test_golden_iou_loss(case, low, high, name):
     iou, _ = cases.golden_iou(case)
-    logit = 10 * cases.golden_cosine("iou")[np.arange(3), cases.OWNER]
+    logit = 10 * np.asarray(cases.golden_cosine("iou"))[np.arange(3), cases.OWNER]
     expected = np.array(GOLDEN["c_iou_loss"]["s_iou"])[:, cases.CELLS.row, cases.CELLS.column]
-    np.testing.assert_allclose(jax.nn.sigmoid(logit), expected, rtol=1e-4, atol=1e-5)
-    found = _mean(iou_loss(logit, scale_iou(iou, low, high), jnp.ones(3)))
+    np.testing.assert_allclose(1 / (1 + np.exp(-logit)), expected, rtol=1e-4, atol=1e-5)
+    run = jax.jit(lambda logit, iou: _mean(iou_loss(logit, scale_iou(iou, low, high), jnp.ones(3))))
+    found = run(logit, iou)
     np.testing.assert_allclose(found, GOLDEN["c_iou_loss"][case][f"L_iou_{name}"], rtol=1e-4)
 
 
@@ -41,10 +42,14 @@ def test_golden_iou_loss(case, low, high, name):
 def test_golden_contrastive_losses(case, key):
     count, margin = int(key[1]), float(key.split("_m")[1])
     matches, golden = cases.golden_matches(case, count), GOLDEN["d_contrastive"][case][key]
-    found = _mean(moment_to_sentence(matches, margin, 0.1))
+    found, by_mask = jax.jit(
+        lambda m: (
+            _mean(moment_to_sentence(m, margin, 0.1)),
+            [_mean(sentence_to_moment(m, margin, 0.1, 1e-6, mask)) for mask in NEGATIVE_MASKS],
+        )
+    )(matches)
     np.testing.assert_allclose(found, golden["L_v"], rtol=1e-4)
-    for mask in NEGATIVE_MASKS:
-        found = _mean(sentence_to_moment(matches, margin, 0.1, 1e-6, mask))
+    for mask, found in zip(NEGATIVE_MASKS, by_mask, strict=True):
         np.testing.assert_allclose(found, golden[f"L_s_{mask}"], rtol=1e-4, err_msg=mask)
 
 
@@ -66,34 +71,35 @@ def test_of_equal_cells_the_first_are_positives():
 def test_without_negatives_a_moment_has_no_loss():
     matches = cases.random_matches(1)
     alone = matches._replace(weight=jnp.array([1.0, 0, 0, 0, 0, 0, 0]))
-    value, gradient = jax.value_and_grad(
-        lambda score: moment_to_sentence(alone._replace(score=score), 0.4, 0.1)[0]
-    )(matches.score)
+    loss = lambda score: moment_to_sentence(alone._replace(score=score), 0.4, 0.1)[0]  # noqa: E731
+    value, gradient = jax.jit(jax.value_and_grad(loss))(matches.score)
     assert value == 0 and not np.asarray(gradient).any()
 
 
 def test_without_negatives_epsilon_is_left():
     matches = cases.random_matches(1)
-    alone = matches._replace(iou=jnp.ones_like(matches.iou), video_weight=jnp.zeros(4))
-    best = matches.score[np.arange(7), matches.owner, matches.best[:, 0]]
+    alone = matches._replace(iou=np.ones_like(matches.iou), video_weight=jnp.zeros(4))
+    best = np.asarray(matches.score)[np.arange(7), matches.owner, matches.best[:, 0]]
     ratio = np.exp((np.asarray(best, np.float64)[:5] - 0.4) / 0.1)
     for epsilon in (1e-6, 0.0):
-        found = _mean(sentence_to_moment(alone, 0.4, 0.1, epsilon))
+        found = jax.jit(_mean_of(sentence_to_moment, 0.4, 0.1, epsilon))(alone)
         np.testing.assert_allclose(found, np.log1p(epsilon / ratio).mean(), rtol=1e-3, atol=1e-9)
 
 
 @pytest.mark.parametrize("group", [0, 1, 2])
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_losses_are_the_loops(count, group):
+    by_moment = jax.jit(_mean_of(moment_to_sentence, 0.3, 0.2, group))
+    settings = {mask: (0.3, 0.2, 1e-6, mask, group) for mask in NEGATIVE_MASKS}
+    by_mask = {mask: jax.jit(_mean_of(sentence_to_moment, *x)) for mask, x in settings.items()}
     for seed in range(2):
         matches = cases.random_matches(count, seed)
-        found = jax.jit(_mean_of(moment_to_sentence, 0.3, 0.2, group))(matches)
+        found = by_moment(matches)
         expected = cases.slow_moment_to_sentence(matches, 0.3, 0.2, group)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
         for mask in NEGATIVE_MASKS:
-            settings = (0.3, 0.2, 1e-6, mask, group)
-            found = jax.jit(_mean_of(sentence_to_moment, *settings))(matches)
-            expected = cases.slow_sentence_to_moment(matches, *settings)
+            found = by_mask[mask](matches)
+            expected = cases.slow_sentence_to_moment(matches, *settings[mask])
             np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
@@ -106,7 +112,8 @@ def test_the_iou_loss_is_the_loop():
     logit, label = rng.normal(0, 4, (3, 5)), rng.uniform(0, 1, (3, 5))
     p = 1 / (1 + np.exp(-logit))
     expected = -(label * np.log(p) + (1 - label) * np.log(1 - p))[:2].mean()
-    found = _mean(iou_loss(jnp.asarray(logit), jnp.asarray(label), jnp.array([1.0, 1, 0])))
+    weight = jnp.array([1.0, 1, 0])
+    found = jax.jit(lambda *x: _mean(iou_loss(*x)))(jnp.asarray(logit), jnp.asarray(label), weight)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
@@ -127,23 +134,24 @@ def test_gradients_by_differences(mask):
                 + _mean(iou_loss(logit, label, matches.weight))
             )
 
-        logit = 4 * matches.score[:, 0]
-        check_grads(losses, (matches.score, logit), order=1, modes=["rev"], rtol=1e-5)
+        logit = 4 * np.asarray(matches.score)[:, 0]
+        check_gradients(losses, (matches.score, logit), rtol=1e-5)
 
 
 def test_padding_has_no_gradient_and_no_influence():
     matches = cases.random_matches(2)
 
+    @jax.jit
+    @jax.value_and_grad
     def losses(score, matches):
         moved = matches._replace(score=score)
         return _mean(moment_to_sentence(moved, 0.3, 0.2)) + _mean(
             sentence_to_moment(moved, 0.3, 0.2, 1e-6)
         )
 
-    value, gradient = jax.value_and_grad(losses)(matches.score, matches)
+    value, gradient = losses(matches.score, matches)
     assert np.asarray(gradient)[:5, :3].any()
     assert not np.asarray(gradient)[5:].any() and not np.asarray(gradient)[:, 3].any()
-    moment = matches.moment.at[5:].set(jnp.array([0.0, 0.0]))
-    other = matches._replace(moment=moment, iou=matches.iou.at[5:].set(0.9))
-    score = matches.score.at[5:].set(0.7).at[:, 3].set(-0.3)
-    assert losses(score, other) == value
+    moment, iou, score = map(np.array, (matches.moment, matches.iou, matches.score))
+    moment[5:], iou[5:], score[5:], score[:, 3] = 0, 0.9, 0.7, -0.3
+    assert losses(score, matches._replace(moment=moment, iou=iou))[0] == value

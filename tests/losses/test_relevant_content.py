@@ -2,8 +2,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.test_util import check_grads
 
+from tests.gradients import check_gradients
 from vmr_jax.losses.relevant_content import relevant_content_loss
 
 
@@ -33,7 +33,7 @@ def test_it_is_the_cross_entropy_of_the_loops(reduction):
 def test_gradients_and_what_does_not_count():
     positive, near, negative, far, weight = map(jnp.asarray, _case())
     loss = lambda p, n: relevant_content_loss(p, near, n, far, weight)[0]  # noqa: E731
-    check_grads(loss, (positive, negative), 1, modes=["rev"], atol=1e-2, rtol=1e-2)
+    check_gradients(loss, (positive, negative), atol=1e-2, rtol=1e-2)
     of_near, of_far = jax.grad(loss, (0, 1))(positive, negative)
     assert not of_near[~near].any() and not of_far[~far].any()
     assert not of_near[3].any() and not of_far[3].any()

@@ -145,7 +145,7 @@ def longer_tables(params, value=5.0):
         if path[-1].key != "positions":
             return leaf
         rows = LARGER.max_words if path[-2].key == "query" else LARGER.max_clips
-        return jnp.pad(leaf, ((0, rows - len(leaf)), (0, 0)), constant_values=value)
+        return np.pad(leaf, ((0, rows - len(leaf)), (0, 0)), constant_values=value)
 
     return jax.tree_util.tree_map_with_path(grow, params)
 

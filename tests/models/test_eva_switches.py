@@ -93,6 +93,7 @@ def test_one_step_is_finite_and_lowers_the_loss(name):
     assert (moments.end[:, 0] <= target.duration + 1e-5).all()
 
 
+@pytest.mark.slow  # no run computes a loss without jit
 def test_jit_changes_nothing():
     c = cases.config(dropout=0.1)
     made, params = cases.system(c)
@@ -108,7 +109,9 @@ def test_bfloat16_stays_near_float32():
     made, params = cases.system(cases.config())
     half, _ = cases.system(cases.config(precision="bfloat16"))
     batches = cases.example(cases.config())
-    one, other = cases.means(made, params, batches), cases.means(half, params, batches)
+    one, other = (
+        cases.jit(lambda p, m=m: cases.means(m, p, batches))(params) for m in (made, half)
+    )
     for name in one:
         np.testing.assert_allclose(one[name], other[name], rtol=0.1, atol=0.02, err_msg=name)
 
@@ -130,7 +133,7 @@ def _domain_gradients(form):
         run = lambda x: weak.modules["domain"].apply({"params": classifier["domain"]}, x)  # noqa: E731
         return domain_loss(run(source), run(target), *weights)
 
-    both = [jax.grad(f, (0, 1))(params["domain"], parts) for f in (term, plain)]
+    both = [jax.jit(jax.grad(f, (0, 1)))(params["domain"], parts) for f in (term, plain)]
     return *both, c.lambdas.domain
 
 

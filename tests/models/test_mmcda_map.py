@@ -14,7 +14,8 @@ CELLS = moment_cells(5, (4,))
 
 def _map_views(c, params, batch, role, train):
     """What the network gives with a map, in float64."""
-    views, _ = MMCDA(c).apply(as_variables(params), batch, role, train, mutable=["batch_stats"])
+    run = lambda v, b: MMCDA(c).apply(v, b, role, train, mutable=["batch_stats"])  # noqa: E731
+    views, _ = cases.jit(run)(as_variables(params), batch)
     return views._replace(
         **{name: np.asarray(getattr(views, name), np.float64) for name in ("logits", "clips")}
     )
@@ -63,7 +64,8 @@ def test_the_map_learns_scaled_ious_of_labels_and_of_its_own_best_cells():
     c = cases.config(base="map2d", modules__da=False, pseudo_labels=True)
     made, params = cases.system(c)
     batches = cases.example(c)
-    terms = made.loss(params, batches, jax.random.key(0), cases.END).terms
+    run = lambda p, b: made.loss(p, b, jax.random.key(0), cases.END).terms  # noqa: E731
+    terms = cases.jit(run)(params, batches)
     views = _map_views(c, params, batches.source, "source", True)
     expected = _cell_loss(views, batches.source.moment, batches.source.duration)
     total, count = terms["iou"]

@@ -130,13 +130,23 @@ def test_a_switch_changes_its_term(changes):
         assert abs(one[term] - other[term]) > 1e-4, term
 
 
-def test_jit_changes_nothing_and_dropout_follows_the_key():
+def _loss_of_the_key():
+    """The loss with dropout, by its key."""
     c = cases.config(dropout=0.3)
     made, params = cases.system(c)
     batches = cases.example(c)
-    loss = cases.jit(lambda key: cases.total(made, params, batches, key=key))
+    return lambda key: cases.total(made, params, batches, key=key)
+
+
+@pytest.mark.slow  # no run computes a loss without jit
+def test_jit_changes_nothing():
+    loss, key = _loss_of_the_key(), jax.random.key(1)
+    np.testing.assert_allclose(cases.jit(loss)(key), loss(key), rtol=1e-5)
+
+
+def test_dropout_follows_the_key():
+    loss = cases.jit(_loss_of_the_key())
     one, other = jax.random.key(1), jax.random.key(2)
-    np.testing.assert_allclose(loss(one), cases.total(made, params, batches, key=one), rtol=1e-5)
     assert loss(one) == loss(one) != loss(other)
 
 

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import mmn_cases as cases
 import numpy as np
 import pytest
-from jax.test_util import check_grads
 from ml_collections import ConfigDict
 
+from tests.gradients import check_gradients
 from tests.losses import mutual_matching_cases as losses
 from vmr_jax.configs import mmn as mmn_config
 from vmr_jax.decoding.ranking import rank_moments
@@ -160,7 +160,8 @@ def test_queries_are_the_mean_of_tokens_normalised_and_projected():
     _, params = cases.system(c)
     b = cases.batch()
     network, variables = cases.network(c), as_variables(params)
-    rows = network.apply(variables, b.tokens, b.token_mask, method=lambda m, *x: m.text_encoder(*x))
+    encode = lambda m, *x: m.text_encoder(*x)  # noqa: E731
+    rows = jit(lambda v, *x: network.apply(v, *x, method=encode))(variables, b.tokens, b.token_mask)
     found = _applied(c, params, b, False)[1]
     p = eva_cases.float64(params)
     for i, mask in enumerate(np.asarray(b.token_mask)):
@@ -187,7 +188,7 @@ def test_the_loss_is_the_loops_weighted_by_the_epoch(negatives, group):
     b = cases.batch()
     cells, queries = _applied(c, params, b, True)
     run = jit(lambda progress: made.loss(params, b, jax.random.key(0), progress))
-    matches = mmn.matches(c, b, cells, queries)
+    matches = jit(lambda *x: mmn.matches(c, *x))(b, cells, queries)
     own = np.einsum("tpd,td->tp", np.asarray(cells.iou, np.float64)[b.owner], queries.iou)
     label = np.asarray(scale_iou(matches.iou, 0.3, 0.7), np.float64)
     score = 1 / (1 + np.exp(-10 * own))
@@ -270,9 +271,10 @@ def test_gradients_of_the_loss():
         found = made.loss(trained | statistics, b, jax.random.key(0), cases.FIRST_EPOCH)
         return sum(term_means(found.terms).values())
 
-    check_grads(jax.jit(loss), (trained,), order=1, modes=["rev"], atol=2e-2, rtol=2e-2, eps=1e-3)
+    check_gradients(loss, (trained,), atol=2e-2, rtol=2e-2, eps=1e-3)
 
 
+@pytest.mark.slow  # no run computes a loss without jit
 def test_with_and_without_jit():
     c = cases.config(text__encoder="clip")
     made, params = cases.system(c)
@@ -324,13 +326,18 @@ def test_pooled_cells_meet_sentences_as_they_are_before_the_convolutions():
     made, params = cases.system(c)
     b = cases.batch()
     network, variables = cases.network(c), as_variables(params)
-    cells, _ = network.apply(variables, b, train=False)
+    read = lambda network: jit(lambda v, b: network.apply(v, b, train=False))(variables, b)  # noqa: E731
+    cells, _ = read(network)
     linear = lambda name, x: x @ params[name]["kernel"] + params[name]["bias"]  # noqa: E731
-    clips = pool_clips(jax.nn.relu(linear("video_fc", b.video)), c.map.clips)
-    expected = linear("cell_contrastive", span_max(clips, map_cells(c.map)))
-    expected /= np.linalg.norm(expected, axis=-1, keepdims=True)
+
+    @jit
+    def pooled(video):
+        clips = pool_clips(jax.nn.relu(linear("video_fc", video)), c.map.clips)
+        return linear("cell_contrastive", span_max(clips, map_cells(c.map)))
+
+    expected = losses.unit(pooled(b.video))
     np.testing.assert_allclose(cells.contrastive, expected, rtol=1e-4, atol=1e-5)
-    convolved, _ = cases.network(cases.config()).apply(variables, b, train=False)
+    convolved, _ = read(cases.network(cases.config()))
     np.testing.assert_array_equal(cells.iou, convolved.iou)
 
 

@@ -200,12 +200,12 @@ def test_a_video_is_located_alike_beside_others_and_alone(default):
 def test_gradients_of_the_loss(default, larger):
     """At parameters where what is not smooth is far."""
     _, _, params, b, _, _ = default
-    params = cases.longer_tables(jax.tree.map(lambda leaf: 0.5 * leaf, params))
+    params = cases.longer_tables(jax.tree.map(lambda leaf: 0.5 * np.asarray(leaf), params))
     step = functools.partial(larger[1], b=cases.pad(b, candidates=1))
 
     def vjp(params):
         (loss, _), gradient = step(params)
-        return loss, lambda seed: (jax.tree.map(lambda leaf: seed * leaf, gradient),)
+        return loss, lambda seed: (jax.tree.map(lambda leaf: seed * np.asarray(leaf), gradient),)
 
     check_vjp(lambda p: step(p)[0][0], vjp, (params,), atol=2e-2, rtol=2e-2, eps=3e-4)
 
