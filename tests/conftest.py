@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
+from tests import quick_random
 from vmr_jax.configs import eva, mmcda, mmn, vdi, vlanet
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import from_arrays
@@ -133,6 +134,15 @@ def quick_compilation(pytestconfig, tmp_path_factory):
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture(scope="module")
+def quick_random_numbers():
+    """Draw random numbers, such as first parameters, that compile quickly."""
+    own = jax.random.key
+    quick_random.install()
+    yield
+    jax.random.key = own
 
 
 def fill(disk, free: int) -> None:

@@ -9,6 +9,7 @@ from vmr_jax.training.optimizer import make_optimizer
 from vmr_jax.training.state import state_maker
 from vmr_jax.training.steps import Pace, train_step
 
+pytestmark = pytest.mark.usefixtures("quick_random_numbers")
 PACE = Pace(10, 2)
 
 

@@ -21,6 +21,7 @@ from vmr_jax.training.checkpoint import Checkpoints
 from vmr_jax.training.mesh import make_mesh
 from vmr_jax.types import INPUTS
 
+pytestmark = pytest.mark.usefixtures("quick_random_numbers")
 CONSOLE = Console(quiet=True)
 LABELLED = {"target.labels": True}  # so that a part of the training videos may choose
 
