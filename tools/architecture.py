@@ -31,6 +31,7 @@ TIERS = {
         "zero_shot",
         "demo",
         "video_index",
+        "serve",
         "reproduce",
         "plots",
     ),

@@ -14,6 +14,7 @@ from vmr_jax.plots.commands import plot
 from vmr_jax.progress import ended_by_interrupts
 from vmr_jax.reproduce.commands import reproduce
 from vmr_jax.search.commands import calibrate, index, search
+from vmr_jax.serve.commands import mcp, serve
 from vmr_jax.simulation.commands import simulate
 from vmr_jax.weights.commands import weights
 from vmr_jax.zero_shot.commands import find
@@ -185,7 +186,7 @@ def report(
 
 for command in (extract, prepare, doctor, words, simulate, reproduce):
     app.command()(command)
-for command in (index, search, calibrate, find):
+for command in (index, search, calibrate, find, serve, mcp):
     app.command()(command)
 
 
