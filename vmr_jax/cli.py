@@ -9,6 +9,7 @@ import typer
 
 from vmr_jax import __version__
 from vmr_jax.data.prepare.commands import doctor, prepare, words
+from vmr_jax.demo.commands import demo
 from vmr_jax.extract.commands import extract
 from vmr_jax.plots.commands import plot
 from vmr_jax.progress import ended_by_interrupts
@@ -184,7 +185,7 @@ def report(
     print(f"{out}: {', '.join(told)}")
 
 
-for command in (extract, prepare, doctor, words, simulate, reproduce):
+for command in (extract, prepare, doctor, words, simulate, reproduce, demo):
     app.command()(command)
 for command in (index, search, calibrate, find, serve, mcp):
     app.command()(command)

@@ -1,0 +1,38 @@
+"""`vmr demo` from its first frame to its tables."""
+
+import re
+import sys
+
+import pytest
+
+from tests.command_line import vmr
+from vmr_jax.demo import run
+from vmr_jax.demo.score import METRICS
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("demo")
+
+
+def test_the_whole_way_from_pixels_to_moments(folder, monkeypatch):
+    monkeypatch.setattr(run, "VIDEOS", 8)
+    done = vmr("demo", "--no-serve", "--out", folder)
+    assert done.exit_code == 0, done.output
+    figures = {
+        metric: [float(cell) for cell in re.findall(r"\d+\.\d\d", line)]
+        for metric in METRICS
+        for line in done.stdout.splitlines()
+        if metric in line
+    }
+    assert figures.keys() == set(METRICS)
+    for metric, (found, _, prior, random) in figures.items():
+        assert found > max(prior, random) + 20, metric
+    assert len(list((folder / "videos").glob("*.mp4"))) == 8
+    assert f"vmr search {folder / 'index'} " in done.stdout
+
+
+def test_without_pyav_the_extra_is_named(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    refused = vmr("demo", "--no-serve", "--out", folder)
+    assert "pip install 'vmr_jax[video]'" in str(refused.exception)
