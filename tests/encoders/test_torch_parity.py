@@ -173,6 +173,33 @@ def test_distilbert(size, tmp_path, record_property):
     assert gradient_error < GRADIENT
 
 
+def test_bert(tmp_path, record_property):
+    """MiniLM's kind of model: BERT, whose token types are all 0."""
+    config = DistilBertConfig(300, 20, 48, 3, 4)
+    model = torch_cases.random_model(
+        transformers.BertModel(
+            transformers.BertConfig(
+                vocab_size=config.vocabulary,
+                max_position_embeddings=config.context,
+                hidden_size=config.width,
+                intermediate_size=4 * config.width,
+                num_hidden_layers=config.layers,
+                num_attention_heads=config.heads,
+            )
+        )
+    )
+    model.save_pretrained(tmp_path)
+    params = load_distilbert(tmp_path / "model.safetensors", config)
+    ids = np.random.default_rng(0).integers(1, config.vocabulary, (3, 20))
+    mask = np.arange(20) < np.array([[20], [7], [2]])
+    ours = jax.jit(DistilBert(config).apply)({"params": params}, ids, mask)
+    with torch.no_grad():
+        theirs = model(torch.from_numpy(ids), torch.from_numpy(mask).long()).last_hidden_state
+    error = np.abs(np.asarray(ours) - theirs.numpy())[mask].max()
+    _report(record_property, rows=error)
+    assert error < OUTPUT
+
+
 @pytest.mark.parametrize("form", ["state_dict", "torchscript"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_openai_names(form, tmp_path):
