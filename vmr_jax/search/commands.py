@@ -84,7 +84,20 @@ def index(
         ),
     ] = "",
     subtitles: Annotated[
-        str, typer.Option(rich_help_panel=_OF_TRAINED, help="Subtitle features, as --videos.")
+        str,
+        typer.Option(
+            metavar="DIR",
+            help="Subtitle files, else those beside VIDEOS, or in them. Of trained systems: "
+            "subtitle features, as --videos.",
+        ),
+    ] = "",
+    speech: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            rich_help_panel=_OF_FILES,
+            help="Hear videos without subtitles by Whisper: tiny, small, ... or a folder.",
+        ),
     ] = "",
     key: Annotated[
         str,
@@ -131,7 +144,7 @@ def index(
 
     keep_compilations()
     if files:
-        if videos or checkpoint or localizer or subtitles or key or dtype or append or remove:
+        if videos or checkpoint or localizer or key or dtype or append or remove:
             raise ValueError(
                 "video files are indexed without trained systems: their options, such as --videos "
                 "and --checkpoint, read features"
@@ -145,6 +158,8 @@ def index(
             prune=prune,
             strict=strict,
             jobs=jobs,
+            subtitles=subtitles,
+            speech=speech,
             console=make_console(),
         )
         if not whole:
@@ -182,6 +197,14 @@ def search(
         Path | None, typer.Option(help='Many sentences: JSONL of {"qid": ..., "query": ...}.')
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Moments a query.")] = 10,
+    modality: Annotated[
+        str,
+        typer.Option(
+            metavar="both|video|speech",
+            rich_help_panel=_OF_FILES,
+            help="Search what is seen, what is said, or both.",
+        ),
+    ] = "both",
     query_features: Annotated[
         str,
         typer.Option(
@@ -236,9 +259,16 @@ def search(
     keep_compilations()
     asked = read_queries(queries) if queries else [Query("1", sentence)]
     if is_video_index(where):
-        if not search_files(
-            where, asked, top=top, as_json=as_json, exports=exports, console=make_console()
-        ):
+        whole = search_files(
+            where,
+            asked,
+            top=top,
+            modality=modality,
+            as_json=as_json,
+            exports=exports,
+            console=make_console(),
+        )
+        if not whole:
             raise typer.Exit(1)
         return
     if exports.any():

@@ -42,8 +42,8 @@ def rank_spoken(
 def rank_both(
     spoken: Spoken,
     sentence: str,
-    vector: np.ndarray,
-    generic: np.ndarray,
+    vector: np.ndarray | None,
+    generic: np.ndarray | None,
     seen: Sequence[Ranked],
     videos: Collection[str] | None = None,
 ) -> list[Fused]:

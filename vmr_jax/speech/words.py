@@ -50,6 +50,11 @@ class Spoken:
         self._vectors = vectors
         self._bm25 = bm25
 
+    @property
+    def has_meaning(self) -> bool:
+        """Whether its utterances have vectors."""
+        return self._vectors is not None and self._vectors.size > 0
+
     def by_words(self, sentence: str) -> list[Said]:
         """The moments that say words of a sentence, best first.
 
@@ -81,7 +86,7 @@ class Spoken:
         That is higher than the sentence's own with each neutral sentence (P, width) of the same
         encoder. All vectors have length 1.
         """
-        if self._vectors is None or not self._vectors.size:
+        if self._vectors is None or not self.has_meaning:
             return []
         cosine = np.concatenate(
             [

@@ -10,6 +10,7 @@ from vmr_jax.extract.extract import Report, extract
 from vmr_jax.extract.feature_file import LIBVER
 from vmr_jax.locks import locked
 from vmr_jax.output_files import whole_path
+from vmr_jax.speech.store import Entry
 from vmr_jax.video.sampling import Sampling
 from vmr_jax.video.sources import FrameSource
 from vmr_jax.video_index.layout import (
@@ -21,6 +22,7 @@ from vmr_jax.video_index.layout import (
     unit_rows,
     write_layout,
 )
+from vmr_jax.video_index.speech import open_sources, read_what_is_said
 from vmr_jax.zero_shot.joint_space import JointSpace
 
 
@@ -31,6 +33,8 @@ class Indexed(NamedTuple):
     videos: Sequence[IndexedVideo]
     missing: tuple[str, ...]  # of the index, whose files are gone
     pruned: tuple[str, ...]
+    said: dict[str, Entry]  # what is said in its videos
+    unread: list[str]  # what of that could not be read, a line each
 
 
 def build_index(
@@ -44,12 +48,14 @@ def build_index(
     strict: bool = False,
     jobs: int = 1,
     batch_size: int = 32,
+    subtitles: Path | None = None,
+    speech: str = "",
 ) -> Indexed:
     """Add the videos that an index lacks, encode anew those whose files changed, keep all others.
 
     A frame each `clip_seconds` is encoded. With `prune` the videos whose files are gone are taken
     out. The same call goes on after any end, and the result is the same index. `weights` is what
-    `space` was opened with, kept for the search.
+    `space` was opened with, kept for the search. What is said is read as by `read_what_is_said`.
 
     Raises:
         ValueError: the index was made by another encoder, other weights or other `clip_seconds`;
@@ -58,6 +64,7 @@ def build_index(
     """
     if not clip_seconds > 0:
         raise ValueError(f"clip_seconds is {clip_seconds:g}; expected a positive number")
+    heard_by = open_sources(subtitles, speech)
     with locked(index):
         before = _paths_before(index)
         report = extract(
@@ -82,7 +89,10 @@ def build_index(
             settings = space.images.name, weights, space.images.weights, clip_seconds
             write_layout(index, settings, paths, generic)
         listed = open_layout(index).videos if (index / MANIFEST).exists() else ()
-    return Indexed(report, listed, () if prune else missing, missing if prune else ())
+        kept = {video.id for video in listed}
+        said, unread = read_what_is_said(index, videos, kept, space, subtitles, speech, heard_by)
+    gone = ((), missing) if prune else (missing, ())
+    return Indexed(report, listed, *gone, said, unread)
 
 
 def _paths_before(index: Path) -> dict[str, Path]:

@@ -52,7 +52,7 @@ def calibrate(corpus: Corpus, labelled: Sequence[MomentRecord], seed: int = 0) -
         own = videos.index(record.video_id)
         other = (own + rng.integers(1, len(videos))) % len(videos)
         for number in (own, other):
-            best = corpus.search(record.sentence, 1, [videos[number]])[0]
+            best = corpus.search(record.sentence, 1, [videos[number]], "video")[0]
             iou = temporal_iou([best.start_s, best.end_s], record.moments)
             scores.append(best.score)
             right.append(number == own and iou.max() >= _RIGHT)

@@ -1,6 +1,7 @@
 """Searching an index of video files."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,11 +9,15 @@ import numpy as np
 from scipy.special import expit
 
 from vmr_jax.input_files import read_json
+from vmr_jax.speech.fusion import Fused
+from vmr_jax.speech.modality import check_modality, rank_both, rank_spoken
+from vmr_jax.speech.store import open_speech
+from vmr_jax.speech.words import Spoken
 from vmr_jax.video_index.layout import IndexedVideo, Opened, open_layout, unit_rows
 from vmr_jax.video_index.thumbnails import Thumbnails
 from vmr_jax.zero_shot.find import check_sentence
 from vmr_jax.zero_shot.joint_space import Sentences, open_sentences
-from vmr_jax.zero_shot.moments import between_frames, find_in_frames
+from vmr_jax.zero_shot.moments import GENERIC, between_frames, find_in_frames
 
 CALIBRATION = "calibration.json"
 _BLOCK = 2**16  # frames compared at once
@@ -29,7 +34,8 @@ class Found(NamedTuple):
     start_s: float
     end_s: float
     score: float  # comparable between videos, for one sentence
-    probability: float | None = None  # that it is right, where `vmr calibrate` was run
+    probability: float | None = None  # that it is right, by `vmr calibrate`; None for what is said
+    found_by: str = "video"  # or "speech", or "speech+video"
 
 
 class Curve(NamedTuple):
@@ -60,7 +66,11 @@ class Corpus:
         self._curve = _read_curve(self.index / CALIBRATION)
 
     def search(
-        self, sentence: str, top_k: int = 5, videos: Sequence[str] | None = None
+        self,
+        sentence: str,
+        top_k: int = 5,
+        videos: Sequence[str] | None = None,
+        modality: str = "both",
     ) -> list[Found]:
         """Find the best moments of a sentence, best first, in all videos or in some.
 
@@ -68,30 +78,91 @@ class Corpus:
         searched for moments, at most 5 in each. A video counts as the mean of its best moment, and
         its further moments come below it by how much weaker they are; `top_k` only cuts the list.
 
+        Where the index knows what is said, that is searched as well, and both are joined by
+        `vmr_jax.speech.fusion`, whose scores they have; `modality` "video" or "speech" searches one
+        alone.
+
         Raises:
             ValueError: the sentence has no words or too many; `top_k` is below 1; a video is not
-                in the index; the weights are others than those of the index.
+                in the index; the weights are others than those of the index; for another
+                modality, or "speech" where nothing is said.
             FileNotFoundError: weights are not here; the message names the command.
         """
-        return self.search_all([sentence], top_k, videos)[0]
+        return self.search_all([sentence], top_k, videos, modality)[0]
 
     def search_all(
-        self, sentences: Sequence[str], top_k: int = 5, videos: Sequence[str] | None = None
+        self,
+        sentences: Sequence[str],
+        top_k: int = 5,
+        videos: Sequence[str] | None = None,
+        modality: str = "both",
     ) -> list[list[Found]]:
         """As `search`, of many sentences at once."""
         if top_k < 1:
             raise ValueError(f"top_k is {top_k}; expected 1 or more")
+        check_modality(modality)
         wanted = None if videos is None else np.array([self._of(video) for video in videos], int)
+        if modality == "speech":
+            return [self._only_said(sentence, videos)[:top_k] for sentence in sentences]
+        spoken = self._spoken if modality == "both" else None
         vectors, found = self._vectors(sentences), []
         for first in range(0, len(vectors), _SENTENCES):
-            for similarity in self._similarities(vectors[first : first + _SENTENCES]):
-                moments = [
-                    moment
-                    for number in self._best_videos(similarity, wanted)
-                    for moment in self._moments(number, similarity)
-                ]
-                found.append(sorted(moments, key=lambda moment: -moment.score)[:top_k])
+            part = vectors[first : first + _SENTENCES]
+            for number, similarity in enumerate(self._similarities(part), first):
+                moments = self._seen(similarity, wanted)
+                if spoken:
+                    asked = sentences[number], vectors[number], self._generic
+                    moments = self._named(rank_both(spoken, *asked, moments, videos), moments)
+                found.append(moments[:top_k])
         return found
+
+    def _seen(self, similarity: np.ndarray, wanted: np.ndarray | None) -> list[Found]:
+        """The moments of the frames' similarities (N,), best first."""
+        moments = [
+            moment
+            for number in self._best_videos(similarity, wanted)
+            for moment in self._moments(number, similarity)
+        ]
+        return sorted(moments, key=lambda moment: -moment.score)
+
+    def _only_said(self, sentence: str, videos: Sequence[str] | None) -> list[Found]:
+        """The moments in which a sentence is said, best first."""
+        check_sentence(sentence)
+        if self._spoken is None:
+            raise ValueError(
+                f"{self.index} knows nothing that is said: index again with subtitle files beside "
+                "the videos, with --subtitles DIR or with --speech MODEL"
+            )
+        vector = self._vectors([sentence])[0] if self._spoken.has_meaning else None
+        found = rank_spoken(self._spoken, sentence, vector, self._generic, videos=videos)
+        return self._named(found)
+
+    def _named(self, found: Sequence[Fused], seen: Sequence[Found] = ()) -> list[Found]:
+        """Moments of videos that are in the index, with their files; those `seen` as likely."""
+        likely = {(one.video, one.start_s, one.end_s): one.probability for one in seen}
+        return [
+            Found(
+                one.video,
+                self.videos[self._number[one.video]].path,
+                *one[1:4],
+                likely.get(one[:3]),
+                "+".join(one.found_by),
+            )
+            for one in found
+            if one.video in self._number
+        ]
+
+    @cached_property
+    def _spoken(self) -> Spoken | None:
+        """What is said in the videos, open for search."""
+        return open_speech(self.index)
+
+    @cached_property
+    def _generic(self) -> np.ndarray | None:
+        """Neutral sentences (P, width) to compare what is said with; None if only words count."""
+        if not (self._spoken and self._spoken.has_meaning):
+            return None
+        return self._vectors(GENERIC)
 
     def curve(self, video: str, sentence: str) -> Curve:
         """How well each frame of a video fits a sentence. Raises as `search`."""

@@ -24,6 +24,7 @@ from vmr_jax.zero_shot.find import check_sentence
 from vmr_jax.zero_shot.joint_space import default_encoder, open_joint_space, usual_clip_seconds
 
 _LIKELY = 0.5
+_NOTES = 20  # lines of what could not be read of what is said
 
 
 def index_files(
@@ -36,6 +37,8 @@ def index_files(
     prune: bool = False,
     strict: bool = False,
     jobs: int = 1,
+    subtitles: str = "",
+    speech: str = "",
     console: Console,
 ) -> bool:
     """Let an index follow video files; tell whether all could be read.
@@ -53,6 +56,8 @@ def index_files(
         prune=prune,
         strict=strict,
         jobs=jobs,
+        subtitles=Path(subtitles) if subtitles else None,
+        speech=speech,
     )
     report = done.report
     told = [f"{report.added:,} videos encoded"]
@@ -63,11 +68,18 @@ def index_files(
     frames = sum(video.frames for video in done.videos)
     told.append(f"{len(done.videos):,} in all, {frames:,} frames, encoder {encoder}")
     console.print(f"{index}: {', '.join(told)}")
+    if lines := sum(len(entry.lines) for entry in done.said.values()):
+        talking = sum(bool(entry.lines) for entry in done.said.values())
+        console.print(f"said: {lines:,} utterances in {talking:,} videos")
     if done.missing:
         names = ", ".join(done.missing[:3]) + (", ..." if len(done.missing) > 3 else "")
         console.print(
             f"the files of {len(done.missing):,} videos are gone ({names}): --prune takes them out"
         )
+    for note in done.unread[:_NOTES]:
+        print(f"  {note}", file=sys.stderr)
+    if len(done.unread) > _NOTES:
+        print(f"  and {len(done.unread) - _NOTES:,} more notes on what is said", file=sys.stderr)
     if report.failures:
         print(f"{len(report.failures):,} videos are not in it:", file=sys.stderr)
         for failure in report.failures:
@@ -98,6 +110,7 @@ def search_files(
     queries: Sequence[Query],
     *,
     top: int,
+    modality: str = "both",
     as_json: bool,
     exports: Exports,
     console: Console,
@@ -115,7 +128,7 @@ def search_files(
             refused[item] = str(error)
     refuse_all(queries, refused)
     asked = [query.text for item, query in enumerate(queries) if item not in refused]
-    all_found = iter(corpus.search_all(asked, top))
+    all_found = iter(corpus.search_all(asked, top, modality=modality))
     for item, query in enumerate(queries):
         reason = refused.get(item, "")
         found = [] if reason else next(all_found)
@@ -142,6 +155,7 @@ def _as_json(rank: int, moment: Found) -> dict:
         "start": round(moment.start_s, 3),
         "end": round(moment.end_s, 3),
         "score": moment.score,
+        "found_by": moment.found_by,
     } | ({} if moment.probability is None else {"probability": round(moment.probability, 4)})
 
 
@@ -150,10 +164,13 @@ def _table(query: Query, found: Sequence[Found]) -> Table:
     likely = any(moment.probability is not None for moment in found)
     for name in ("rank", "video", "start", "end", "score", *(["probability"] if likely else [])):
         table.add_column(name, justify="left" if name == "video" else "right")
+    table.add_column("found by")
     for rank, moment in enumerate(found, 1):
-        cells = [clock(moment.start_s), clock(moment.end_s), f"{moment.score:.3f}"]
-        cells += [] if moment.probability is None else [f"{moment.probability:.0%}"]
-        table.add_row(str(rank), Text(moment.video), *cells)
+        cells = [clock(moment.start_s), clock(moment.end_s), f"{moment.score:.3g}"]
+        if likely:
+            known = moment.probability is not None
+            cells.append(f"{moment.probability:.0%}" if known else "")
+        table.add_row(str(rank), Text(moment.video), *cells, moment.found_by)
     if found and found[0].probability is not None and found[0].probability < _LIKELY:
         table.caption = f"Perhaps in none of these videos: no moment is {_LIKELY:.0%} likely."
     return table

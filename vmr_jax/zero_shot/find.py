@@ -93,7 +93,8 @@ def find(
     )
     if not said:
         return [FoundMoment(*moment) for moment in seen]
-    spoken = Spoken({path.name: said}, utterance_vectors(said, space.sentences))
+    vectors_of_said = utterance_vectors(said, space.sentences if space.any_words else None)
+    spoken = Spoken({path.name: said}, vectors_of_said)
     of_video = [_Seen(path.name, *moment) for moment in seen[:_MOMENTS]]
     found = rank_both(spoken, sentence, vectors[0], vectors[1:], of_video)
     return [FoundMoment(*one[1:4], "+".join(one.found_by)) for one in found[:top_k]]

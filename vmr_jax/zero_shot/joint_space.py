@@ -35,6 +35,7 @@ class JointSpace(NamedTuple):
     images: ImageEncoder
     sentences: Callable[[Sequence[str]], np.ndarray]  # S sentences -> (S, width) float32
     generic: tuple[str, ...] = GENERIC  # sentences that fit any frame
+    any_words: bool = True  # whether its sentences may have any words
 
 
 def usual_clip_seconds(name: str) -> float:
@@ -55,7 +56,8 @@ def open_joint_space(name: str, weights: str = "") -> JointSpace:
     """
     path, tokenizer = _files(name, weights)
     generic = demo.GENERIC if name == "demo" else GENERIC
-    return JointSpace(open_image_encoder(name, path), _sentences(name, path, tokenizer), generic)
+    sentences = _sentences(name, path, tokenizer)
+    return JointSpace(open_image_encoder(name, path), sentences, generic, name != "demo")
 
 
 def open_sentences(name: str, weights: str = "") -> Sentences:
@@ -124,8 +126,13 @@ def _model(folder: Path) -> Path:
 def _clip_sentences(
     config: ClipTextConfig, path: Path, tokenizer: Path | None
 ) -> Callable[[Sequence[str]], np.ndarray]:
-    """CLIP's text encoder of a file; ValueError for a sentence beyond its context."""
+    """CLIP's text encoder of a file; the end of a sentence beyond its context is left out."""
     tokens = clip_tokenizer(tokenizer or weights_path(_TOKENIZER), config.context)
     params = load_clip_text(path, config)
     encode = jax.jit(ClipText(config).apply)
-    return lambda texts: np.asarray(encode({"params": params}, tokens.encode(list(texts)).ids))
+
+    def vectors(texts: Sequence[str]) -> np.ndarray:
+        ids = tokens.encode(list(texts), too_long="cut").ids
+        return np.asarray(encode({"params": params}, ids))
+
+    return vectors
