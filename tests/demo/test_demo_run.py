@@ -36,3 +36,12 @@ def test_without_pyav_the_extra_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     refused = vmr("demo", "--no-serve", "--out", folder)
     assert "pip install 'vmr_jax[video]'" in str(refused.exception)
+
+
+def test_the_index_is_served_at_the_end(folder, monkeypatch):
+    served = []
+    monkeypatch.setattr(run, "run", lambda *_: None)
+    monkeypatch.setattr("vmr_jax.serve.commands.serve", lambda *given: served.append(given))
+    assert vmr("demo", "--out", folder).exit_code == 0
+    assert vmr("demo", "--out", folder, "--no-serve").exit_code == 0
+    assert served == [(folder / "index", "127.0.0.1", 8000)]

@@ -17,14 +17,20 @@ def demo(
         bool, typer.Option("--no-serve", help="End with the tables of results.")
     ] = False,
 ) -> None:
-    """Render small videos, index them, find sentences in them, and say how well; offline."""
+    """Render small videos, index them, find sentences in them, and say how well; offline.
+
+    Then the index is served as by `vmr serve`.
+    """
     from rich.console import Console
 
     from vmr_jax.demo.run import run
     from vmr_jax.output_files import user_cache
+    from vmr_jax.serve.commands import serve
     from vmr_jax.training.mesh import keep_compilations
 
-    del no_serve
+    out = out or user_cache() / "demo"
     keep_compilations()
     console = Console(markup=False, highlight=False, soft_wrap=True)
-    run(out or user_cache() / "demo", console)
+    run(out, console)
+    if not no_serve:
+        serve(out / "index", "127.0.0.1", 8000)

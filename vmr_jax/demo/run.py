@@ -78,5 +78,6 @@ def _next_commands(
         "next:",
         f'  vmr search {index} "{one.event.sentence}"',
         f'  vmr find {video} "{one.event.sentence}" --encoder {ENCODER}',
+        f"  vmr serve {index}",
         "  vmr index YOUR_VIDEOS --out my.index    # with an encoder of real pictures",
     ]
