@@ -3,12 +3,9 @@
 XLA compiles 20 rounds of Threefry for each key that is split or drawn from: a system's first
 parameters cost as much as its training step. Tests that draw them (fixture quick_random_numbers)
 depend on no number of them.
-
-`python -m tests.quick_random ARGUMENTS` is `vmr_jax.main` with them.
 """
 
 import functools
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -58,10 +55,3 @@ HASH = define_prng_impl(
     name="hash",
     tag="hash",
 )
-
-
-if __name__ == "__main__":
-    from vmr_jax import main
-
-    install()
-    main.start(["vmr_jax.main", *sys.argv[1:]])

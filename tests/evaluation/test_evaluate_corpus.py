@@ -24,6 +24,7 @@ from vmr_jax.evaluation.score import score_files
 from vmr_jax.training import loop as train
 from vmr_jax.types import Queries, Videos
 
+pytestmark = pytest.mark.usefixtures("quick_random_numbers")
 CONSOLE = Console(quiet=True)
 VR = ["VR/R@1", "VR/R@5", "VR/R@10", "VR/R@100", "VR/SumR"]
 
@@ -42,7 +43,8 @@ def small(get_config, data_dir, **changes):
 
 
 def small_localizer(data_dir, **changes):
-    changes = {"negatives": 2, "first.top": 6, "first.retrieve": 3, "infer.max_l": 5} | changes
+    sizes = {"negatives": 2, "first.top": 6, "first.retrieve": 3, "infer.max_l": 5}
+    changes = sizes | {"lc.enabled": False} | changes  # less to compile; no search reads it
     config = small(prem_localizer.get_config, data_dir, **changes)
     config.first.retriever.update(small(prem_retriever.get_config, data_dir).to_dict())
     return config
