@@ -1,0 +1,171 @@
+"""How long does a search of video files take, alone and from `vmr serve` under many clients?
+
+    python -m benchmarks.serve                       # 1 k, 10 k, 100 k videos of 10 frames
+    python -m benchmarks.serve --videos 1000 --requests 64 --json serve.json
+
+The rows are random, 384 wide, float16 as an index has them, and sentences are random vectors: what
+encodes them is left out. Beside the corpus stands FAISS's flat index of the same rows in float32,
+which finds frames where the corpus finds moments. The clients are threads of one process that
+share the processors with the server; memory is the peak of the server's process.
+"""
+
+import argparse
+import hashlib
+import http.client
+import importlib.util
+import json
+import multiprocessing
+import socket
+import tempfile
+import threading
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from benchmarks.report import show
+from vmr_jax.video_index import corpus
+from vmr_jax.video_index.layout import FORMAT, MANIFEST, IndexedVideo
+from vmr_jax.zero_shot.joint_space import Sentences
+
+_WIDTH, _FRAMES, _SECONDS = 384, 10, 2.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--videos", default="1000,10000,100000")
+    parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--requests", type=int, default=256, help="of all clients together")
+    parser.add_argument("--repeats", type=int, default=11, help="of a search alone")
+    parser.add_argument("--json", default="")
+    args = parser.parse_args()
+    corpus.open_sentences = lambda *_: Sentences(_vectors, "")
+    rows = []
+    for videos in map(int, args.videos.split(",")):
+        with tempfile.TemporaryDirectory() as folder:
+            index = Path(folder)
+            _write_index(index, videos)
+            alone = {"videos": videos, **_alone(index, args.repeats)}
+            rows.append(alone | _served(index, args.clients, args.requests))
+    show(f"Search of videos of {_FRAMES} frames, {args.clients} clients", rows, args.json)
+
+
+def _vectors(sentences) -> np.ndarray:
+    """A random vector (S, width) a sentence, always the same for the same one."""
+    seeds = [hashlib.sha256(sentence.encode()).digest()[:4] for sentence in sentences]
+    draw = [np.random.default_rng(int.from_bytes(seed)).normal(size=_WIDTH) for seed in seeds]
+    return np.stack(draw).astype(np.float32)
+
+
+def _sentence(number: int) -> str:
+    return f"a person opens door {number}"
+
+
+def _write_index(index: Path, videos: int) -> None:
+    """An index of random rows, as `vmr index` lays one out."""
+    rng = np.random.default_rng(0)
+    rows = np.lib.format.open_memmap(
+        index / "rows-0.npy", "w+", np.float16, (videos * _FRAMES, _WIDTH)
+    )
+    for first in range(0, len(rows), 2**16):
+        part = rng.standard_normal((min(2**16, len(rows) - first), _WIDTH), np.float32)
+        rows[first : first + 2**16] = part / np.linalg.norm(part, axis=1, keepdims=True)
+    rows.flush()
+    times = np.tile((np.arange(_FRAMES) + 0.5) * _SECONDS, videos)
+    np.save(index / "times-0.npy", times.astype(np.float32))
+    listed = [
+        IndexedVideo(f"v{n:06}", index / "none.mp4", "", _FRAMES * _SECONDS, _FRAMES, 0.0, 0.05)
+        for n in range(videos)
+    ]
+    settings = {"encoder": "random", "weights": "", "weights_sha256": "", "clip_seconds": _SECONDS}
+    shown = [video._asdict() | {"path": str(video.path)} for video in listed]
+    files = {"rows": "rows-0.npy", "times": "times-0.npy"}
+    manifest = {"format": FORMAT, **settings, **files, "videos": shown}
+    (index / MANIFEST).write_text(json.dumps(manifest))
+
+
+def _alone(index: Path, repeats: int) -> dict[str, float]:
+    """Median milliseconds of a search, the first one, and of FAISS's for the 100 best frames."""
+    begun = time.perf_counter()
+    searched = corpus.Corpus(index)
+    searched.search(_sentence(0), 10)
+    first = time.perf_counter() - begun
+    found = {"open and first ms": 1000 * first}
+    found["search ms"] = _median(lambda n: searched.search(_sentence(n), 10), repeats)
+    if importlib.util.find_spec("faiss"):
+        import faiss
+
+        flat = faiss.IndexFlatIP(_WIDTH)
+        flat.add(np.load(index / "rows-0.npy").astype(np.float32))
+        found["FAISS flat ms"] = _median(
+            lambda n: flat.search(_vectors([_sentence(n)]), 100), repeats
+        )
+    return found
+
+
+def _median(work, repeats: int) -> float:
+    took = []
+    for number in range(repeats):
+        begun = time.perf_counter()
+        work(number)
+        took.append(time.perf_counter() - begun)
+    return 1000 * float(np.median(took))
+
+
+def _served(index: Path, clients: int, requests: int) -> dict[str, float]:
+    """What clients measure that ask one after the other, all at once."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
+        server = multiprocessing.get_context("fork").Process(target=_serve, args=(index, listening))
+        server.start()
+        address = listening.getsockname()
+    try:
+        _ask(address, [_sentence(-1)], [])  # until it answers
+        took: list[float] = []
+        asked = [[_sentence(n) for n in range(c, requests, clients)] for c in range(clients)]
+        threads = [threading.Thread(target=_ask, args=(address, part, took)) for part in asked]
+        begun = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        seconds = time.perf_counter() - begun
+        status = Path(f"/proc/{server.pid}/status").read_text()
+    finally:
+        server.kill()
+        server.join()
+    peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    return {
+        "p50 ms": 1000 * float(np.percentile(took, 50)),
+        "p99 ms": 1000 * float(np.percentile(took, 99)),
+        "requests/s": len(took) / seconds,
+        "memory MB": int(peak) / 1024,
+    }
+
+
+def _serve(index: Path, listening: socket.socket) -> None:
+    import uvicorn
+
+    from vmr_jax.serve.app import make_app
+    from vmr_jax.serve.opened import ServedIndex
+
+    app = make_app(ServedIndex(index))
+    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
+
+
+def _ask(address: tuple[str, int], sentences: list[str], took: list[float]) -> None:
+    """Ask for each sentence over one connection, and add the seconds of each answer."""
+    connection = http.client.HTTPConnection(*address)
+    for sentence in sentences:
+        begun = time.perf_counter()
+        connection.request("GET", f"/search?q={quote(sentence)}&top=10")
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{answer.status}: {body[:200]!r}")
+        took.append(time.perf_counter() - begun)
+    connection.close()
+
+
+if __name__ == "__main__":
+    main()
