@@ -7,7 +7,7 @@ from typing import NamedTuple
 from vmr_jax.video_index.corpus import CALIBRATION, Corpus
 from vmr_jax.video_index.layout import MANIFEST, IndexedVideo
 
-_FIRST = "a person"  # a sentence that loads the encoder and compiles it
+_FIRST = "nothing happens"  # of the words of every encoder; it loads and compiles it
 
 
 class NotInIndexError(LookupError):
