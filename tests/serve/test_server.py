@@ -16,6 +16,8 @@ pytest.importorskip("fastapi", reason="needs the extra app")
 from tests.command_line import vmr
 from tests.serve.served import films, index  # noqa: F401
 from tests.video_index.small import known
+from vmr_jax.encoders import demo
+from vmr_jax.serve.opened import _FIRST
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,6 +73,10 @@ def test_what_cannot_be_served_is_said_in_a_line(index, monkeypatch, tmp_path): 
     assert "no.such.host.invalid port 0 cannot be had" in str(done.exception)
     done = vmr("serve", tmp_path / "nowhere", "--port", 0)
     assert "`vmr index VIDEOS --out` makes one" in str(done.exception)
+
+
+def test_every_encoder_knows_the_first_sentence():
+    assert set(_FIRST.split()) <= set(demo.WORDS)
 
 
 def test_a_missing_extra_is_named(index, monkeypatch):  # noqa: F811

@@ -1,5 +1,6 @@
 """A server of an index, until Ctrl-C."""
 
+import signal
 import socket
 import sys
 from contextlib import suppress
@@ -36,6 +37,7 @@ def run_server(index: Path, host: str, port: int) -> None:
         print(f"{index}: {count:,} videos at {address} (API: {address}docs); Ctrl-C ends it")
         sys.stdout.flush()
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_LAST_SECONDS)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which uvicorn calls at its end
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])
 
