@@ -61,6 +61,7 @@ class Corpus:
         self._opened: Opened = open_layout(index)
         self.videos: tuple[IndexedVideo, ...] = self._opened.videos
         self._number = {video.id: number for number, video in enumerate(self.videos)}
+        self._generic_means = np.array([video.generic_mean for video in self.videos])
         self._sentences = sentences
         self._thumbnails = Thumbnails(self.index)
         self._curve = _read_curve(self.index / CALIBRATION)
@@ -118,10 +119,10 @@ class Corpus:
 
     def _seen(self, similarity: np.ndarray, wanted: np.ndarray | None) -> list[Found]:
         """The moments of the frames' similarities (N,), best first."""
+        numbers = self._best_videos(similarity, wanted)
+        spread = float(similarity.std()) if numbers else 0.0
         moments = [
-            moment
-            for number in self._best_videos(similarity, wanted)
-            for moment in self._moments(number, similarity)
+            moment for number in numbers for moment in self._moments(number, similarity, spread)
         ]
         return sorted(moments, key=lambda moment: -moment.score)
 
@@ -207,13 +208,12 @@ class Corpus:
         """The videos whose best frame exceeds the generic prompts by most, the best first."""
         if not len(similarity):
             return []
-        mean = np.array([video.generic_mean for video in self.videos])
-        best = np.maximum.reduceat(similarity, self._opened.begin[:-1]) - mean
+        best = np.maximum.reduceat(similarity, self._opened.begin[:-1]) - self._generic_means
         numbers = np.arange(len(self.videos)) if wanted is None else wanted
         return numbers[np.argsort(-best[numbers], kind="stable")][:_VIDEOS].tolist()
 
-    def _moments(self, number: int, similarity: np.ndarray) -> list[Found]:
-        """The moments of a video with their scores among all videos."""
+    def _moments(self, number: int, similarity: np.ndarray, spread: float) -> list[Found]:
+        """The moments of a video with their scores among all, whose similarities have a spread."""
         video, first = self.videos[number], self._opened.begin[number]
         own = similarity[first : first + video.frames]
         times = self._times(number)
@@ -222,7 +222,6 @@ class Corpus:
         best = moments[0]
         inside = (times >= best.start_s) & (times <= best.end_s)
         fit = float(own[inside].mean()) - video.generic_mean
-        spread = float(similarity.std())
         scores = [
             fit - spread * (1 - moment.score / best.score if best.score else 0.0)
             for moment in moments
