@@ -74,13 +74,13 @@ def test_weights_are_registered(name):
         assert set(sets()[name]) == {kind.weights, *kind.others}
 
 
-def test_weights_that_are_not_here_are_all_named_at_once(tmp_path, monkeypatch):
+def test_weights_that_are_not_here_have_one_command(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(FileNotFoundError) as missing:
         weights_of("concepts-actions")
     assert str(missing.value) == (
-        "weights of concepts-actions are not here: `vmr weights get i3d kinetics-names "
-        "all-minilm-l6-v2` fetches them (142 MB)"
+        "weights of concepts-actions are not here: `vmr weights get concepts-actions` fetches "
+        "them (142 MB)"
     )
     with pytest.raises(FileNotFoundError, match="get imagenet-names all-minilm-l6-v2` fetches"):
         weights_of("concepts", "lite0.pth")

@@ -135,8 +135,7 @@ def test_weights_that_are_not_here_have_a_command(film, no_weights):
     with pytest.raises(FileNotFoundError) as missing:
         vmr_package.find(film, DOOR)
     assert str(missing.value) == (
-        "weights of concepts are not here: `vmr weights get efficientnet-lite0 imagenet-names "
-        "all-minilm-l6-v2` fetches them (110 MB)"
+        "weights of concepts are not here: `vmr weights get concepts` fetches them (110 MB)"
     )
     with pytest.raises(FileNotFoundError, match="`vmr weights get clip-vit-b32 clip-tokenizer`"):
         vmr_package.find(film, DOOR, encoder="clip-vit-b32")

@@ -107,9 +107,14 @@ def require_weights(user: str, names: Sequence[str]) -> None:
     if missing:
         size = sum(found.size for found in missing)
         told = f" ({size / 1e6:,.0f} MB)" if size else ""
+        names = [found.name for found in missing]
+        if user in sets() and set(names) == {
+            part.name for part in entries([user]) if not part.here
+        }:
+            names = [user]
         raise FileNotFoundError(
-            f"weights of {user} are not here: `vmr weights get "
-            f"{' '.join(found.name for found in missing)}` fetches them{told}"
+            f"weights of {user} are not here: `vmr weights get {' '.join(names)}` "
+            f"fetches them{told}"
         )
 
 
