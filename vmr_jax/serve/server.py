@@ -4,6 +4,7 @@ import signal
 import socket
 import sys
 from contextlib import suppress
+from errno import EADDRINUSE
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -47,9 +48,10 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
+        taken = isinstance(error, OSError) and error.errno == EADDRINUSE
+        why = "another program has it" if taken else getattr(error, "strerror", error)
         raise OSError(
-            f"{host} port {port} cannot be had ({getattr(error, 'strerror', error)}): choose "
-            "another --port or --host"
+            f"{host} port {port} cannot be had ({why}): choose another --port or --host"
         ) from error
 
 
