@@ -14,7 +14,7 @@ import json
 import os
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ from vmr_jax.video.sampling import Sampling
 from vmr_jax.video.sources import VideoFile
 from vmr_jax.video_index.build import build_index
 from vmr_jax.video_index.corpus import Corpus, Found
-from vmr_jax.zero_shot.joint_space import Sentences, open_joint_space
+from vmr_jax.zero_shot.joint_space import JointSpace, Sentences, open_joint_space
 
 _RATE, _SIZE = 5, (320, 240)  # of the films, frames a second and pixels
 _GROUP = 5  # neighbours
@@ -40,7 +40,7 @@ class Clip(NamedTuple):
 
     id: str
     path: Path
-    sentences: list[str]
+    sentences: tuple[str, ...]
 
 
 class Film(NamedTuple):
@@ -61,11 +61,16 @@ def main() -> None:
     clips = _clips(Path(os.environ["VMR_DATA_DIR"]) / "real" / "msrvtt_raw")
     thrice = [clips[at] for seed in range(3) for at in np.random.default_rng(seed).permutation(55)]
     groups = [clips[at : at + _GROUP] for at in range(0, len(clips), _GROUP)]
-    rows = [_row("a clip each", [[clip] for clip in clips], args)]
-    rows.append(_row(f"{_GROUP} neighbours", groups, args, within=True))
-    rows.append(_row(f"{_GROUP} neighbours, all films", groups, args))
-    rows.append(_row("all in a row", [clips], args))
-    rows.append(_row("all thrice", [thrice], args))
+    space = _with_vectors_kept(open_joint_space(args.encoder), clips)
+    films = {
+        "a clip each": [[clip] for clip in clips],
+        f"{_GROUP} neighbours": groups,
+        "all in a row": [clips],
+        "all thrice": [thrice],
+    }
+    rows = [_row(name, made, space, args.out) for name, made in films.items()]
+    within = f"{_GROUP} neighbours, in the right film"
+    rows.insert(2, _row(within, groups, space, args.out, within=True))
     show(f"msrvtt_raw, encoder {args.encoder}: percent [95 %]", rows, args.json)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
@@ -73,33 +78,37 @@ def main() -> None:
 def _clips(folder: Path) -> list[Clip]:
     lines = (folder / "clips.jsonl").read_text("utf-8").splitlines()
     return [
-        Clip(one["vid"], folder / Path(one["file"]).name, one["sentences"])
+        Clip(one["vid"], folder / Path(one["file"]).name, tuple(one["sentences"]))
         for one in map(json.loads, lines)
     ]
 
 
-def _row(name: str, films: list[list[Clip]], args: argparse.Namespace, within=False) -> dict:
+def _with_vectors_kept(space: JointSpace, clips: list[Clip]) -> JointSpace:
+    """The space, which encodes each sentence once."""
+    texts = list(dict.fromkeys([text for clip in clips for text in clip.sentences]))
+    texts += space.generic
+    vectors = dict(zip(texts, space.sentences(texts), strict=True))
+    return space._replace(sentences=lambda asked: np.stack([vectors[text] for text in asked]))
+
+
+def _row(name: str, films: list[list[Clip]], space: JointSpace, out: Path, within=False) -> dict:
     """Index the films and ask all sentences; `within` asks those of a film in it alone."""
-    folder = args.out / name.partition(",")[0].replace(" ", "_")
+    folder = out / name.partition(",")[0].replace(" ", "_")
     made = [_film(folder / "films", f"film{number}", film) for number, film in enumerate(films)]
-    space = open_joint_space(args.encoder)
-    began = time.monotonic()
+    index, began = folder / f"{space.images.name}.index", time.monotonic()
     done = build_index(
-        folder / f"{args.encoder}.index",
+        index,
         [VideoFile(film.id, folder / "films" / f"{film.id}.mp4") for film in made],
         space,
     )
     took, seconds = time.monotonic() - began, sum(film.borders[-1] for film in made)
-    corpus = Corpus(
-        folder / f"{args.encoder}.index", Sentences(space.sentences, space.images.weights)
-    )
+    corpus = Corpus(index, Sentences(space.sentences, space.images.weights))
     answers, truths = [], []
     for film in made:
-        asked = [(clip, text) for clip in dict.fromkeys(_keys(film)) for text in clip[1]]
+        asked = [(clip, text) for clip in dict.fromkeys(film.clips) for text in clip.sentences]
         texts = [text for _, text in asked]
-        found = corpus.search_all(texts, 5, [film.id] if within else None)
-        answers += found
-        truths += [_spans(made, clip) for (clip, _), _ in asked]
+        answers += corpus.search_all(texts, 5, [film.id] if within else None)
+        truths += [_spans(made, clip) for clip, _ in asked]
     values = {
         "right clip": [_right(f[:1], t) for f, t in zip(answers, truths, strict=True)],
         "of five": [_right(f, t) for f, t in zip(answers, truths, strict=True)],
@@ -128,18 +137,13 @@ def _row(name: str, films: list[list[Clip]], args: argparse.Namespace, within=Fa
     )
 
 
-def _keys(film: Film) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for clip in film.clips:
-        yield clip.id, tuple(clip.sentences)
-
-
-def _spans(films: Sequence[Film], clip: tuple[str, tuple[str, ...]]) -> list[tuple]:
+def _spans(films: Sequence[Film], clip: Clip) -> list[tuple]:
     """Where a clip is: (film, start, end), seconds."""
     return [
         (film.id, film.borders[place], film.borders[place + 1])
         for film in films
         for place, other in enumerate(film.clips)
-        if other.id == clip[0]
+        if other.id == clip.id
     ]
 
 
