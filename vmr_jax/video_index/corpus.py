@@ -22,6 +22,7 @@ from vmr_jax.zero_shot.moments import GENERIC, between_frames, find_in_frames
 CALIBRATION = "calibration.json"
 _BLOCK = 2**16  # frames compared at once
 _SENTENCES = 32  # compared at once
+_WIDE = 2**30  # bytes of float32 rows that are kept in memory
 _VIDEOS = 100  # that are localised for a sentence
 _MOMENTS = 5  # of a video
 
@@ -197,12 +198,18 @@ class Corpus:
 
     def _similarities(self, vectors: np.ndarray) -> np.ndarray:
         """The cosines (S, N) of sentences (S, width) with all frames."""
-        rows = self._opened.rows
+        rows = self._wide_rows
         blocks = [
-            vectors @ rows[at : at + _BLOCK].astype(np.float32).T
+            vectors @ rows[at : at + _BLOCK].astype(np.float32, copy=False).T
             for at in range(0, len(rows), _BLOCK)
         ]
         return np.concatenate([np.empty((len(vectors), 0), np.float32), *blocks], axis=1)
+
+    @cached_property
+    def _wide_rows(self) -> np.ndarray:
+        """All rows, as float32 in memory where they are few enough; else as on the disk."""
+        rows = self._opened.rows
+        return rows.astype(np.float32) if 4 * rows.size <= _WIDE else rows
 
     def _best_videos(self, similarity: np.ndarray, wanted: np.ndarray | None) -> list[int]:
         """The videos whose best frame exceeds the generic prompts by most, the best first."""
