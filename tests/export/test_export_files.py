@@ -207,17 +207,18 @@ def test_a_full_disk_leaves_no_half_sheet(small_disk, film):
 def test_exports_say_what_was_made(tmp_path, silent):
     lines = []
     results = [Result("silent", silent, 1, 2, 0.9, "a dog")]
-    results += [Result("gone", tmp_path / "gone.mp4", 1, 2, 0.5, "a dog")]
+    results += [Result("gone", tmp_path / "gone.mp4", second, 9, 0.5, "a dog") for second in (1, 2)]
     exports = Exports(cut=tmp_path / "clips", csv=tmp_path / "r.csv")
     assert not export_results(results, exports, lines.append)
     first = tmp_path / "clips/01-silent-1.00-2.00.mp4"
-    assert lines[0] == f"{tmp_path}/r.csv: 2 results"
+    assert lines[0] == f"{tmp_path}/r.csv: 3 results"
     assert lines[1].startswith(f"{first}: ") and lines[1].endswith(" s after the key frame")
-    assert lines[2] == f"not cut: no video at {tmp_path}/gone.mp4"
+    moved = "if it was moved or deleted, run `vmr index` again"
+    assert lines[2] == f"not cut: no video at {tmp_path}/gone.mp4; {moved}"
     assert export_results([], exports, lines.append) and export_results([], Exports(), lines.append)
     assert lines[3:] == ["nothing was found, so that nothing is written"]
-    with pytest.raises(ValueError, match="--open 3: the results are 2"):
-        export_results(results, Exports(play=3), lines.append)
+    with pytest.raises(ValueError, match="--open 4: the results are 3"):
+        export_results(results, Exports(play=4), lines.append)
 
 
 def test_a_result_is_played_from_its_start(tmp_path, monkeypatch, silent):

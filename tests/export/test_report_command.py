@@ -63,6 +63,6 @@ def test_what_a_search_finds_is_cut(index, tmp_path):
     moments = json.loads(done.stdout)["moments"]
     gone = [moment for moment in moments if moment["video"] == "film1"]
     assert gone and len(gone) < len(moments)
-    assert done.stderr.count(f"not cut: no video at {tmp_path}/films/film1.mp4") == len(gone)
+    assert done.stderr.count(f"not cut: no video at {tmp_path}/films/film1.mp4") == 1
     assert len(list((tmp_path / "clips").iterdir())) == len(moments) - len(gone)
     assert len((tmp_path / "r.csv").read_text().splitlines()) == 1 + len(moments)

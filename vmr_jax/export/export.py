@@ -32,8 +32,8 @@ def export_results(results: Sequence[Result], exports: Exports, say: Callable[[s
     clips = []
     if exports.cut:
         clips = cut_results(results, exports.cut, reencode=exports.reencode)
-        for result, clip in zip(results, clips, strict=True):
-            say(_told(result, clip))
+        for line in dict.fromkeys(map(_told, results, clips)):  # a lost video is said once
+            say(line)
     if exports.play:
         clip = clips[exports.play - 1] if clips else None
         say(_played(results[exports.play - 1], clip))
@@ -65,6 +65,8 @@ def _written(results: Sequence[Result], exports: Exports) -> Iterator[str]:
 
 def _told(result: Result, clip: Clip | Exception) -> str:
     """What became of a result that was to be cut."""
+    if isinstance(clip, FileNotFoundError):
+        return f"not cut: {clip}; if it was moved or deleted, run `vmr index` again"
     if isinstance(clip, Exception):
         return f"not cut: {clip}"
     early = result.start_s - clip.start_s
