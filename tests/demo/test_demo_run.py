@@ -1,5 +1,6 @@
 """`vmr demo` from its first frame to its tables."""
 
+import json
 import re
 import sys
 
@@ -30,6 +31,17 @@ def test_the_whole_way_from_pixels_to_moments(folder, monkeypatch):
         assert found > max(prior, random) + 20, metric
     assert len(list((folder / "videos").glob("*.mp4"))) == 8
     assert f"vmr search {folder / 'index'} " in done.stdout
+
+
+def test_a_query_of_other_words_costs_itself_alone(folder, tmp_path):
+    queries = tmp_path / "queries.jsonl"
+    asked = {"known": "a red circle vanishes", "unknown": "a person sits"}
+    rows = [json.dumps({"qid": qid, "query": text}) + "\n" for qid, text in asked.items()]
+    queries.write_text("".join(rows))
+    done = vmr("search", folder / "index", "--queries", queries, "--json")
+    known, unknown = map(json.loads, done.stdout.splitlines())
+    assert known["moments"] and not unknown["moments"]
+    assert "does not know the word 'person'" in unknown["error"]
 
 
 def test_without_pyav_the_extra_is_named(folder, monkeypatch):

@@ -16,7 +16,7 @@ from vmr_jax.speech.words import Spoken
 from vmr_jax.video_index.layout import IndexedVideo, Opened, open_layout, unit_rows
 from vmr_jax.video_index.thumbnails import Thumbnails
 from vmr_jax.zero_shot.find import check_sentence
-from vmr_jax.zero_shot.joint_space import Sentences, open_sentences
+from vmr_jax.zero_shot.joint_space import Sentences, check_words, open_sentences
 from vmr_jax.zero_shot.moments import GENERIC, between_frames, find_in_frames
 
 CALIBRATION = "calibration.json"
@@ -66,6 +66,12 @@ class Corpus:
         self._sentences = sentences
         self._thumbnails = Thumbnails(self.index)
         self._curve = _read_curve(self.index / CALIBRATION)
+
+    def check(self, sentence: str, modality: str = "both") -> None:
+        """Raise ValueError for a sentence that cannot be asked, before anything is loaded."""
+        check_sentence(sentence)
+        if modality != "speech":
+            check_words(self._opened.encoder, sentence)
 
     def search(
         self,

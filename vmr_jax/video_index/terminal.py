@@ -20,7 +20,6 @@ from vmr_jax.video_index.build import build_index
 from vmr_jax.video_index.calibrate import calibrate
 from vmr_jax.video_index.corpus import Corpus, Found
 from vmr_jax.video_index.layout import MANIFEST, is_video_index, read_manifest
-from vmr_jax.zero_shot.find import check_sentence
 from vmr_jax.zero_shot.joint_space import default_encoder, open_joint_space, usual_clip_seconds
 
 _LIKELY = 0.5
@@ -123,7 +122,7 @@ def search_files(
     corpus, refused, results = Corpus(index), {}, []
     for item, query in enumerate(queries):
         try:
-            check_sentence(query.text)
+            corpus.check(query.text, modality)
         except ValueError as error:
             refused[item] = str(error)
     refuse_all(queries, refused)

@@ -43,6 +43,12 @@ def usual_clip_seconds(name: str) -> float:
     return demo.CLIP_SECONDS if name == "demo" else 2.0
 
 
+def check_words(name: str, sentence: str) -> None:
+    """Raise ValueError for a sentence whose words an encoder of ENCODERS does not know."""
+    if name == "demo":
+        demo.word_ids(sentence)
+
+
 def open_joint_space(name: str, weights: str = "") -> JointSpace:
     """Open an encoder of ENCODERS with the weights of its name, or given ones.
 
