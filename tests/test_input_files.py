@@ -10,7 +10,7 @@ from vmr_jax.data.text.vocabulary import load_glove
 from vmr_jax.evaluation.predictions import read_predictions
 from vmr_jax.evaluation.submission import is_submission, read_submission
 from vmr_jax.input_files import check_unpacked, read_json, refuse_video, require_file
-from vmr_jax.search.terminal import read_queries
+from vmr_jax.search.queries import read_queries
 from vmr_jax.weights.tensors import read_tensors
 
 

@@ -35,7 +35,7 @@ from vmr_jax.plots.figure_data import similarity_content
 from vmr_jax.reproduce import tables as reproduction
 from vmr_jax.search.corpus_search import TrainedCorpus
 from vmr_jax.search.index import build_index
-from vmr_jax.search.terminal import read_queries
+from vmr_jax.search.queries import read_queries
 from vmr_jax.search.trained import role_of
 from vmr_jax.training import loop
 from vmr_jax.training.checkpoint import Checkpoints

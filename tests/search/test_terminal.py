@@ -15,7 +15,7 @@ from tests.search.prem_runs import save_run
 from vmr_jax.cli import app
 from vmr_jax.configs import prem_localizer, prem_retriever
 from vmr_jax.search.corpus_search import TrainedCorpus
-from vmr_jax.search.terminal import read_queries
+from vmr_jax.search.queries import read_queries
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from vmr_jax.data.sources.features import FeatureSource, notes, open_features
 from vmr_jax.data.sources.names import describe_missing, match_names
 from vmr_jax.evaluation.predictions import file_id
 from vmr_jax.evaluation.predictor import Predictor, load
-from vmr_jax.search.terminal import Query, count_refused, read_queries, refusal, refuse_all
+from vmr_jax.search.queries import Query, count_refused, read_queries, refusal, refuse_all
 from vmr_jax.types import Moment
 
 

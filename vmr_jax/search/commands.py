@@ -243,11 +243,9 @@ def search(
     exports: Exports,
 ) -> None:
     """Find moments in the videos of an index, of video files or of trained systems."""
-    from vmr_jax.search.terminal import Query, read_queries, search_index
-    from vmr_jax.training.logs import make_console
-    from vmr_jax.training.mesh import keep_compilations
+    from vmr_jax.search.queries import Query, read_queries
     from vmr_jax.video_index.layout import is_video_index
-    from vmr_jax.video_index.terminal import search_files
+    from vmr_jax.zero_shot.asked import check_sentence
 
     where, sentence = (index, first) if index else (Path(first), second)
     if index and second:
@@ -256,9 +254,22 @@ def search(
         raise ValueError('which index? `vmr search INDEX "a person opens a door"`')
     if (queries is None) != bool(sentence.strip()):
         raise ValueError('give either one sentence, such as "a person opens a door", or --queries')
-    keep_compilations()
+    if not where.is_dir():
+        raise FileNotFoundError(f"{where}: no index there; make one with `vmr index`")
     asked = read_queries(queries) if queries else [Query("1", sentence)]
-    if is_video_index(where):
+    of_files = is_video_index(where)
+    if of_files and not queries:
+        check_sentence(sentence)
+    if exports.any() and not of_files:
+        raise ValueError(f"{where} knows features, not video files: nothing to cut or export")
+
+    from vmr_jax.training.logs import make_console
+    from vmr_jax.training.mesh import keep_compilations
+
+    keep_compilations()
+    if of_files:
+        from vmr_jax.video_index.terminal import search_files
+
         whole = search_files(
             where,
             asked,
@@ -271,8 +282,8 @@ def search(
         if not whole:
             raise typer.Exit(1)
         return
-    if exports.any():
-        raise ValueError(f"{where} knows features, not video files: nothing to cut or export")
+    from vmr_jax.search.terminal import search_index
+
     search_index(
         where,
         asked,

@@ -1,33 +1,23 @@
 """What `vmr index` and `vmr search` do."""
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from vmr_jax.data.datasets.files import field, read_json_lines
 from vmr_jax.datasets import open_dataset
-from vmr_jax.input_files import require_file
 from vmr_jax.progress import shown
 from vmr_jax.search.corpus_search import TrainedCorpus
 from vmr_jax.search.index import build_index, remove_videos
 from vmr_jax.search.manifest import find_manifest, read_manifest
+from vmr_jax.search.queries import Query, count_refused, refusal, refuse_all
 from vmr_jax.search.sentences import WordVectors, ask_features
 from vmr_jax.search.trained import Trained, open_maker
 from vmr_jax.search.video_source import open_source
 from vmr_jax.types import Localizer, Moments, Retriever
-
-
-class Query(NamedTuple):
-    """A line of a file of queries."""
-
-    qid: str | int
-    text: str
 
 
 def index_videos(
@@ -140,45 +130,6 @@ def search_index(
         )
     if asked.refused:
         warn.print(count_refused(queries, asked.refused))
-
-
-def refuse_all(queries: Sequence[Query], refused: Mapping[int, str]) -> None:
-    """Raise ValueError where none of the queries can be asked."""
-    if len(refused) < len(queries):
-        return
-    if len(queries) == 1:
-        raise ValueError(refused[0])
-    raise ValueError(
-        f"none of the {len(queries)} queries can be asked, such as {queries[0].qid!r}: {refused[0]}"
-    )
-
-
-def refusal(query: Query, reason: str) -> str:
-    """The line that stands in the place of the table of a query that cannot be asked."""
-    return f"query {query.qid!r} was not asked: {reason}"
-
-
-def count_refused(queries: Sequence[Query], refused: Mapping[int, str]) -> str:
-    """How many of the queries could not be asked."""
-    return f"{len(refused)} of {len(queries)} queries were not asked; each has its reason above"
-
-
-def read_queries(path: Path) -> list[Query]:
-    """Queries of a JSONL file, {"qid": ..., "query": ...} a line; both are needed.
-
-    Raises FileNotFoundError, and ValueError with the line that is at fault; 7 and "7" are one id.
-    """
-    require_file(path, "queries")
-    queries = [
-        Query(field(record, "qid", (str, int), where), field(record, "query", str, where))
-        for where, record in read_json_lines(path)
-    ]
-    if not queries:
-        raise ValueError(f"{path} holds no queries")
-    [(qid, times)] = Counter(str(query.qid) for query in queries).most_common(1)
-    if times > 1:
-        raise ValueError(f"{path}: a query id comes twice: {qid}")
-    return queries
 
 
 def _words(retriever: Trained, data_dir: str) -> WordVectors | None:

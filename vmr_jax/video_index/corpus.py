@@ -1,12 +1,12 @@
 """Searching an index of video files."""
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit
 
 from vmr_jax.input_files import read_json
 from vmr_jax.speech.fusion import Fused
@@ -15,7 +15,7 @@ from vmr_jax.speech.store import open_speech
 from vmr_jax.speech.words import Spoken
 from vmr_jax.video_index.layout import IndexedVideo, Opened, open_layout, unit_rows
 from vmr_jax.video_index.thumbnails import Thumbnails
-from vmr_jax.zero_shot.find import check_sentence
+from vmr_jax.zero_shot.asked import check_sentence
 from vmr_jax.zero_shot.joint_space import Sentences, check_words, open_sentences
 from vmr_jax.zero_shot.moments import GENERIC, between_frames, find_in_frames
 
@@ -248,7 +248,7 @@ class Corpus:
         if self._curve is None:
             return None
         slope, offset = self._curve
-        return float(expit(slope * score + offset))
+        return (1 + math.tanh((slope * score + offset) / 2)) / 2
 
     def _excess(self, number: int, similarity: np.ndarray) -> np.ndarray:
         """As `vmr_jax.zero_shot.moments.normalise`, from what the index knows of the video."""

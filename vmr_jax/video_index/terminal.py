@@ -14,10 +14,9 @@ from vmr_jax.export.export import export_results
 from vmr_jax.export.options import Exports
 from vmr_jax.export.results import Result, clock
 from vmr_jax.input_files import require_file
-from vmr_jax.search.terminal import Query, count_refused, refusal, refuse_all
+from vmr_jax.search.queries import Query, count_refused, refusal, refuse_all
 from vmr_jax.video.sources import find_videos
 from vmr_jax.video_index.build import build_index
-from vmr_jax.video_index.calibrate import calibrate
 from vmr_jax.video_index.corpus import Corpus, Found
 from vmr_jax.video_index.layout import MANIFEST, is_video_index, read_manifest
 from vmr_jax.zero_shot.joint_space import default_encoder, open_joint_space, usual_clip_seconds
@@ -180,6 +179,8 @@ def calibrate_index(index: Path, labels: Path, console: Console) -> None:
 
     Raises as `Corpus`, `calibrate` and the reader of labels.
     """
+    from vmr_jax.video_index.calibrate import calibrate  # scipy's solvers take half a second
+
     annotations = jsonl.read("labels", require_file(labels, "labels"))
     records = [record for split in annotations.splits.values() for record in split]
     bins = calibrate(Corpus(index), records)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from vmr_jax.data.sources.names import stem
-from vmr_jax.data.text.vocabulary import tokenize
 from vmr_jax.extract.batches import Waits, encode_videos
 from vmr_jax.extract.frames import Unreadable, read_video
 from vmr_jax.extract.snippets import in_snippets
@@ -20,11 +19,11 @@ from vmr_jax.speech.words import Spoken, utterance_vectors
 from vmr_jax.video.reader import import_av
 from vmr_jax.video.sampling import Sampling
 from vmr_jax.video.sources import VideoFile
+from vmr_jax.zero_shot.asked import check_sentence
 from vmr_jax.zero_shot.joint_space import JointSpace, open_joint_space, usual_clip_seconds
 from vmr_jax.zero_shot.moments import find_moments
 
 _BATCH = 32  # frames encoded at once
-_WORDS = 60  # of a sentence; CLIP reads 77 tokens
 _MOMENTS = 100  # that are seen, at most, where others are said
 
 
@@ -128,21 +127,6 @@ def _find_spoken(path: Path, said: Sequence[Utterance], sentence: str) -> list[F
         )
     found = rank_spoken(Spoken({path.name: said}), sentence)
     return [FoundMoment(*one[1:4], "speech") for one in found]
-
-
-def check_sentence(sentence: str) -> None:
-    """Raise ValueError for a sentence that has no words, or more than encoders read."""
-    words = tokenize(sentence)
-    if not words:
-        raise ValueError(
-            f"the sentence {sentence[:40]!r} has no words; say what happens, such as "
-            '"a person opens a door"'
-        )
-    if len(words) > _WORDS:
-        raise ValueError(
-            f"the sentence has {len(words)} words, encoders read {_WORDS}: say in fewer what "
-            "happens in the moment"
-        )
 
 
 def encode_frames(path: Path, space: JointSpace, clip_seconds: float) -> Frames:
