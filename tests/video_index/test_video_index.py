@@ -17,7 +17,8 @@ from tests.command_line import vmr
 from tests.video_index.small import DOOR, film, known, sentences, space
 from vmr_jax.encoders.images import RANDOM
 from vmr_jax.locks import locked
-from vmr_jax.video_index.corpus import Corpus
+from vmr_jax.types import Moment
+from vmr_jax.video_index.corpus import Corpus, apart
 from vmr_jax.video_index.layout import FRAMES, open_layout, unit_rows
 from vmr_jax.zero_shot.joint_space import Sentences
 from vmr_jax.zero_shot.moments import find_in_frames, find_moments
@@ -104,6 +105,14 @@ def test_a_curve_and_a_picture(corpus, films, tmp_path):
     assert curve.fit.shape == (8,) and np.isfinite(curve.fit).all()
     picture = corpus.thumbnail("film1", 3.0)
     assert picture[:3] == b"\xff\xd8\xff" and corpus.thumbnail("film1", 3.0) == picture
+
+
+def test_parts_of_a_moment_are_not_listed_beside_it():
+    whole, part, wider = Moment(10, 20, 5.0), Moment(12, 14, 4.0), Moment(5, 21, 3.0)
+    after, touching = Moment(20, 30, 2.0), Moment(17, 27, 1.0)
+    listed = [whole, part, wider, after, touching]
+    assert apart(listed) == [whole, after]
+    assert apart([whole, touching]) == [whole, touching]  # 3 of 10 s are shared
 
 
 @pytest.mark.parametrize("length", [3, 10, 40, 120, 320])

@@ -13,6 +13,7 @@ from vmr_jax.speech.fusion import Fused
 from vmr_jax.speech.modality import check_modality, rank_both, rank_spoken
 from vmr_jax.speech.store import open_speech
 from vmr_jax.speech.words import Spoken
+from vmr_jax.types import Moment
 from vmr_jax.video_index.layout import IndexedVideo, Opened, open_layout, unit_rows
 from vmr_jax.video_index.thumbnails import Thumbnails
 from vmr_jax.zero_shot.asked import check_sentence
@@ -25,6 +26,7 @@ _SENTENCES = 32  # compared at once
 _WIDE = 2**30  # bytes of float32 rows that are kept in memory
 _VIDEOS = 100  # that are localised for a sentence
 _MOMENTS = 5  # of a video
+_CANDIDATES = 40  # from which these are taken
 
 
 class Found(NamedTuple):
@@ -83,8 +85,9 @@ class Corpus:
         """Find the best moments of a sentence, best first, in all videos or in some.
 
         All frames are compared with the sentence. The 100 videos whose best frames fit best are
-        searched for moments, at most 5 in each. A video counts as the mean of its best moment, and
-        its further moments come below it by how much weaker they are; `top_k` only cuts the list.
+        searched for moments, at most 5 in each that share little. A video counts as the mean of its
+        best moment, and its further moments come below it by how much weaker they are; `top_k` only
+        cuts the list.
 
         Where the index knows what is said, that is searched as well, and both are joined by
         `vmr_jax.speech.fusion`, whose scores they have; `modality` "video" or "speech" searches one
@@ -231,7 +234,7 @@ class Corpus:
         own = similarity[first : first + video.frames]
         times = self._times(number)
         borders = between_frames(times, video.duration)
-        moments = find_in_frames(self._excess(number, own), borders, _MOMENTS)
+        moments = apart(find_in_frames(self._excess(number, own), borders, _CANDIDATES))[:_MOMENTS]
         best = moments[0]
         inside = (times >= best.start_s) & (times <= best.end_s)
         fit = float(own[inside].mean()) - video.generic_mean
@@ -270,6 +273,22 @@ class Corpus:
         if video not in self._number:
             raise ValueError(f"no video {video!r} in {self.index}")
         return self._number[video]
+
+
+def apart(moments: Sequence[Moment]) -> list[Moment]:
+    """Moments, best first, without those that share half of the shorter one with a better one.
+
+    So the parts of a moment, and what it is a part of, are not listed beside it.
+    """
+    kept: list[Moment] = []
+    for one in moments:
+        for other in kept:
+            shared = min(one.end_s, other.end_s) - max(one.start_s, other.start_s)
+            if shared >= min(one.end_s - one.start_s, other.end_s - other.start_s) / 2:
+                break
+        else:
+            kept.append(one)
+    return kept
 
 
 def _read_curve(path: Path) -> tuple[float, float] | None:
