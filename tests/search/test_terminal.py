@@ -189,7 +189,7 @@ def test_a_file_of_queries_may_begin_with_a_byte_order_mark(tmp_path):
     ("command", "does"),
     [
         (("index", "--out", "x", "--videos", "toy"), "index_videos"),
-        (("search", "--index", "x", "a box"), "search_index"),
+        (("search", "--index", ".", "a box"), "search_index"),
     ],
 )
 def test_an_interrupt_ends_at_once(monkeypatch, capfd, command, does):
