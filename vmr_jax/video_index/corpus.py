@@ -64,7 +64,6 @@ class Corpus:
         self._opened: Opened = open_layout(index)
         self.videos: tuple[IndexedVideo, ...] = self._opened.videos
         self._number = {video.id: number for number, video in enumerate(self.videos)}
-        self._generic_means = np.array([video.generic_mean for video in self.videos])
         self._sentences = sentences
         self._thumbnails = Thumbnails(self.index)
         self._curve = _read_curve(self.index / CALIBRATION)
@@ -221,10 +220,10 @@ class Corpus:
         return rows.astype(np.float32) if 4 * rows.size <= _WIDE else rows
 
     def _best_videos(self, similarity: np.ndarray, wanted: np.ndarray | None) -> list[int]:
-        """The videos whose best frame exceeds the generic prompts by most, the best first."""
+        """The videos whose best frame is most similar, the best first."""
         if not len(similarity):
             return []
-        best = np.maximum.reduceat(similarity, self._opened.begin[:-1]) - self._generic_means
+        best = np.maximum.reduceat(similarity, self._opened.begin[:-1])
         numbers = np.arange(len(self.videos)) if wanted is None else wanted
         return numbers[np.argsort(-best[numbers], kind="stable")][:_VIDEOS].tolist()
 
@@ -237,7 +236,7 @@ class Corpus:
         moments = apart(find_in_frames(self._excess(number, own), borders, _CANDIDATES))[:_MOMENTS]
         best = moments[0]
         inside = (times >= best.start_s) & (times <= best.end_s)
-        fit = float(own[inside].mean()) - video.generic_mean
+        fit = float(own[inside].mean())
         scores = [
             fit - spread * (1 - moment.score / best.score if best.score else 0.0)
             for moment in moments
