@@ -89,8 +89,10 @@ def test_no_more_than_a_few_pieces_are_read_ahead(videos, monkeypatch):
 
 
 SCRIPT = """
+import signal
 import sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has none
 from tests.extract.crops import slow
 from vmr_jax.extract.workers import read_videos
 from vmr_jax.video.sampling import Sampling
