@@ -24,11 +24,11 @@ def layer_norm(epsilon: float) -> nn.LayerNorm:
 def multi_head_attention(
     query: Float[AnyArray, "B L H E"],
     keys: Float[AnyArray, "B M H E"],
-    values: Float[AnyArray, "B M H E"],
+    values: Float[AnyArray, "B M H V"],
     mask: Bool[AnyArray, "#B #H #L #M"],
     key: PRNGKeyArray | None,
     rate: float,
-) -> Float[Array, "B L H*E"]:
+) -> Float[Array, "B L H*V"]:
     """softmax(Q K^T / sqrt(E)) V of H heads, side by side.
 
     Row l attends row m where `mask` is true. Scores and softmax are float32. The weights have

@@ -1,0 +1,1 @@
+"""Moment-DETR (Lei et al., NeurIPS 2021) and QD-DETR (Moon et al., CVPR 2023)."""
