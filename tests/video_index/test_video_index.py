@@ -14,11 +14,11 @@ import pytest
 
 import vmr_jax as vmr_package
 from tests.command_line import vmr
-from tests.video_index.small import DOOR, film, known, sentences, space
+from tests.video_index.small import DOOR, film, known, random_index, sentences, space
 from vmr_jax.encoders.images import RANDOM
 from vmr_jax.locks import locked
 from vmr_jax.types import Moment
-from vmr_jax.video_index.corpus import Corpus, apart
+from vmr_jax.video_index.corpus import Corpus, apart, most_similar
 from vmr_jax.video_index.layout import FRAMES, open_layout, unit_rows
 from vmr_jax.zero_shot.joint_space import Sentences
 from vmr_jax.zero_shot.moments import find_in_frames, find_moments
@@ -275,3 +275,26 @@ def test_a_killed_index_goes_on_to_the_same(films, tmp_path, index):
     assert [v.id for v in state(out)["videos"]] == [v.id for v in state(index)["videos"]]
     assert not list(out.glob("**/.draft*")) and len(list(out.glob("rows-*.npy"))) == 1
     assert space().images.name == "tiny"
+
+
+def test_a_short_list_is_the_head_of_all_moments(tmp_path):
+    counts = [1, 2, 3, *np.random.default_rng(1).integers(4, 60, size=27)]
+    random_index(tmp_path, counts)
+    searched = Corpus(tmp_path, Sentences(sentences, RANDOM))
+    for sentence in (DOOR, "a box", "two boxes"):
+        whole = searched.search(sentence, top_k=1000)
+        assert len({one.video for one in whole}) == 30
+        for top_k in (1, 3, 10, 40):
+            assert searched.search(sentence, top_k=top_k) == whole[:top_k]
+        named = [video.id for video in searched.videos]
+        assert searched.search(sentence, top_k=1000, videos=named) == whole
+
+
+def test_no_span_is_more_similar_than_the_bound():
+    rng = np.random.default_rng(0)
+    for count in (1, 2, 3, 5, 9):
+        own = rng.normal(size=count)
+        shortest = min(2, count)
+        spans = [(a, b) for a in range(count) for b in range(a + shortest, count + 1)]
+        highest = max(own[a:b].mean() for a, b in spans)
+        assert highest <= most_similar([own])[0] <= highest + 2e-5

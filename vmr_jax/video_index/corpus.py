@@ -15,15 +15,15 @@ from vmr_jax.speech.store import open_speech
 from vmr_jax.speech.words import Spoken
 from vmr_jax.types import Moment
 from vmr_jax.video_index.layout import IndexedVideo, Opened, open_layout, unit_rows
+from vmr_jax.video_index.scan import ExactScan, VideoRanking
 from vmr_jax.video_index.thumbnails import Thumbnails
 from vmr_jax.zero_shot.asked import check_sentence
 from vmr_jax.zero_shot.joint_space import Sentences, check_words, open_sentences
-from vmr_jax.zero_shot.moments import GENERIC, between_frames, find_in_frames
+from vmr_jax.zero_shot.moments import GENERIC, best_span, between_frames, find_in_frames, smooth
 
 CALIBRATION = "calibration.json"
-_BLOCK = 2**16  # frames compared at once
-_SENTENCES = 32  # compared at once
-_WIDE = 2**30  # bytes of float32 rows that are kept in memory
+_SAMPLE = 2**13  # frames
+_ROUNDING = 1e-5  # of a similarity
 _VIDEOS = 100  # that are localised for a sentence
 _MOMENTS = 5  # of a video
 _CANDIDATES = 40  # from which these are taken
@@ -116,24 +116,42 @@ class Corpus:
             return [self._only_said(sentence, videos)[:top_k] for sentence in sentences]
         spoken = self._spoken if modality == "both" else None
         vectors, found = self._vectors(sentences), []
-        for first in range(0, len(vectors), _SENTENCES):
-            part = vectors[first : first + _SENTENCES]
-            for number, similarity in enumerate(self._similarities(part), first):
-                moments = self._seen(similarity, wanted)
-                if spoken:
-                    asked = sentences[number], vectors[number], self._generic
-                    moments = self._named(rank_both(spoken, *asked, moments, videos), moments)
-                found.append(moments[:top_k])
+        for sentence, vector, numbers in zip(
+            sentences, vectors, self._best_videos(vectors, wanted), strict=True
+        ):
+            moments = self._seen(vector, numbers, None if spoken else top_k)
+            if spoken:
+                asked = sentence, vector, self._generic
+                moments = self._named(rank_both(spoken, *asked, moments, videos), moments)
+            found.append(moments[:top_k])
         return found
 
-    def _seen(self, similarity: np.ndarray, wanted: np.ndarray | None) -> list[Found]:
-        """The moments of the frames' similarities (N,), best first."""
-        numbers = self._best_videos(similarity, wanted)
-        spread = float(similarity.std()) if numbers else 0.0
-        moments = [
-            moment for number in numbers for moment in self._moments(number, similarity, spread)
-        ]
-        return sorted(moments, key=lambda moment: -moment.score)
+    def _best_videos(self, vectors: np.ndarray, wanted: np.ndarray | None) -> list[np.ndarray]:
+        """The videos in which moments of each sentence are looked for."""
+        if wanted is None:
+            return self._ranking.best_videos(vectors, _VIDEOS)
+        if len(wanted) <= _VIDEOS:
+            return [wanted for _ in vectors]
+        best = [[self._similarity(one, vector).max() for one in wanted] for vector in vectors]
+        return [wanted[np.argsort(-np.array(row), kind="stable")][:_VIDEOS] for row in best]
+
+    def _seen(self, vector: np.ndarray, numbers: np.ndarray, top_k: int | None) -> list[Found]:
+        """The moments of a sentence in some videos, best first; with `top_k` at least so many.
+
+        The videos that may have the best ones come first, until no other one can have better ones.
+        """
+        own = [self._similarity(number, vector) for number in numbers]
+        bounds = most_similar(own)
+        spread = float((self._sample @ vector).std()) if own else 0.0
+        found: list[Found] = []
+        for place in np.argsort(-bounds, kind="stable"):
+            worst = found[top_k - 1].score if top_k and len(found) >= top_k else -math.inf
+            if worst >= bounds[place]:
+                break
+            found += self._moments(int(numbers[place]), own[place], spread, worst)
+            if top_k:
+                found.sort(key=lambda moment: -moment.score)
+        return sorted(found, key=lambda moment: -moment.score)
 
     def _only_said(self, sentence: str, videos: Sequence[str] | None) -> list[Found]:
         """The moments in which a sentence is said, best first."""
@@ -177,8 +195,7 @@ class Corpus:
     def curve(self, video: str, sentence: str) -> Curve:
         """How well each frame of a video fits a sentence. Raises as `search`."""
         number = self._of(video)
-        rows = self._rows(number).astype(np.float32)
-        similarity = rows @ self._vectors([sentence])[0]
+        similarity = self._similarity(number, self._vectors([sentence])[0])
         return Curve(self._times(number), self._excess(number, similarity))
 
     def thumbnail(self, video: str, seconds: float) -> bytes:
@@ -204,43 +221,32 @@ class Corpus:
             )
         return unit_rows(np.asarray(self._sentences.encode(sentences), np.float32))
 
-    def _similarities(self, vectors: np.ndarray) -> np.ndarray:
-        """The cosines (S, N) of sentences (S, width) with all frames."""
-        rows = self._wide_rows
-        blocks = [
-            vectors @ rows[at : at + _BLOCK].astype(np.float32, copy=False).T
-            for at in range(0, len(rows), _BLOCK)
-        ]
-        return np.concatenate([np.empty((len(vectors), 0), np.float32), *blocks], axis=1)
+    @cached_property
+    def _ranking(self) -> VideoRanking:
+        return ExactScan(self._opened.rows, self._opened.begin)
 
     @cached_property
-    def _wide_rows(self) -> np.ndarray:
-        """All rows, as float32 in memory where they are few enough; else as on the disk."""
-        rows = self._opened.rows
-        return rows.astype(np.float32) if 4 * rows.size <= _WIDE else rows
+    def _sample(self) -> np.ndarray:
+        """Frames of all videos, which tell how far similarities spread."""
+        step = max(1, len(self._opened.rows) // _SAMPLE)
+        return self._opened.rows[::step].astype(np.float32)
 
-    def _best_videos(self, similarity: np.ndarray, wanted: np.ndarray | None) -> list[int]:
-        """The videos whose best frame is most similar, the best first."""
-        if not len(similarity):
+    def _moments(
+        self, number: int, similarity: np.ndarray, spread: float, worst: float
+    ) -> list[Found]:
+        """The moments of a video with their scores among all, whose similarities have a spread.
+
+        None where the best one is not better than `worst`.
+        """
+        video, excess = self.videos[number], self._excess(number, similarity)
+        begin, end, highest = best_span(smooth(excess))
+        fit = float(similarity[begin:end].mean())
+        if fit <= worst:
             return []
-        best = np.maximum.reduceat(similarity, self._opened.begin[:-1])
-        numbers = np.arange(len(self.videos)) if wanted is None else wanted
-        return numbers[np.argsort(-best[numbers], kind="stable")][:_VIDEOS].tolist()
-
-    def _moments(self, number: int, similarity: np.ndarray, spread: float) -> list[Found]:
-        """The moments of a video with their scores among all, whose similarities have a spread."""
-        video, first = self.videos[number], self._opened.begin[number]
-        own = similarity[first : first + video.frames]
-        times = self._times(number)
-        borders = between_frames(times, video.duration)
-        moments = apart(find_in_frames(self._excess(number, own), borders, _CANDIDATES))[:_MOMENTS]
-        best = moments[0]
-        inside = (times >= best.start_s) & (times <= best.end_s)
-        fit = float(own[inside].mean())
-        scores = [
-            fit - spread * (1 - moment.score / best.score if best.score else 0.0)
-            for moment in moments
-        ]
+        borders = between_frames(self._times(number), video.duration)
+        moments = apart(find_in_frames(excess, borders, _CANDIDATES))[:_MOMENTS]
+        weaker = [1 - one.score / highest if highest else 0.0 for one in moments]
+        scores = [fit - spread * by for by in weaker]
         return [
             Found(video.id, video.path, *moment[:2], score, self._probability(score))
             for moment, score in zip(moments, scores, strict=True)
@@ -260,9 +266,10 @@ class Corpus:
             video.generic_spread if varies else 1.0
         )
 
-    def _rows(self, number: int) -> np.ndarray:
+    def _similarity(self, number: int, vector: np.ndarray) -> np.ndarray:
+        """The cosines (N,) of a video's frames with a sentence (width,)."""
         begin = self._opened.begin
-        return self._opened.rows[begin[number] : begin[number + 1]]
+        return self._opened.rows[begin[number] : begin[number + 1]].astype(np.float32) @ vector
 
     def _times(self, number: int) -> np.ndarray:
         begin = self._opened.begin
@@ -288,6 +295,20 @@ def apart(moments: Sequence[Moment]) -> list[Moment]:
         else:
             kept.append(one)
     return kept
+
+
+def most_similar(similarities: Sequence[np.ndarray]) -> np.ndarray:
+    """What the mean similarity of a moment in each of V videos, of their frames', cannot exceed.
+
+    A span of two or more frames is made of pairs and triples, of which one is as high as its mean.
+    """
+    bounds = []
+    for own in similarities:
+        pairs = own[1:] + own[:-1]
+        triples = (pairs[1:] + own[:-2]) / 3
+        highest = max(pairs.max() / 2, triples.max(initial=-np.inf)) if len(pairs) else own[0]
+        bounds.append(float(highest) + _ROUNDING)
+    return np.array(bounds)
 
 
 def _read_curve(path: Path) -> tuple[float, float] | None:

@@ -79,7 +79,7 @@ def normalise(similarity: np.ndarray, generic: np.ndarray) -> np.ndarray:
 
 def smooth(values: np.ndarray) -> np.ndarray:
     """Each frame (N,) with half the weight, its two neighbours with a quarter each."""
-    wide = np.pad(values, 1, mode="edge")
+    wide = np.concatenate([values[:1], values, values[-1:]])
     return (wide[:-2] + 2 * wide[1:-1] + wide[2:]) / 4
 
 
@@ -100,6 +100,20 @@ def score_spans(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scores = (sums[end] - sums[begin]) / np.sqrt(end - begin)
     high = scores > _FLAT * np.abs(values).max()
     return (spans[high], scores[high]) if high.any() else (np.array([[0, frames]]), np.zeros(1))
+
+
+def best_span(values: np.ndarray) -> tuple[int, int, float]:
+    """The best candidate of `score_spans`, of equal ones the shorter, then the earlier."""
+    sums = np.concatenate([[0.0], np.cumsum(values - values.mean())])
+    best = 0, len(values), 0.0
+    high = _FLAT * float(np.abs(values).max())
+    for length in lengths(len(values)):
+        scores = sums[length:] - sums[:-length]
+        begin = int(scores.argmax())
+        score = float(scores[begin] / np.sqrt(length))
+        if score > max(high, best[2]):
+            best = begin, begin + length, score
+    return best
 
 
 def lengths(frames: int) -> list[int]:
