@@ -41,6 +41,7 @@ TIERS = {
         "config_files",
         "datasets",
         "data",
+        "answers",
         "video",
         "speech",
         "export",

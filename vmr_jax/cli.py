@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vmr_jax import __version__
+from vmr_jax.answers.commands import prompts
 from vmr_jax.data.prepare.commands import doctor, prepare, words
 from vmr_jax.demo.commands import demo
 from vmr_jax.extract.commands import extract
@@ -185,7 +186,7 @@ def report(
     print(f"{out}: {', '.join(told)}")
 
 
-for command in (extract, prepare, doctor, words, simulate, reproduce, demo):
+for command in (extract, prepare, doctor, words, simulate, reproduce, demo, prompts):
     app.command()(command)
 for command in (index, search, calibrate, find, serve, mcp):
     app.command()(command)
