@@ -11,6 +11,7 @@ from vmr_jax import __version__
 from vmr_jax.answers.commands import prompts
 from vmr_jax.data.prepare.commands import doctor, prepare, words
 from vmr_jax.demo.commands import demo
+from vmr_jax.evaluation.commands import compare, score
 from vmr_jax.extract.commands import extract
 from vmr_jax.plots.commands import plot
 from vmr_jax.progress import ended_by_interrupts
@@ -188,7 +189,7 @@ def report(
 
 for command in (extract, prepare, doctor, words, simulate, reproduce, demo, prompts):
     app.command()(command)
-for command in (index, search, calibrate, find, serve, mcp):
+for command in (score, compare, index, search, calibrate, find, serve, mcp):
     app.command()(command)
 
 
@@ -215,47 +216,6 @@ def systems() -> None:
         cells = described.name, described.finds, described.supervision, described.paper
         table.add_row(*map(Text, cells))
     Console(markup=False).print(table)
-
-
-@app.command()
-def score(
-    predictions: Annotated[
-        Path, typer.Argument(help="One JSON object a query and line; or a submission as TVR's.")
-    ],
-    labels: Annotated[Path, typer.Argument(help="A .jsonl file, or --dataset's directory.")],
-    dataset: Annotated[str, typer.Option(help="Whose annotation files LABELS holds.")] = "jsonl",
-    split: Annotated[str, typer.Option(help="Which split, if there are several.")] = "",
-    with_map: Annotated[
-        bool, typer.Option("--map", help="QVHighlights' mAP also for one moment a query.")
-    ] = False,
-    order: Annotated[
-        str, typer.Option(metavar="score|file", help="What ranks a query's predictions.")
-    ] = "score",
-    linear_match: Annotated[
-        Path | None,
-        typer.Option(help="Set this prediction file beside it, as an evaluation writes it."),
-    ] = None,
-    json_out: Annotated[
-        Path | None, typer.Option("--json", metavar="OUT", help="Write the report here too.")
-    ] = None,
-) -> None:
-    """Score a predictions.jsonl, of any code, against labels: R@n,IoU=m, mIoU, mAP.
-
-    Of a submission in TVR's format ({"video2idx", "VCMR", "SVMR", "VR"}): VR, SVMR and VCMR.
-    """
-    import json
-
-    from rich.console import Console
-
-    from vmr_jax.evaluation.score import score_files
-    from vmr_jax.output_files import write_whole
-
-    report = score_files(predictions, labels, dataset, split, with_map, order, linear_match)
-    console = Console(markup=False, highlight=False, soft_wrap=True)
-    for shown in report.shown:
-        console.print(shown)
-    if json_out:
-        write_whole(json_out, json.dumps(report.values, indent=2) + "\n")
 
 
 app.add_typer(plot, name="plot", no_args_is_help=True)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from vmr_jax.evaluation.predictions import read_predictions, write_predictions
+from vmr_jax.evaluation.predictions import read_prediction_file, read_predictions, write_predictions
 
 LINE = '{"qid": 7, "query": "a cat", "vid": "v", "pred_relevant_windows": [[0, 1.5, 0.9]]}\n'
 
@@ -65,6 +65,10 @@ def test_nan_is_read(tmp_path):
         ([LINE.replace("0.9", '"0.9"')], '1: expected .* found .*"0.9"'),
         ([LINE.replace("[[0, 1.5, 0.9]]", "[0, 1.5, 0.9]")], "1: expected .* found 0"),
         ([LINE, "\n", LINE], "predictions.jsonl:3: qid 7 was already given in line 1"),
+        (
+            [LINE.replace("}", ', "pred_saliency_scores": [1, "a"]}')],
+            '1: "pred_saliency_scores" is not a list of numbers, one a clip',
+        ),
         (["\n"], "predictions.jsonl holds no predictions"),
         ([LINE.replace("1.5", "1" + "0" * 400)], "1: a number in qid 7 is too large"),
         (["[" * 100_000], r"predictions.jsonl:1: not valid JSON \(maximum recursion depth"),
@@ -73,6 +77,13 @@ def test_nan_is_read(tmp_path):
 def test_errors_name_file_and_line(tmp_path, lines, message):
     with pytest.raises(ValueError, match=message):
         read_predictions(write(tmp_path, *lines))
+
+
+def test_saliency_of_those_that_have_it(tmp_path):
+    rated = LINE.replace("7", "8").replace("}", ', "pred_saliency_scores": [1, 0.5, NaN]}')
+    found = read_prediction_file(write(tmp_path, LINE, rated))
+    assert list(found.windows) == ["7", "8"] and list(found.saliency) == ["8"]
+    np.testing.assert_array_equal(found.saliency["8"], [1, 0.5, np.nan])
 
 
 def test_binary_file(tmp_path):

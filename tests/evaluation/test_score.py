@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -241,14 +242,73 @@ def test_command_ends_in_one_line(tmp_path, monkeypatch):
     assert message == f"vmr: no predictions at {tmp_path}/none.jsonl"
 
 
+def test_highlights_stand_beside_the_moments(tmp_path):
+    rated = {"relevant_clip_ids": [1, 2], "saliency_scores": [[4, 3, 2], [3, 1, 0]]}
+    line = json.loads(label(1, (2, 6))) | rated
+    labels = [json.dumps(line) + "\n", label(2, (0, 10))]
+    saliency = {"pred_saliency_scores": [0, 9, 8, 0, 0, 0, 0, 0, 0, 0]}
+    first = json.dumps(json.loads(prediction(1, (2, 6))) | saliency) + "\n"
+    report, text = score(tmp_path, [first, prediction(2, (0, 10))], labels)
+    assert report["highlights"]["HL-min-Fair-mAP"] == 100  # the second query has no ratings
+    assert report["highlights"]["HL-min-VeryGood-mAP"] == pytest.approx(100 / 3)
+    assert report["highlights"]["HL-min-VeryGood-Hit1"] == 100
+    assert list(report["intervals"]["highlights"]) == list(report["highlights"])
+    assert "HL-min-VeryGood-Hit1" in text
+    report, text = score(tmp_path, [prediction(1, (2, 6))], labels)
+    assert "highlights" not in report and "HL-min" not in text
+
+
+def test_every_length_has_intervals(tmp_path):
+    labels = [label(i, (0, 5), (8, 19)) for i in range(8)]
+    report, _ = score(tmp_path, [prediction(i, (0, 5)) for i in range(4)], labels)
+    assert (
+        set(report["intervals"]["lengths"])
+        == set(report["lengths"])
+        == {
+            "full",
+            "middle",
+            "short",
+        }
+    )
+    low, high = report["intervals"]["lengths"]["short"]["mAP"]
+    assert low < report["lengths"]["short"]["mAP"] == 50 < high
+
+
+def test_a_score_imports_no_jax(tmp_path):
+    predicted, labelled = tmp_path / "predictions.jsonl", tmp_path / "labels.jsonl"
+    predicted.write_text(prediction(1, (0, 10)))
+    labelled.write_text(label(1, (0, 10)))
+    code = (
+        "import sys; from vmr_jax import cli\n"
+        f"sys.argv = ['vmr', 'score', {str(predicted)!r}, {str(labelled)!r}]\n"
+        "try: cli.main()\n"
+        "finally: print('jax' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "R@1,IoU=0.5" in done.stdout and done.stderr == "False\n"
+
+
 @pytest.mark.skipif(not REAL, reason="VMR_DATA_DIR is not set")
-def test_official_report_on_qvhighlights():
+@pytest.mark.parametrize(
+    ("predictions", "report"),
+    [
+        ("sample_val_preds.jsonl", "sample_val_preds_metrics_raw.json"),
+        (
+            "ckpt_inference_hl_val_test_code_preds.jsonl",
+            "ckpt_inference_hl_val_test_code_preds_metrics.json",
+        ),
+    ],
+)
+def test_official_reports_on_qvhighlights(predictions, report):
     folder = Path(REAL, "golden", "moment_detr_qvhighlights")
-    report = score_files(
-        folder / "sample_val_preds.jsonl", folder / "highlight_val_release.jsonl"
-    ).values
-    official = json.loads((folder / "sample_val_preds_metrics_raw.json").read_text())["brief"]
-    found = report["lengths"]["full"]
-    assert f"{found['R@1,IoU=0.5']:.2f}" == f"{official['MR-full-R1@0.5']:.2f}"
-    assert f"{found['mAP']:.2f}" == f"{official['MR-full-mAP']:.2f}"
-    assert report["model"]["R@1,IoU=0.7"] == found["R@1,IoU=0.7"]
+    found = score_files(folder / predictions, folder, "qvhighlights", "val").values
+    official = json.loads((folder / report).read_text())["brief"]
+    full = found["lengths"]["full"]
+    values = {f"MR-full-R1@{m}": full[f"R@1,IoU={m}"] for m in (0.5, 0.7)}
+    values |= {f"MR-full-mAP@{m}": full[f"mAP@{m}"] for m in (0.5, 0.75)}
+    values |= {f"MR-{name}-mAP": own["mAP"] for name, own in found["lengths"].items()}
+    values |= found["highlights"]
+    assert {name: f"{value:.2f}" for name, value in values.items()} == {
+        name: f"{value:.2f}" for name, value in official.items()
+    }
+    assert found["model"]["R@1,IoU=0.7"] == full["R@1,IoU=0.7"]

@@ -1,8 +1,17 @@
 """Bootstrap intervals: against the spread of means, pairs, and videos as units."""
 
-import numpy as np
+import itertools
 
-from vmr_jax.metrics.intervals import bootstrap_intervals, paired_intervals
+import numpy as np
+import pytest
+
+from vmr_jax.metrics.intervals import (
+    DRAWS,
+    bootstrap_intervals,
+    moment_intervals,
+    paired_intervals,
+    paired_p_values,
+)
 
 RNG = np.random.default_rng(3)
 
@@ -39,3 +48,34 @@ def test_left_out_queries_do_not_count_and_one_video_has_no_interval():
     kept = [True, True, False, False]
     assert bootstrap_intervals({"R": hits}, [0, 1, 2, 3], kept) == {"R": [100.0, 100.0]}
     assert np.isnan(bootstrap_intervals({"R": hits}, [7, 7, 7, 7])["R"]).all()
+
+
+def test_a_metric_leaves_out_the_queries_it_does_not_count():
+    hits = (RNG.uniform(size=300) < 0.5).astype(float)
+    some = np.where(np.arange(300) < 100, hits, np.nan)
+    found = bootstrap_intervals({"all": hits, "some": some}, np.arange(300))
+    assert found["all"] == bootstrap_intervals({"all": hits}, np.arange(300))["all"]
+    low, high = found["some"]
+    mean, error = 100 * hits[:100].mean(), 100 * hits[:100].std() / 10
+    np.testing.assert_allclose([low, high], [mean - 1.96 * error, mean + 1.96 * error], atol=1.5)
+
+
+def test_p_values_are_the_share_of_exchanges_that_reach_the_difference():
+    values = np.array([[0.9, 0.2], [0.8, 0.5], [0.7, 0.9], [1.0, 0.4], [0.6, 0.5], [0.3, 0.1]])
+    video = np.array([0, 0, 1, 2, 3, 4])
+    of_video = np.bincount(video, values[:, 0] - values[:, 1])
+    exchanged = [abs(np.dot(signs, of_video)) for signs in itertools.product((1, -1), repeat=5)]
+    exact = np.mean(np.array(exchanged) >= abs(of_video.sum()) - 1e-9)
+    found = paired_p_values({"R": values[:, 0]}, {"R": values[:, 1]}, video)["R"]
+    assert found == pytest.approx(exact, abs=0.03)
+    same = paired_p_values({"R": values[:, 0]}, {"R": values[:, 0]}, video)["R"]
+    assert same == 1
+    clear = paired_p_values({"R": np.ones(50)}, {"R": np.zeros(50)}, np.arange(50))["R"]
+    assert clear == 1 / (DRAWS + 1)
+
+
+def test_didemos_own_metric_has_intervals():
+    truths = [np.array([[0, 5.0]] * 4)] * 10
+    rows = [[(5 * i, 5 * j, -i - j) for i in range(6) for j in range(i + 1, 7)]] * 10
+    found = moment_intervals(rows, None, truths, np.full(10, 30.0), range(10), didemo="official")
+    assert found["model"]["rank@1"] == found["model"]["mIoU"] == [100, 100]

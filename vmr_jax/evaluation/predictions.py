@@ -1,17 +1,27 @@
 """Prediction files, one JSON object a query and line, in the community's format.
 
-{"qid": 1, "query": "...", "vid": "...", "pred_relevant_windows": [[start s, end s, score], ...]}
+{"qid": 1, "query": "...", "vid": "...", "pred_relevant_windows": [[start s, end s, score], ...],
+"pred_saliency_scores": [score, ...]}
+
+The last, a number for each clip of 2 s, may be left out.
 """
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vmr_jax.input_files import require_file
 from vmr_jax.output_files import whole_file
+
+
+class Predictions(NamedTuple):
+    """What a file predicts of each query, by its id."""
+
+    windows: dict[str, np.ndarray]  # (K, 3) float64 of start s, end s, score, as listed
+    saliency: dict[str, np.ndarray]  # (N,) float64, a score a clip, of the queries that have them
 
 
 def write_predictions(
@@ -44,7 +54,12 @@ def file_id(query_id: str) -> int | str:
 
 
 def read_predictions(path: str | Path) -> dict[str, np.ndarray]:
-    """Read a prediction file: query id -> (K, 3) float64 of start s, end s, score, as listed.
+    """The windows of `read_prediction_file`, (K, 3) by query id. Raises as it does."""
+    return read_prediction_file(path).windows
+
+
+def read_prediction_file(path: str | Path) -> Predictions:
+    """Read a prediction file.
 
     Ids may be numbers or strings; 7 and "7" are the same id. Further fields are ignored.
 
@@ -54,24 +69,26 @@ def read_predictions(path: str | Path) -> dict[str, np.ndarray]:
             file has no line.
     """
     path = require_file(path, "predictions")
-    predictions: dict[str, np.ndarray] = {}
+    found = Predictions({}, {})
     lines: dict[str, int] = {}
     with path.open("rb") as file:
         for number, text in enumerate(file, 1):
             if not text.strip():
                 continue
             where = f"{path}:{number}"
-            qid, rows = _parse(text, where)
+            qid, rows, saliency = _parse(text, where)
             if qid in lines:
                 raise ValueError(f"{where}: qid {qid} was already given in line {lines[qid]}")
-            lines[qid], predictions[qid] = number, rows
-    if not predictions:
+            lines[qid], found.windows[qid] = number, rows
+            if saliency is not None:
+                found.saliency[qid] = saliency
+    if not lines:
         raise ValueError(f"{path} holds no predictions")
-    return predictions
+    return found
 
 
-def _parse(text: bytes, where: str) -> tuple[str, np.ndarray]:
-    """The id and the windows (K, 3) of one line."""
+def _parse(text: bytes, where: str) -> tuple[str, np.ndarray, np.ndarray | None]:
+    """The id, the windows (K, 3) and the saliency (N,) of one line."""
     try:
         line = json.loads(text)
     except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, or of lists in lists
@@ -91,16 +108,21 @@ def _parse(text: bytes, where: str) -> tuple[str, np.ndarray]:
             raise ValueError(
                 f"{where}: expected [start, end, score] in numbers, found {json.dumps(window)[:60]}"
             )
+    saliency = line.get("pred_saliency_scores")
+    if saliency is not None and not _is_numbers(saliency):
+        raise ValueError(f'{where}: "pred_saliency_scores" is not a list of numbers, one a clip')
     try:
-        return str(qid), np.array(windows, np.float64).reshape(-1, 3)
+        scores = None if saliency is None else np.array(saliency, np.float64)
+        return str(qid), np.array(windows, np.float64).reshape(-1, 3), scores
     except OverflowError as error:
         raise ValueError(f"{where}: a number in qid {qid} is too large") from error
 
 
 def _is_window(value: Any) -> bool:
     """Tell whether a JSON value is a list of three numbers."""
-    return (
-        isinstance(value, list)
-        and len(value) == 3
-        and all(isinstance(x, int | float) and not isinstance(x, bool) for x in value)
-    )
+    return _is_numbers(value) and len(value) == 3
+
+
+def _is_numbers(value: Any) -> bool:
+    """Tell whether a JSON value is a list of numbers."""
+    return isinstance(value, list) and all(type(x) in (int, float) for x in value)

@@ -62,6 +62,17 @@ def metrics_table(
     return table
 
 
+def scored_table(report: Mapping[str, Any], title: str) -> list[str | Table]:
+    """The table of a report beside its baselines, and what there is to say of them."""
+    lines: list[str | Table] = []
+    if "location_prior" not in report:
+        lines.append("no location prior: there is no other split for training that has labels")
+    columns = {name: report[name] for name in ("model", *BASELINES) if name in report}
+    lines.append(f"{title}: {report['queries']} queries")
+    lines.append(metrics_table(columns, report["intervals"]["model"]))
+    return [*lines, beside_linear_match(report)] if "linear_match" in report else lines
+
+
 def beside_linear_match(report: Mapping[str, Any]) -> str:
     """One line that says whether a model is better than the linear match, by its first metric
     at IoU 0.5, and whether the queries resolve it."""

@@ -5,12 +5,14 @@
 listed best first. Source: jayleicn/TVRetrieval, standalone_eval/README.md.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +21,9 @@ from vmr_jax.input_files import require_file
 from vmr_jax.metrics.moments import PerQuery
 from vmr_jax.metrics.retrieval import MOST, TASKS, rank_rows
 from vmr_jax.output_files import whole_file
-from vmr_jax.types import Moments
+
+if TYPE_CHECKING:  # it imports JAX, which a score of files does without
+    from vmr_jax.types import Moments
 
 _VIDEOS = "video2idx"
 _START = re.compile(rf'\s*\{{\s*"({"|".join((_VIDEOS, *TASKS))})"\s*:'.encode())

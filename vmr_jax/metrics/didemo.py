@@ -35,7 +35,18 @@ def didemo_metrics(
     rule: str,
     query_ids: Sequence[str] | None = None,
 ) -> dict[str, float]:
-    """rank@1, rank@5 and mIoU of Q queries, in percent.
+    """rank@1, rank@5 and mIoU of Q queries, in percent: means of `didemo_query_metrics`."""
+    found = didemo_query_metrics(predictions, truths, rule, query_ids)
+    return {name: 100 * float(np.mean(values)) for name, values in found.items()}
+
+
+def didemo_query_metrics(
+    predictions: PerQuery,
+    truths: PerQuery,
+    rule: str,
+    query_ids: Sequence[str] | None = None,
+) -> dict[str, np.ndarray]:
+    """rank@1 and rank@5 of each of Q queries, (Q,) of 0 and 1, and its IoU as mIoU.
 
     With the rule "official", a query's rank is the mean of the three smallest ranks that its
     annotators' moments have, and its IoU the mean of the three largest of the first moment with
@@ -70,9 +81,9 @@ def didemo_metrics(
     rank = _mean_of_first(np.sort(rank, axis=1), counting)
     iou = _mean_of_first(-np.sort(-iou, axis=1), counting)
     return {
-        "rank@1": 100 * float(np.mean(rank <= 1)),
-        "rank@5": 100 * float(np.mean(rank <= 5)),
-        "mIoU": 100 * float(np.mean(iou)),
+        "rank@1": (rank <= 1).astype(np.float64),
+        "rank@5": (rank <= 5).astype(np.float64),
+        "mIoU": iou,
     }
 
 

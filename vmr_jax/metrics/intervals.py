@@ -1,35 +1,47 @@
 """How far a figure may lie from the truth: bootstrap intervals over the videos of the queries.
 
-Queries of one video share its content: they are drawn together. Source: Efron's percentile
-bootstrap with clusters as units.
+Queries of one video share its content: they are drawn together. Sources: Efron's percentile
+bootstrap with clusters as units; Fisher's randomisation test of pairs, as Smucker, Allan and
+Carterette (CIKM 2007) recommend it for retrieval.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from vmr_jax.metrics.didemo import didemo_query_metrics
 from vmr_jax.metrics.moments import PerQuery, has_valid_truth, query_metrics
+
+Name = TypeVar("Name", bound=Hashable)  # of a metric
 
 DRAWS = 2000
 COVERAGE = 95  # percent of the draws that lie within an interval
+_CELLS = 2_000_000  # draws by videos that are in memory at once
+_EQUAL = 1e-9  # sums nearer than this are equal: their order of addition differs
 
 
 def bootstrap_intervals(
-    values: Mapping[str, np.ndarray], video: ArrayLike, kept: ArrayLike | None = None
-) -> dict[str, list[float]]:
+    values: Mapping[Name, np.ndarray], video: ArrayLike, kept: ArrayLike | None = None
+) -> dict[Name, list[float]]:
     """The interval [low, high], in percent, of the mean of each metric's `values` (Q,).
 
-    `video` (Q,) are the videos of the queries, the units that are drawn; `kept` (Q,) leaves the
-    other queries out. Seeded: the same figures have the same interval. One video alone has none:
-    NaN.
+    A query whose value is NaN does not count for this metric. `video` (Q,) are the videos of the
+    queries, the units that are drawn; `kept` (Q,) leaves the other queries out of all metrics.
+    Seeded: the same figures have the same interval. One video alone has none: NaN.
     """
     sums, counts = _sums_by_video(values, video, kept)
-    draws = _draws(len(counts))
-    means = 100 * (draws @ sums) / (draws @ counts)[:, None]
-    if len(counts) < 2:
-        means = np.full_like(means, np.nan)
-    low, high = np.percentile(means, [(100 - COVERAGE) / 2, (100 + COVERAGE) / 2], axis=0)
+    if len(sums) < 2:
+        return {name: [float("nan")] * 2 for name in values}
+    metrics = sums.shape[1]
+    totals = np.concatenate(
+        [times @ np.concatenate([sums, counts], axis=1) for times in _draws(len(sums))]
+    )
+    with np.errstate(invalid="ignore"):  # a draw may hold no video that counts
+        means = 100 * totals[:, :metrics] / totals[:, metrics:]
+    percentile = np.nanpercentile if np.isnan(means).any() else np.percentile
+    low, high = percentile(means, [(100 - COVERAGE) / 2, (100 + COVERAGE) / 2], axis=0)
     return {name: [float(a), float(b)] for name, a, b in zip(values, low, high, strict=True)}
 
 
@@ -43,8 +55,30 @@ def paired_intervals(
 
     An interval that holds 0 resolves no difference. Arguments as in `bootstrap_intervals`.
     """
-    both = {name: first[name] - second[name] for name in first if name in second}
-    return bootstrap_intervals(both, video, kept)
+    return bootstrap_intervals(_differences(first, second), video, kept)
+
+
+def paired_p_values(
+    first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray], video: ArrayLike
+) -> dict[str, float]:
+    """How likely chance alone makes a difference of the means as large as that of two methods.
+
+    Two-sided, of the metrics of both: the share of DRAWS exchanges of the two methods, for each
+    video at random, that make the mean difference at least as large, the observed one counted as
+    one of them. Seeded. Arguments as in `bootstrap_intervals`.
+    """
+    differences = _differences(first, second)
+    sums, _ = _sums_by_video(differences, video, None)
+    observed = np.abs(sums.sum(axis=0))
+    rng = np.random.default_rng(0)
+    reached = np.ones(len(observed))
+
+    def exchanges(size: int) -> np.ndarray:
+        return 1.0 - 2.0 * rng.integers(0, 2, size=(size, len(sums)), dtype=np.int8)
+
+    for signs in _in_blocks(len(sums), exchanges):
+        reached += (np.abs(signs @ sums) >= observed - _EQUAL).sum(axis=0)
+    return {name: float(p) for name, p in zip(differences, reached / (DRAWS + 1), strict=True)}
 
 
 def moment_intervals(
@@ -58,16 +92,16 @@ def moment_intervals(
     didemo: str = "",
     **settings,
 ) -> dict[str, dict[str, list[float]]]:
-    """The intervals of `moment_metrics`, and of how much they exceed those of `linear_match`.
+    """The intervals of `split_metrics`, and of how much they exceed those of `linear_match`.
 
-    "model", and "model - linear_match" where that is given. Arguments as in `moment_metrics` and
-    `bootstrap_intervals`. DiDeMo's own metric, no mean over queries of this kind, has none.
+    "model", and "model - linear_match" where that is given. Arguments as in `split_metrics` and
+    `bootstrap_intervals`.
     """
     kept = has_valid_truth(truths) if drop_invalid_gt else None
 
     def of(rows: PerQuery) -> dict[str, np.ndarray]:
         found = query_metrics(rows, truths, durations, **settings)
-        return {name: values for name, values in found.items() if not didemo or name != "mIoU"}
+        return found | (didemo_query_metrics(rows, truths, didemo) if didemo else {})
 
     model = of(predictions)
     found = {"model": bootstrap_intervals(model, video, kept)}
@@ -77,21 +111,46 @@ def moment_intervals(
     return found
 
 
+def _differences(
+    first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """`first` minus `second` of each query, of the metrics of both."""
+    return {name: first[name] - second[name] for name in first if name in second}
+
+
 def _sums_by_video(
-    values: Mapping[str, np.ndarray], video: ArrayLike, kept: ArrayLike | None
+    values: Mapping[Name, np.ndarray], video: ArrayLike, kept: ArrayLike | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The sum of each metric over each video's queries (V, M), and how many they are (V,)."""
+    """The sum of each metric over each video's queries, and how many count: (V, M) each."""
     rows = np.stack([np.asarray(column, np.float64) for column in values.values()], axis=1)
     video = np.asarray(video)
     if kept is not None:
         rows, video = rows[np.asarray(kept)], video[np.asarray(kept)]
     _, place, counts = np.unique(video, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(counts), rows.shape[1]))
-    np.add.at(sums, place, rows)
-    return sums, counts.astype(np.float64)
+    rows = rows[np.argsort(place, kind="stable")]
+    first = np.cumsum(counts) - counts
+    counted = ~np.isnan(rows)
+    return (
+        np.add.reduceat(np.where(counted, rows, 0.0), first, axis=0),
+        np.add.reduceat(counted, first, axis=0, dtype=np.float64),
+    )
 
 
-def _draws(videos: int) -> np.ndarray:
-    """How often each of V videos is drawn, (DRAWS, V)."""
+def _draws(videos: int) -> Iterator[np.ndarray]:
+    """How often each of V videos is drawn in each of DRAWS draws, in blocks (B, V)."""
     rng = np.random.default_rng(0)
-    return rng.multinomial(videos, np.full(videos, 1 / videos), size=DRAWS).astype(np.float64)
+
+    def count(size: int) -> np.ndarray:
+        drawn = rng.integers(videos, size=(size, videos))
+        drawn += videos * np.arange(size)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=size * videos)
+        return times.reshape(size, videos).astype(np.float64)
+
+    return _in_blocks(videos, count)
+
+
+def _in_blocks(videos: int, make: Callable[[int], np.ndarray]) -> Iterator[np.ndarray]:
+    """DRAWS rows over V videos, made in blocks that fit in memory."""
+    block = max(1, _CELLS // videos)
+    for first in range(0, DRAWS, block):
+        yield make(min(block, DRAWS - first))

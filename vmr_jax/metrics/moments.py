@@ -83,6 +83,16 @@ def pad_rows(arrays: PerQuery, width: int, what: str) -> np.ndarray:
     return _pad(rows, query, first, max(most, 1))
 
 
+def rising_scores(predictions: PerQuery, width: int = 3) -> np.ndarray:
+    """True, (Q,), where a query lists a prediction after one with a lower score, its last number.
+
+    predictions are Q arrays (K, width). Raises ValueError for an array of another shape.
+    """
+    rows, query, first = _concatenate(predictions, width, "predictions")
+    rises = (np.diff(rows[:, -1]) > 0) & (np.diff(query) == 0)
+    return np.bincount(query[1:][rises], minlength=len(first)) > 0
+
+
 def has_valid_truth(truths: PerQuery) -> np.ndarray:
     """True, (Q,), where at least one truth of a query is finite and ends after it starts."""
     padded = pad_truths(truths)
@@ -173,6 +183,11 @@ def _concatenate(
     arrays: PerQuery, width: int, what: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All rows in one float64 array, the query of each row, and the first row of each query."""
+    if isinstance(arrays, np.ndarray) and arrays.ndim == 3 and arrays.shape[2] == width:
+        queries, n, _ = arrays.shape
+        first = n * np.arange(queries)
+        rows = arrays.reshape(-1, width).astype(np.float64)
+        return rows, np.repeat(np.arange(queries), n), first
     checked = []
     for query, array in enumerate(arrays):
         rows = np.asarray(array, np.float64)

@@ -5,14 +5,19 @@ prediction is a row of video, start s, end s, score. Source: docs/metrics.md, Mo
 in a corpus; jayleicn/TVRetrieval, standalone_eval/eval.py, which computes in float32.
 """
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from vmr_jax.metrics.moments import PerQuery, pad_rows, pad_truths, reaches, temporal_iou
-from vmr_jax.types import Moments
+
+if TYPE_CHECKING:  # it imports JAX, which a score of files does without
+    from vmr_jax.types import Moments
 
 TASKS = ("VR", "SVMR", "VCMR")  # videos; moments in the true video; moments in the corpus
 RANKS = (1, 5, 10, 100)
@@ -86,13 +91,13 @@ def rank_rows(predictions: Moments | PerQuery) -> np.ndarray:
     queries that have only NaN scores. Raises ValueError for other shapes, and Moments without
     videos.
     """
-    if isinstance(predictions, Moments):
+    if _is_moments(predictions):
         if predictions.video is None:
             raise ValueError("these moments name no videos: they are not of a corpus")
         columns = (predictions.video, predictions.start, predictions.end, predictions.score)
         found = np.stack([np.asarray(column, np.float64) for column in columns], axis=-1)
     else:
-        found = predictions
+        found = cast(PerQuery, predictions)
     rows = pad_rows(found, 4, "predictions")
     real, nan = ~np.isnan(rows[..., 0]), np.isnan(rows[..., 3])
     only_nan = np.sum(real.any(axis=1) & (nan | ~real).all(axis=1))
@@ -103,6 +108,11 @@ def rank_rows(predictions: Moments | PerQuery) -> np.ndarray:
         )
     order = np.argsort(~(rows[..., 3] > -np.inf), axis=1, kind="stable")
     return np.take_along_axis(rows, order[..., None], axis=1)
+
+
+def _is_moments(predictions: Moments | PerQuery) -> TypeGuard[Moments]:
+    """Tell Moments from arrays by a field, so that nothing need import JAX."""
+    return hasattr(predictions, "score")
 
 
 def agreed_iou(moments: np.ndarray, truths: PerQuery) -> np.ndarray:

@@ -74,3 +74,37 @@ def test_a_byte_order_mark_is_no_content(tmp_path):
     line = '{"qid": 1, "query": "a", "vid": "v", "duration": 9, "relevant_windows": [[2, 4]]}\n'
     (tmp_path / "test.jsonl").write_text(line, encoding="utf-8-sig")
     assert read_annotations("jsonl", tmp_path).splits["test"][0].query_id == "1"
+
+
+RATED = {"relevant_clip_ids": [1, 14], "saliency_scores": [[1, 2, 4], [0, 3, 3]]}
+
+
+def test_ratings_of_clips(tmp_path):
+    write(tmp_path / "val.jsonl", QUERY | RATED, QUERY | {"qid": 4})
+    rated, bare = read_annotations("jsonl", tmp_path).splits["val"]
+    assert rated.saliency is not None and rated.saliency.shape == (15, 3)
+    np.testing.assert_array_equal(rated.saliency[[0, 1, 14]], [[0, 0, 0], [1, 2, 4], [0, 3, 3]])
+    assert bare.saliency is None
+    for change, message in (
+        ({"relevant_clip_ids": [1, 15]}, "clip 15 of relevant_clip_ids is not in the video"),
+        ({"relevant_clip_ids": [1, -1]}, "clip -1 of relevant_clip_ids is not in the video"),
+        ({"relevant_clip_ids": [1]}, "2 saliency_scores, not a row for each relevant clip"),
+        ({"saliency_scores": [[1], [1, 2]]}, "2 saliency_scores, not a row for each"),
+        ({"saliency_scores": [[1], ["a"]]}, "saliency_scores must be lists of numbers"),
+        ({"saliency_scores": [[1], []]}, "saliency_scores must be lists of numbers"),
+    ):
+        write(tmp_path / "val.jsonl", QUERY, QUERY | {"qid": 4} | RATED | change)
+        with pytest.raises(ValueError, match=f"val.jsonl:2: {message}"):
+            read_annotations("jsonl", tmp_path)
+
+
+def test_qvhighlights_has_its_own_files(tmp_path):
+    hidden = {k: v for k, v in QUERY.items() if k != "relevant_windows"}
+    write(tmp_path / "highlight_train_release.jsonl", QUERY | RATED)
+    write(tmp_path / "highlight_test_release.jsonl", hidden)
+    read = read_annotations("qvhighlights", tmp_path)
+    assert list(read.splits) == ["train", "test"] and not len(read.splits["test"][0].moments)
+    write(tmp_path / "highlight_test_with_gt.jsonl", QUERY | RATED)
+    assert len(read_annotations("qvhighlights", tmp_path).splits["test"][0].moments) == 1
+    with pytest.raises(FileNotFoundError, match="looked for highlight_train_release.jsonl, "):
+        read_annotations("qvhighlights", tmp_path / "..")

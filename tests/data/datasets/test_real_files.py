@@ -123,6 +123,19 @@ def test_several_windows_of_qvhighlights():
     assert (len(queries), sum(len(q.moments) for q in queries)) == (1550, 2803)
 
 
+@needs_data
+def test_ratings_of_qvhighlights():
+    read = read_annotations("qvhighlights", Path(DATA) / "golden/moment_detr_qvhighlights")
+    counts = {split: (len(r), sum(len(q.moments) for q in r)) for split, r in read.splits.items()}
+    assert counts == {"val": (1550, 2803), "test": (1542, 2761)}
+    shapes = {
+        (len(q.saliency) * 2 == read.durations[q.video_id], q.saliency.shape[1])
+        for records in read.splits.values()
+        for q in records
+    }
+    assert shapes == {(True, 3)}
+
+
 def test_unknown_names_and_places(tmp_path):
     with pytest.raises(
         ValueError, match="unknown dataset 'charade'; known are " + ", ".join(READERS)

@@ -15,6 +15,7 @@ READERS = {
     "activitynet_cg": activitynet.read,
     "tvr": tvr.read,
     "didemo": didemo.read,
+    "qvhighlights": jsonl.read_qvhighlights,
     "jsonl": jsonl.read,
 }
 

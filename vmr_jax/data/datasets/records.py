@@ -9,7 +9,9 @@ class MomentRecord(NamedTuple):
     """One query: a sentence and the moments (A, 2) in seconds that its A annotators marked.
 
     A is 0 where the labels are hidden (a public test split). `modality` tells what the query is
-    about where the annotations do: v (what is shown), t (what is said) or vt.
+    about where the annotations do: v (what is shown), t (what is said) or vt. `saliency` (C, A) is
+    how much A annotators found each of the video's C clips of 2 s to be a highlight of the query,
+    from 0 (very bad) to 4 (very good), where they were asked.
     """
 
     query_id: str
@@ -17,6 +19,7 @@ class MomentRecord(NamedTuple):
     sentence: str
     moments: np.ndarray
     modality: str = ""
+    saliency: np.ndarray | None = None
 
 
 class Fault(NamedTuple):

@@ -1,0 +1,78 @@
+"""The commands `vmr score` and `vmr compare`: prediction files, of any code, against labels."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from vmr_jax.evaluation.report import Report
+
+_Labels = Annotated[Path, typer.Argument(help="A .jsonl file, or --dataset's directory.")]
+_Dataset = Annotated[str, typer.Option(help="Whose annotation files LABELS holds.")]
+_Split = Annotated[str, typer.Option(help="Which split, if there are several.")]
+_Map = Annotated[bool, typer.Option("--map", help="QVHighlights' mAP also for one moment a query.")]
+_Order = Annotated[
+    str, typer.Option(metavar="score|file", help="What ranks a query's predictions.")
+]
+_Json = Annotated[
+    Path | None, typer.Option("--json", metavar="OUT", help="Write the report here too.")
+]
+
+
+def score(
+    predictions: Annotated[
+        Path, typer.Argument(help="One JSON object a query and line; or a submission as TVR's.")
+    ],
+    labels: _Labels,
+    dataset: _Dataset = "jsonl",
+    split: _Split = "",
+    with_map: _Map = False,
+    order: _Order = "score",
+    linear_match: Annotated[
+        Path | None,
+        typer.Option(help="Set this prediction file beside it, as an evaluation writes it."),
+    ] = None,
+    json_out: _Json = None,
+) -> None:
+    """Score a predictions.jsonl, of any code, against labels: R@n,IoU=m, mIoU, mAP, highlights.
+
+    Of a submission in TVR's format ({"video2idx", "VCMR", "SVMR", "VR"}): VR, SVMR and VCMR.
+    """
+    from vmr_jax.evaluation.score import score_files
+
+    _show(score_files(predictions, labels, dataset, split, with_map, order, linear_match), json_out)
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="A predictions.jsonl.")],
+    second: Annotated[Path, typer.Argument(help="Another one, of the same queries.")],
+    labels: _Labels,
+    dataset: _Dataset = "jsonl",
+    split: _Split = "",
+    with_map: _Map = False,
+    order: _Order = "score",
+    json_out: _Json = None,
+) -> None:
+    """Compare two prediction files query by query: difference, interval, p, wins.
+
+    The interval is over the videos of the queries, p that of exchanging the two at random.
+    """
+    from vmr_jax.evaluation.compare import compare_files
+
+    _show(compare_files(first, second, labels, dataset, split, with_map, order), json_out)
+
+
+def _show(report: "Report", json_out: Path | None) -> None:
+    """Print what a report says, and write its values."""
+    import json
+
+    from rich.console import Console
+
+    from vmr_jax.output_files import write_whole
+
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    for shown in report.shown:
+        console.print(shown)
+    if json_out:
+        write_whole(json_out, json.dumps(report.values, indent=2) + "\n")
