@@ -4,7 +4,7 @@
 with times in seconds. `relevant_windows` absent, null or empty: the labels are hidden; in a
 training split with labels that is a fault. `relevant_clip_ids` and `saliency_scores`, where they
 are there: the clips of 2 s that annotators rated, and a list of their ratings from 0 to 4 for each;
-the other clips have 0. Further fields are ignored. Source: jayleicn/moment_detr, data/README.md.
+the other clips have 0. Further fields are ignored. Source: the annotations of jayleicn/moment_detr.
 """
 
 import math
