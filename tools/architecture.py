@@ -34,6 +34,7 @@ TIERS = {
         "serve",
         "reproduce",
         "plots",
+        "leaderboard",
     ),
     "systems and data": (
         "models",

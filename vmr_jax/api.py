@@ -88,6 +88,9 @@ def score(
     with_map: bool = False,
     order: str = "score",
     linear_match: str | Path | None = None,
+    kind: str = "windows",
+    fps: float = 0,
+    bins: float = 0,
 ) -> Report:
     """Score a predictions.jsonl, or a submission in TVR's format, of any code, against labels.
 
@@ -96,7 +99,8 @@ def score(
     from vmr_jax.evaluation.score import score_files
 
     beside = Path(linear_match) if linear_match else None
-    return score_files(Path(predictions), Path(labels), dataset, split, with_map, order, beside)
+    files = Path(predictions), Path(labels)
+    return score_files(*files, dataset, split, with_map, order, beside, kind, fps, bins)
 
 
 def _settings(config: str | Config, overrides: dict[str, Any]) -> tuple[str, Config]:

@@ -18,7 +18,7 @@ from vmr_jax.output_files import write_whole
 ID_KEYS = ("qid", "query_id", "question_id", "id")
 ANSWER_KEYS = ("answer", "response", "prediction", "pred", "output", "generated_text", "text")
 MISSING = "missing"
-_TOLD = REASONS | {MISSING: "there is no answer"}
+REASONS_TOLD = REASONS | {MISSING: "there is no answer"}
 
 
 class Unread(NamedTuple):
@@ -100,10 +100,15 @@ def moments_of_answers(
     return found, unread
 
 
+def count_reasons(unread: Sequence[Unread]) -> dict[str, int]:
+    """How many answers are not read, by reason, most first."""
+    return dict(Counter(one.reason for one in unread).most_common())
+
+
 def told(unread: Sequence[Unread], queries: int) -> list[str]:
     """Lines that say how many answers of a split are not read, by reason, most first."""
-    counts = Counter(one.reason for one in unread).most_common()
-    lines = [f"  {count}: {_TOLD[reason]}" for reason, count in counts]
+    counts = count_reasons(unread)
+    lines = [f"  {count}: {REASONS_TOLD[reason]}" for reason, count in counts.items()]
     head = f"{len(unread)} of {queries} answers are not read, and are misses"
     return [f"{head}:", *lines] if lines else [f"all {queries} answers are read"]
 

@@ -34,14 +34,33 @@ def score(
         typer.Option(help="Set this prediction file beside it, as an evaluation writes it."),
     ] = None,
     json_out: _Json = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="windows|text",
+            help='text: answers of a language model, {"qid", "answer"} a line.',
+        ),
+    ] = "windows",
+    fps: Annotated[float, typer.Option(help="A plain number of an answer is a frame.")] = 0.0,
+    bins: Annotated[
+        float, typer.Option(help="It is a part of the video, which has so many of them.")
+    ] = 0.0,
 ) -> None:
     """Score a predictions.jsonl, of any code, against labels: R@n,IoU=m, mIoU, mAP, highlights.
 
-    Of a submission in TVR's format ({"video2idx", "VCMR", "SVMR", "VR"}): VR, SVMR and VCMR.
+    Of a submission in TVR's format ({"video2idx", "VCMR", "SVMR", "VR"}): VR, SVMR and VCMR. With
+    --json OUT.json the answers that cannot be read are in OUT.unread.jsonl.
     """
+    from vmr_jax.answers.files import write_unread
     from vmr_jax.evaluation.score import score_files
 
-    _show(score_files(predictions, labels, dataset, split, with_map, order, linear_match), json_out)
+    report = score_files(
+        predictions, labels, dataset, split, with_map, order, linear_match, kind, fps, bins
+    )
+    _show(report, json_out)
+    if kind == "text" and json_out:
+        write_unread(json_out.with_suffix(".unread.jsonl"), report.unread)
 
 
 def compare(

@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from vmr_jax.answers.files import Unread
 from vmr_jax.metrics.intervals import COVERAGE
 
 BASELINES = ("linear_match", "location_prior", "random")
@@ -22,6 +23,7 @@ class Report(NamedTuple):
 
     values: dict[str, Any]
     shown: tuple[str | Table, ...] = ()  # lines and tables, in the order of the terminal
+    unread: tuple[Unread, ...] = ()  # answers in words that are misses, see `vmr_jax.answers`
 
     @property
     def metrics(self) -> dict[str, float]:

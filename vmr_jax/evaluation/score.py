@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from vmr_jax.answers.files import count_reasons
+from vmr_jax.evaluation.given import read_given
 from vmr_jax.evaluation.labels import Labels, count_missing, read_labels
 from vmr_jax.evaluation.predictions import read_prediction_file
 from vmr_jax.evaluation.query_values import ORDERS, QueryValues, percent, query_values
 from vmr_jax.evaluation.report import Report, metrics_table, scored_table
 from vmr_jax.evaluation.score_submission import score_submission
 from vmr_jax.evaluation.submission import is_submission, read_submission
+from vmr_jax.input_files import require_file
 from vmr_jax.metrics import baselines
 from vmr_jax.metrics.average_precision import THRESHOLDS, length_means
 from vmr_jax.metrics.didemo import legend
@@ -34,6 +37,9 @@ def score_files(
     with_map: bool = False,
     order: str = "score",
     linear_match: Path | None = None,
+    kind: str = "windows",
+    fps: float = 0,
+    bins: float = 0,
 ) -> Report:
     """Score a prediction file against one split's labels.
 
@@ -42,7 +48,9 @@ def score_files(
     `query_values`. A query's predictions are ranked by score, or, with order="file", as they are
     listed; where the two differ, that is said. Labelled queries without a prediction are misses,
     and counted. `linear_match` is a prediction file to set beside it, such as the one that an
-    evaluation writes.
+    evaluation writes. With the `kind` "text" the file holds answers of a language model, as
+    `read_given` reads them with `fps` and `bins`; those that cannot be read are misses, counted by
+    reason in "unread" and listed in Report.unread.
 
     A submission in TVR's format (told by its first key) is scored by `corpus_metrics` instead, on
     the corpus of the videos that the split's queries are about: VR, SVMR and VCMR, those that it
@@ -61,7 +69,8 @@ def score_files(
     """
     if order not in ORDERS:
         raise ValueError(f"order is {order!r}; it must be one of {', '.join(ORDERS)}")
-    if is_submission(predictions):
+    require_file(predictions, "predictions")
+    if kind == "windows" and is_submission(predictions):
         if with_map:
             raise ValueError(f"{predictions} is a submission for a corpus: --map does not apply")
         if linear_match is not None:
@@ -70,23 +79,25 @@ def score_files(
             )
         submission = read_submission(predictions)
         return score_submission(submission, predictions.name, read_labels(labels, dataset, split))
-    found = read_prediction_file(predictions)
     asked = read_labels(labels, dataset, split)
-    values = query_values(found, asked, order, with_map)
-    missing = count_missing(found.windows, asked)
+    given = read_given(predictions, asked, kind, fps, bins)
+    values = query_values(given.predictions, asked, order, with_map)
+    missing = count_missing(given.predictions.windows, asked)
     linear = None
     if linear_match is not None:
         linear = query_values(read_prediction_file(linear_match), asked).moments
     report = _figures(values, asked, linear)
     report["missing"] = missing
+    if kind == "text":
+        report["unread"] = count_reasons(given.unread)
 
     shown: list[str | Table] = []
     if values.without_rule:
         shown.append(
             "without DiDeMo's own metric; below the best annotator counts: " + values.without_rule
         )
-    shown += asked.faults
-    if missing:
+    shown += [*asked.faults, *given.said]
+    if missing and not given.unread:
         shown.append(
             f"{missing} of {report['queries']} queries have no prediction: they are misses"
         )
@@ -103,7 +114,7 @@ def score_files(
         shown.append(
             metrics_table({"model": report["highlights"]}, report["intervals"]["highlights"])
         )
-    return Report(report, tuple(shown))
+    return Report(report, tuple(shown), given.unread)
 
 
 def _figures(

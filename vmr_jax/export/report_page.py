@@ -7,21 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vmr_jax.export.html_page import whole_page
 from vmr_jax.export.report_queries import LabelledQuery
 from vmr_jax.export.results import clock
 
 _WIDTH, _HEIGHT = 640, 96  # of a curve, in its own units
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1a1a1a; --faint: #5f5f5f; --paper: #fff; --card: #f4f4f4;
-  --line: #d0d0d0; --found: #0b63ce; --true: #0a7a3d; --bad: #b3261e; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8e8e8; --faint: #a5a5a5; --paper: #161616;
-  --card: #222; --line: #444; --found: #7db4ff; --true: #6fd39a; --bad: #ff9a92; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 60rem; padding: 1rem; background: var(--paper); color: var(--ink);
-  font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.4rem; margin: 0 0 .25rem; } h2 { font-size: 1.1rem; margin: 0; }
-p { margin: .25rem 0; } .faint { color: var(--faint); font-size: .9rem; }
+body { max-width: 60rem; } h2 { margin: 0; }
 dl { display: flex; flex-wrap: wrap; gap: .5rem 2rem; margin: 1rem 0; }
 dt { color: var(--faint); font-size: .9rem; } dd { margin: 0; font-size: 1.5rem; }
 form { display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; position: sticky;
@@ -63,9 +56,6 @@ for (const control of [kind, words]) control.addEventListener("input", choose);
 document.querySelector("form").addEventListener("submit", event => event.preventDefault());
 choose();
 """
-
-# Nothing is fetched: no script or picture of another place, whatever a sentence says.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 class Figures(NamedTuple):
@@ -111,17 +101,11 @@ class Section(NamedTuple):
 
 def page(title: str, videos: int, figures: Figures, sections: Sequence[Section]) -> str:
     """The HTML of a report."""
-    return "\n".join(
-        [
-            '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
-            *_head(title, videos, figures, len(sections)),
-            *(part for section in sections for part in _section(section)),
-            f"<script>{_SCRIPT}</script></body></html>\n",
-        ]
-    )
+    body = [
+        *_head(title, videos, figures, len(sections)),
+        *(part for section in sections for part in _section(section)),
+    ]
+    return whole_page(title, _STYLE, "\n".join(body), _SCRIPT)
 
 
 def _head(title: str, videos: int, figures: Figures, shown: int) -> Iterator[str]:

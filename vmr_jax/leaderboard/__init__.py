@@ -1,0 +1,1 @@
+"""A leaderboard that people can check: one page of folders of predictions."""
