@@ -1,7 +1,5 @@
 """What the figures show equals what the system says."""
 
-import shutil
-
 import jax
 import numpy as np
 import pytest
@@ -113,37 +111,6 @@ def test_splits_with_and_without_labels(workdir, other_data):
         assert shown["truth"] == []
 
 
-@pytest.fixture
-def broken(workdir, tmp_path):
-    """A copy of the run, to be damaged."""
-    return shutil.copytree(workdir, tmp_path / "broken")
-
-
-def test_lines_of_evaluations_and_unfinished_lines_have_no_similarity(broken):
-    with (broken / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 18, "val/mIoU": 3.0}\n{"step": 19, "tra')
-    assert content.similarity_content(broken)["step"][-1] == 18
-
-
-def test_refused_metrics(broken):
-    path = broken / "metrics.jsonl"
-    path.write_text('{"step": 1, "train/loss": 2}\n')
-    with pytest.raises(ValueError, match=r"metrics.jsonl has no train/similarity_positive and "):
-        content.similarity_content(broken)
-    path.write_text('{"step": 1}\nnonsense\n')
-    with pytest.raises(ValueError, match=r"metrics.jsonl:2: not valid JSON"):
-        content.similarity_content(broken)
-    path.write_text('{"step": 1}\n{"step": [1]}\n')
-    with pytest.raises(ValueError, match=r"metrics.jsonl:2: expected an object of numbers"):
-        content.similarity_content(broken)
-    path.write_text('{"step": 1}\n{"train/loss": 2}\n')
-    with pytest.raises(ValueError, match=r'metrics.jsonl:2: no "step"'):
-        content.similarity_content(broken)
-    path.unlink()
-    with pytest.raises(FileNotFoundError, match="metrics.jsonl: no such file; .* run's workdir"):
-        content.similarity_content(broken)
-
-
 def test_refused_queries_splits_and_places(run, workdir, tmp_path):
     message = (
         "no query 'x', 'y' in toy_target / test, which has 10, such as test0#0, .*; --split "
@@ -159,8 +126,6 @@ def test_refused_queries_splits_and_places(run, workdir, tmp_path):
     missing = "no checkpoint found there; give a run's"
     with pytest.raises(FileNotFoundError, match=missing):
         queries.open_split("attention", tmp_path)
-    with pytest.raises(FileNotFoundError, match=missing):
-        content.similarity_content(tmp_path)
 
 
 def test_a_system_without_attention_says_what_it_has(run, workdir):

@@ -47,8 +47,21 @@ for _figure, _shown in {
 
 
 @plot.command()
-def similarity(checkpoint: _Checkpoint, out: _Out = None) -> None:
-    """The similarity of positive and negative training pairs over a run's steps."""
+def similarity(
+    checkpoint: _Checkpoint,
+    split: Annotated[
+        str,
+        typer.Option(
+            help="Of a split's pairs at each checkpoint that the run has kept, "
+            "--config.keep_checkpoints of them; else of the training pairs of each step."
+        ),
+    ] = "",
+    data_dir: _DataDir = None,
+    out: _Out = None,
+) -> None:
+    """The similarity of positive and negative pairs over a run's steps."""
     from vmr_jax.plots.figure_files import write_similarity_figure
+    from vmr_jax.training.mesh import keep_compilations
 
-    print(write_similarity_figure(checkpoint, out))
+    keep_compilations()
+    print(write_similarity_figure(checkpoint, split, data_dir, out))

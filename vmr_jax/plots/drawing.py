@@ -151,8 +151,10 @@ def draw_boundaries(content: Mapping):
 
 
 def draw_similarity(content: Mapping):
-    """The similarity of positive and negative training pairs by step (VLANet, Fig. 4)."""
-    title = f"{content['system']} on {content['dataset']}: similarity of its training pairs"
+    """The similarity of positive and negative pairs by step (VLANet, Fig. 4)."""
+    title = (
+        f"{content['system']} on {content['dataset']}: similarity of its {content['pairs']} pairs"
+    )
     figure = _figure(6.5, 4, [title])
     axes = figure.subplots()
     for name, colour, line in (("positive", _PREDICTED, "-"), ("negative", _TRUTH, "--")):

@@ -1,8 +1,6 @@
-"""What VLANet's figures show, as JSON: a system's look at a query, and a run's similarities."""
+"""What VLANet's figures of a query show, as JSON."""
 
-import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -13,16 +11,11 @@ from vmr_jax.data.batches.data_paths import read_batch
 from vmr_jax.data.batches.domain import Domain
 from vmr_jax.data.batches.pairs import PairIndex
 from vmr_jax.plots.queries import Run, about, rows_of, words_of
-from vmr_jax.training.checkpoint import Checkpoints, checkpoint_directory
 from vmr_jax.training.mesh import make_mesh
 from vmr_jax.training.steps import as_float32, make_predict
-from vmr_jax.types import AttentionMap, Batch, Config, MomentSystem
+from vmr_jax.types import AttentionMap, Batch, MomentSystem
 
 SHOWN = 16  # proposals in a time line
-_SIMILARITIES = {
-    "positive": "train/similarity_positive",
-    "negative": "train/similarity_negative",
-}
 
 
 class _Rows(NamedTuple):
@@ -98,55 +91,6 @@ def timeline_content(run: Run, qids: Sequence[str]) -> list[dict]:
             }
         )
     return contents
-
-
-def similarity_content(checkpoint: str | Path) -> dict:
-    """VLANet's Fig. 4 of a run: the similarity of its positive and negative training pairs.
-
-    Each value is the mean over the steps since the value before. A last line that is still being
-    written is not read. Raises FileNotFoundError where there is no checkpoint or no metrics.jsonl,
-    ValueError for a damaged line and for a run without similarities.
-    """
-    directory = checkpoint_directory(checkpoint)
-    path = directory.parent / "metrics.jsonl"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: no such file; the similarities are in the metrics.jsonl of a run's workdir"
-        )
-    lines = [line for line in _finished_lines(path) if set(_SIMILARITIES.values()) <= line.keys()]
-    if not lines:
-        raise ValueError(
-            f"{path} has no {' and '.join(_SIMILARITIES.values())}: this system does not log the "
-            "similarity of its pairs"
-        )
-    checkpoints = Checkpoints(directory, read_only=True)
-    config = Config(checkpoints.meta(checkpoints.steps()[-1])["config"])
-    checkpoints.close()
-    return {
-        "figure": "similarity",
-        "system": models.of(config).shown,
-        "dataset": config.target.dataset,
-        "pairs": "training",
-        "step": [line["step"] for line in lines],
-        **{name: [line[key] for line in lines] for name, key in _SIMILARITIES.items()},
-    }
-
-
-def _finished_lines(path: Path) -> Iterator[dict]:
-    """The lines of a metrics.jsonl, numbers by name, but for a last one without an end.
-
-    Raises ValueError for one that is damaged.
-    """
-    for number, text in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
-        try:
-            line = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path}:{number}: not valid JSON ({error})") from error
-        if not isinstance(line, dict) or not all(type(x) in (int, float) for x in line.values()):
-            raise ValueError(f"{path}:{number}: expected an object of numbers")
-        if "step" not in line:
-            raise ValueError(f'{path}:{number}: no "step"')
-        yield line
 
 
 def kind_of_rows(start: np.ndarray, end: np.ndarray) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from vmr_jax.output_files import write_whole
-from vmr_jax.plots import corpus_figure_data, drawing, figure_data
+from vmr_jax.plots import corpus_figure_data, drawing, figure_data, similarities
 from vmr_jax.plots.queries import open_split
 from vmr_jax.training.checkpoint import checkpoint_directory
 
@@ -40,10 +40,19 @@ def write_query_figures(
     ]
 
 
-def write_similarity_figure(checkpoint: Path, out: Path | None = None) -> Path:
-    """Draw a run's similarities: OUT/similarity.png and .json; raises as its content does."""
-    shown = figure_data.similarity_content(checkpoint)
-    return _write(drawing.draw_similarity, shown, _folder(checkpoint, out), "similarity")
+def write_similarity_figure(
+    checkpoint: Path, split: str = "", data_dir: Path | None = None, out: Path | None = None
+) -> Path:
+    """Draw a run's similarities: OUT/similarity.png and .json; raises as its content does.
+
+    Of its training pairs, or of a split's: OUT/similarity_SPLIT.png.
+    """
+    if split:
+        shown = similarities.split_similarity_content(checkpoint, split, data_dir or "")
+    else:
+        shown = similarities.similarity_content(checkpoint)
+    name = "_".join(filter(None, ("similarity", split)))
+    return _write(drawing.draw_similarity, shown, _folder(checkpoint, out), name)
 
 
 def _folder(checkpoint: Path, out: Path | None) -> Path:
