@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from vmr_jax import models
+from vmr_jax.training.host_program import run_on_host
 from vmr_jax.training.optimizer import make_optimizer
 from vmr_jax.training.state import state_maker
 from vmr_jax.training.steps import Pace, train_step
@@ -26,7 +27,7 @@ def test_one_step(name):
     assert config.system == name
     system = models.make(config, specs)
     optimizer = make_optimizer(config.optimizer, PACE)
-    before = jax.jit(state_maker(system, optimizer, batch, config.seed))()
+    before = run_on_host(state_maker(system, optimizer, batch, config.seed))
     step = jax.jit(
         lambda state, batch: train_step(
             state, batch, np.uint32(0), system=system, optimizer=optimizer, pace=PACE

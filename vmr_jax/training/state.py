@@ -4,8 +4,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
+from vmr_jax.training.host_program import run_on_host
 from vmr_jax.training.mesh import state_shardings
 from vmr_jax.types import INPUTS, STATISTICS, Array, Params, System
 
@@ -26,7 +28,7 @@ def state_maker(system: System, optimizer: optax.GradientTransformation, example
 
     def make() -> TrainState:
         batch = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), example)
-        params = system.init(jax.random.key(seed), batch)
+        params = system.init(jax.random.key(seed, impl="threefry2x32"), batch)
         opt_state = optimizer.init(split_statistics(params)[0])
         return TrainState(jnp.zeros((), jnp.int32), params, opt_state)
 
@@ -50,8 +52,12 @@ def abstract_state(make, mesh: jax.sharding.Mesh, rules=()) -> TrainState:
 
 
 def first_state(make, abstract: TrainState) -> TrainState:
-    """Make the state where it shall lie."""
-    return jax.jit(make, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, abstract))()
+    """Make the state where it shall lie, without a compilation."""
+
+    def place(leaf: np.ndarray, like: jax.ShapeDtypeStruct) -> jax.Array:
+        return jax.make_array_from_callback(leaf.shape, like.sharding, leaf.__getitem__)
+
+    return jax.tree.map(place, run_on_host(make), abstract)
 
 
 def num_parameters(params: Params) -> int:
