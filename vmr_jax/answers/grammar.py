@@ -5,7 +5,7 @@ docs/answers.md tells the rules in words, with examples that its test reads.
 
 import math
 import re
-from fractions import Fraction
+from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -122,28 +122,28 @@ def _why_none(text: str, tokens: list[Token]) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _scales(duration: float, fps: float, bins: float, frames: bool) -> dict[str, Fraction | str]:
+def _scales(duration: float, fps: float, bins: float, frames: bool) -> dict[str, Decimal | str]:
     """The seconds of each unit, or why they are not known; `frames` of a plain number too."""
     known = math.isfinite(duration)
-    whole = Fraction(duration) if known else None
-    part = "duration" if whole is None else whole / Fraction(bins or 1)
-    frame = part if bins else 1 / Fraction(fps) if fps else "frames"
+    whole = Decimal(duration) if known else None
+    part = "duration" if whole is None else whole / Decimal(bins or 1)
+    frame = part if bins else 1 / Decimal(fps) if fps else "frames"
     return SECONDS | {
         "percent": "duration" if whole is None else whole / 100,
         "frame": frame,
-        "": frame if frames or fps or bins else Fraction(1),
+        "": frame if frames or fps or bins else Decimal(1),
     }
 
 
 def _moment(
-    first: Token, second: Token, is_length: bool, scales: dict[str, Fraction | str]
+    first: Token, second: Token, is_length: bool, scales: dict[str, Decimal | str]
 ) -> tuple[float, float]:
     """Start and end in seconds. Raises _UnknownUnit."""
     start, other = _in_seconds(first, second, scales), _in_seconds(second, first, scales)
     return float(start), float(start + other if is_length else other)
 
 
-def _in_seconds(time: Token, other: Token, scales: dict[str, Fraction | str]) -> Fraction:
+def _in_seconds(time: Token, other: Token, scales: dict[str, Decimal | str]) -> Decimal:
     """A time in seconds; a plain number has the unit of the other time. Raises _UnknownUnit."""
     scale = scales[time.unit or ("" if other.unit == "clock" else other.unit)]
     if isinstance(scale, str):

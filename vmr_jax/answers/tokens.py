@@ -1,15 +1,15 @@
 """Times, and the few words that tell what they mean, in an answer of a language model."""
 
 import re
-from fractions import Fraction
+from decimal import Decimal
 from typing import NamedTuple
 
 SECONDS = {
-    "clock": Fraction(1),
-    "second": Fraction(1),
-    "minute": Fraction(60),
-    "hour": Fraction(3600),
-    "millisecond": Fraction(1, 1000),
+    "clock": Decimal(1),
+    "second": Decimal(1),
+    "minute": Decimal(60),
+    "hour": Decimal(3600),
+    "millisecond": Decimal("0.001"),
 }
 _UNITS = {
     "second": "s sec secs second seconds",
@@ -69,7 +69,7 @@ class Token(NamedTuple):
     """
 
     code: str
-    value: Fraction = Fraction(0)  # of a time, in its unit
+    value: Decimal = Decimal(0)  # of a time, in its unit
     unit: str = ""  # a key of SECONDS, "percent" of the duration, "frame", or "" of a number
 
 
@@ -102,7 +102,7 @@ def _read(text: str, found: list[Token]) -> None:
         elif kind == "clock":
             found.append(_clock(part))
         elif kind == "edge":
-            found.append(Token("t", Fraction(100 * part.startswith("end")), "percent"))
+            found.append(Token("t", Decimal(100 * part.startswith("end")), "percent"))
         elif kind == "mark":
             found.append(Token({"[": "(", "]": ")"}.get(part, part)))
         elif kind == "word":
@@ -123,7 +123,7 @@ def _follows_time(found: list[Token]) -> bool:
 
 def _add_number(match: re.Match, found: list[Token]) -> None:
     """Append a number with its unit; "12 seconds" after "1 minute" is added to that."""
-    value = Fraction(match["number"].replace(",", "")[:_DIGITS])
+    value = Decimal(match["number"].replace(",", "")[:_DIGITS])
     if match["sign"] and _follows_time(found):
         found.append(Token("l"))
     elif match["sign"]:
@@ -141,10 +141,10 @@ def _add_number(match: re.Match, found: list[Token]) -> None:
 def _clock(text: str) -> Token:
     """A time as mm:ss or hh:mm:ss, with any decimals; code x where it is none."""
     *larger, seconds = text.replace(",", ".").split(":")
-    parts = [*map(Fraction, larger), Fraction(seconds)]
+    parts = [*map(Decimal, larger), Decimal(seconds)]
     if len(parts) > 3 or any(part >= 60 for part in parts[1:]):
         return Token("x")
-    value = Fraction(0)
+    value = Decimal(0)
     for part in parts:
         value = 60 * value + part
     return Token("t", value, "clock")
