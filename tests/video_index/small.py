@@ -40,15 +40,22 @@ def film(path, seconds: int, first: int = 0):
     return write_film(path, times, rate=5, noise=True, group=5 + first % 7)
 
 
-def random_index(index, counts, seed=0):
-    """An index of random rows, 8 wide, of videos v00, v01, ... with so many frames each."""
+def random_index(index, counts, seed=0, first=0):
+    """An index of random rows, 8 wide, of videos v00, v01, ... with so many frames each.
+
+    Another seed makes other files of them; names begin at `first`.
+    """
     rng = np.random.default_rng(seed)
-    names = [f"v{number:02}" for number in range(len(counts))]
+    names = [f"v{first + number:02}" for number in range(len(counts))]
     with h5py.File(index / FRAMES, "w") as file:
         for name, count in zip(names, counts, strict=True):
             dataset = file.create_dataset(name, data=rng.normal(size=(count, 8)).astype("f2"))
             times = 2.0 * np.arange(count) + 1
-            facts = {"times": times, "duration": 2.0 * count, "source_sha256": name * 20}
+            facts = {
+                "times": times,
+                "duration": 2.0 * count,
+                "source_sha256": (name + "b") * 16 if seed else name * 20,
+            }
             dataset.attrs.update(facts)
     paths = {name: index / f"{name}.mp4" for name in names}
     return write_layout(

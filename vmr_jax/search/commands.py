@@ -99,6 +99,24 @@ def index(
             help="Hear videos without subtitles by Whisper: tiny, small, ... or a folder.",
         ),
     ] = "",
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            rich_help_panel=_OF_FILES,
+            help="Keep frames in milvus://FILE.db or http://HOST:19530 too, which is then asked; "
+            "exact: no longer.",
+        ),
+    ] = "",
+    engine_index: Annotated[
+        str,
+        typer.Option(
+            metavar="TYPE",
+            rich_help_panel=_OF_FILES,
+            show_default="FLAT",
+            help="Of Milvus: FLAT, HNSW, ...; its recall is told.",
+        ),
+    ] = "",
     key: Annotated[
         str,
         typer.Option(
@@ -160,6 +178,8 @@ def index(
             jobs=jobs,
             subtitles=subtitles,
             speech=speech,
+            engine=engine,
+            engine_index=engine_index,
             console=make_console(),
         )
         if not whole:

@@ -14,8 +14,9 @@ from vmr_jax.speech.modality import check_modality, rank_both, rank_spoken
 from vmr_jax.speech.store import open_speech
 from vmr_jax.speech.words import Spoken
 from vmr_jax.types import Moment
+from vmr_jax.video_index.engine import open_engine
 from vmr_jax.video_index.layout import IndexedVideo, Opened, open_layout, unit_rows
-from vmr_jax.video_index.scan import ExactScan, VideoRanking
+from vmr_jax.video_index.scan import VideoRanking
 from vmr_jax.video_index.thumbnails import Thumbnails
 from vmr_jax.zero_shot.asked import check_sentence
 from vmr_jax.zero_shot.joint_space import Sentences, check_words, open_sentences
@@ -223,7 +224,8 @@ class Corpus:
 
     @cached_property
     def _ranking(self) -> VideoRanking:
-        return ExactScan(self._opened.rows, self._opened.begin)
+        """What tells the videos to look into; an engine that is not the index's is an error."""
+        return open_engine(self.index)
 
     @cached_property
     def _sample(self) -> np.ndarray:

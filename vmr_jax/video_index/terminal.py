@@ -18,6 +18,7 @@ from vmr_jax.search.queries import Query, count_refused, refusal, refuse_all
 from vmr_jax.video.sources import find_videos
 from vmr_jax.video_index.build import build_index
 from vmr_jax.video_index.corpus import Corpus, Found
+from vmr_jax.video_index.engine import fill_engine
 from vmr_jax.video_index.layout import MANIFEST, is_video_index, read_manifest
 from vmr_jax.zero_shot.joint_space import default_encoder, open_joint_space, usual_clip_seconds
 
@@ -37,12 +38,14 @@ def index_files(
     jobs: int = 1,
     subtitles: str = "",
     speech: str = "",
+    engine: str = "",
+    engine_index: str = "",
     console: Console,
 ) -> bool:
     """Let an index follow video files; tell whether all could be read.
 
-    What is not given is as the index has it. Raises as `build_index` and `open_joint_space`, and
-    ValueError where `index` is another kind of index.
+    What is not given is as the index has it. Raises as `build_index`, `fill_engine` and
+    `open_joint_space`, and ValueError where `index` is another kind of index.
     """
     encoder, weights, clip_seconds = _settings(index, encoder, weights, clip_seconds)
     done = build_index(
@@ -66,6 +69,11 @@ def index_files(
     frames = sum(video.frames for video in done.videos)
     told.append(f"{len(done.videos):,} in all, {frames:,} frames, encoder {encoder}")
     console.print(f"{index}: {', '.join(told)}")
+    if done.videos and (filled := fill_engine(index, engine, engine_index)):
+        console.print(
+            f"{filled.url}: {filled.added:,} videos added, {filled.removed:,} removed; "
+            f"{filled.kind} finds {filled.recall:.1%} of the 10 best videos of the exact scan"
+        )
     if lines := sum(len(entry.lines) for entry in done.said.values()):
         talking = sum(bool(entry.lines) for entry in done.said.values())
         console.print(f"said: {lines:,} utterances in {talking:,} videos")
