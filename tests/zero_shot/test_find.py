@@ -14,6 +14,7 @@ from tests.extract.tiny import TINY
 from tests.video.films import write_film
 from vmr_jax.encoders.images import RANDOM, ImageEncoder
 from vmr_jax.export.results import clock
+from vmr_jax.speech.utterances import Read, Utterance
 from vmr_jax.video.decode import read_info
 from vmr_jax.zero_shot import find as find_module
 from vmr_jax.zero_shot.joint_space import JointSpace
@@ -193,3 +194,19 @@ def test_words_alone_need_no_weights(tmp_path, film, no_weights):
         vmr_package.find(video, sentence, subtitles=tmp_path / "none.srt")
     with pytest.raises(ValueError, match="film.de.srt holds no subtitles"):
         vmr_package.find(video, sentence, subtitles=tmp_path / "film.de.srt")
+
+
+def test_a_video_without_subtitles_is_heard(film, monkeypatch):
+    heard = []
+
+    def transcribe(path, model):
+        heard.append((path, model))
+        return Read((Utterance(3.0, 5.0, "opens the red door"),), ())
+
+    monkeypatch.setattr(find_module, "open_speech_model", lambda name: f"model {name}")
+    monkeypatch.setattr("vmr_jax.speech.said.transcribe", transcribe)
+    command = ("find", film, "the red door", "--modality", "speech", "--speech", "tiny", "--json")
+    (moment,) = json.loads(vmr(*command).stdout)["moments"]
+    assert (moment["start_s"], moment["end_s"]) == (3.0, 5.0) and heard == [(film, "model tiny")]
+    refused = vmr("find", film, "the red door", "--checkpoint", "runs/x", "--speech", "tiny")
+    assert "--checkpoint finds what is seen alone" in str(refused.exception)

@@ -38,6 +38,13 @@ def find(
     clip_seconds: Annotated[
         float | None, typer.Option(help="A frame each so many seconds; else what suits it: 2.")
     ] = None,
+    checkpoint: Annotated[
+        str,
+        typer.Option(
+            metavar="WORKDIR",
+            help="A run that was trained on the encoder's features finds what is seen, alone.",
+        ),
+    ] = "",
     modality: Annotated[
         str,
         typer.Option(
@@ -48,30 +55,49 @@ def find(
         Path | None,
         typer.Option(metavar="FILE", help="What is said; else the files beside VIDEO, or in it."),
     ] = None,
+    speech: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            help="Hear a video without subtitles by Whisper: tiny, small, ... or a folder.",
+        ),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON.")] = False,
     *,
     exports: Exports,
 ) -> None:
-    """Find the moments of a sentence in a video file, without training and without an index."""
+    """Find the moments of a sentence in a video file, without an index.
+
+    No training is needed; a run that was trained is asked by --checkpoint.
+    """
+    if checkpoint and (subtitles or speech or modality == "speech"):
+        raise ValueError("--checkpoint finds what is seen alone: leave --subtitles and speech out")
     from vmr_jax.export.export import export_results
     from vmr_jax.training.mesh import keep_compilations
     from vmr_jax.zero_shot.find import find as find_in_video
     from vmr_jax.zero_shot.joint_space import usual_clip_seconds
 
     keep_compilations()
-    if clip_seconds is None:
-        clip_seconds = usual_clip_seconds(encoder)
+    settings = {"encoder": encoder, "weights": weights, "top_k": top}
     with warnings.catch_warnings(record=True) as told:
-        moments = find_in_video(
-            video,
-            sentence,
-            encoder=encoder,
-            weights=weights,
-            top_k=top,
-            clip_seconds=clip_seconds,
-            modality=modality,
-            subtitles=subtitles,
-        )
+        if checkpoint:
+            from vmr_jax.zero_shot.trained import find_by_run
+
+            moments, clip_seconds = find_by_run(
+                video, sentence, checkpoint, **settings, clip_seconds=clip_seconds
+            )
+        else:
+            if clip_seconds is None:
+                clip_seconds = usual_clip_seconds(encoder)
+            moments = find_in_video(
+                video,
+                sentence,
+                **settings,
+                clip_seconds=clip_seconds,
+                modality=modality,
+                subtitles=subtitles,
+                speech=speech,
+            )
     for warning in told:
         print(f"vmr: {warning.message}", file=sys.stderr)
     if as_json:
@@ -82,7 +108,8 @@ def find(
         if modality == "speech":
             print("what is said, by its words")
         else:
-            print(f"encoder {encoder}, a frame each {clip_seconds:g} s, no training")
+            by = f"trained run {checkpoint}" if checkpoint else "no training"
+            print(f"encoder {encoder}, a frame each {clip_seconds:g} s, {by}")
     results = [Result(video.stem, video, *moment[:3], sentence) for moment in moments]
     if not export_results(results, exports, lambda line: print(line, file=sys.stderr)):
         raise typer.Exit(1)

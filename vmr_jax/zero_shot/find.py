@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from vmr_jax.extract.snippets import in_snippets
 from vmr_jax.input_files import require_file
 from vmr_jax.speech.modality import check_modality, rank_both, rank_spoken
 from vmr_jax.speech.said import read_said
+from vmr_jax.speech.transcribe import open_speech_model
 from vmr_jax.speech.utterances import Utterance, read_subtitles, subtitle_files
 from vmr_jax.speech.words import Spoken, utterance_vectors
 from vmr_jax.video.reader import import_av
@@ -54,6 +55,7 @@ def find(
     clip_seconds: float | None = None,
     modality: str = "both",
     subtitles: str | Path | None = None,
+    speech: str = "",
 ) -> list[FoundMoment]:
     """Find the best moments of a sentence in a video file, best first, without any training.
 
@@ -65,8 +67,9 @@ def find(
     what a score is.
 
     What is said is read from `subtitles`, or the subtitle files beside the video, or the streams in
-    it, and searched as well, unless `modality` is "video"; then scores are those of
-    `vmr_jax.speech.fusion`. "speech" searches its words alone, for which no weights are needed.
+    it; where there are none, it is heard by `speech`, a name or folder of Whisper. It is searched
+    as well, unless `modality` is "video"; then scores are those of `vmr_jax.speech.fusion`.
+    "speech" searches its words alone, for which no weights are needed.
 
     Raises:
         FileNotFoundError: there is no such video, no such subtitles, or the weights are not here.
@@ -78,7 +81,8 @@ def find(
     check_modality(modality)
     path = require_file(video, "video")
     import_av()
-    said = [] if modality == "video" else _read_said(path, subtitles)
+    heard_by = open_speech_model(speech) if speech and modality != "video" else None
+    said = [] if modality == "video" else _read_said(path, subtitles, heard_by)
     if modality == "speech":
         return _find_spoken(path, said, sentence)[:top_k]
     space = open_joint_space(encoder, weights)
@@ -108,12 +112,12 @@ class _Seen(NamedTuple):
     score: float
 
 
-def _read_said(path: Path, subtitles: str | Path | None) -> Sequence[Utterance]:
+def _read_said(path: Path, subtitles: str | Path | None, heard_by: Any) -> Sequence[Utterance]:
     """What is said in a video; what of it cannot be read, other than what was given, is told."""
     if subtitles is not None:
         read = read_subtitles(Path(subtitles))
     else:
-        read = read_said(path, subtitle_files(path.parent).get(stem(path.name), ()))
+        read = read_said(path, subtitle_files(path.parent).get(stem(path.name), ()), heard_by)
     for note in read.notes:
         warnings.warn(note, stacklevel=3)
     return read.utterances
@@ -123,7 +127,7 @@ def _find_spoken(path: Path, said: Sequence[Utterance], sentence: str) -> list[F
     if not said:
         raise ValueError(
             f"no subtitles are beside {path} or in it, so that nothing is said: give "
-            "a file (--subtitles)"
+            "a file (--subtitles), or hear it (--speech MODEL)"
         )
     found = rank_spoken(Spoken({path.name: said}), sentence)
     return [FoundMoment(*one[1:4], "speech") for one in found]
