@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from urllib.parse import quote
 
 import av
@@ -19,7 +20,6 @@ from tests.video_index.small import DOOR, film, known, sentences
 from vmr_jax.encoders.images import RANDOM
 from vmr_jax.serve.app import make_app
 from vmr_jax.serve.opened import ServedIndex
-from vmr_jax.serve.turns import Turns
 from vmr_jax.video_index.corpus import Corpus
 from vmr_jax.video_index.layout import MANIFEST
 from vmr_jax.zero_shot.joint_space import Sentences
@@ -240,10 +240,10 @@ def test_one_search_too_many_is_told_to_come_again(served, monkeypatch):
     def slow(*_):
         begun.set()
         assert go_on.wait(30)
-        return []
+        return [[]]
 
-    monkeypatch.setattr(opened.corpus, "search", slow)
-    with TestClient(make_app(served, searches=Turns(1, 0))) as client:
+    monkeypatch.setattr(opened.corpus, "search_all", slow)
+    with TestClient(make_app(served, waiting=0)) as client:
         first = threading.Thread(target=client.get, args=("/search?q=door",))
         first.start()
         assert begun.wait(30)
@@ -258,7 +258,7 @@ def test_a_mistake_shows_no_trace(served, monkeypatch):
     def wrong(*_):
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(served.now().corpus, "search", wrong)
+    monkeypatch.setattr(served.now().corpus, "search_all", wrong)
     with TestClient(make_app(served), raise_server_exceptions=False) as client:
         message = error_of(client.get("/search?q=door"), 500)
     assert message == "a mistake in the server; its terminal tells more"
@@ -284,3 +284,59 @@ def test_the_page_and_the_description_need_nothing_from_elsewhere(client):
         assert "//" not in answer.text.replace("http://www.w3.org/2000/svg", "").replace("// ", "")
     paths = client.get("/openapi.json").json()["paths"]
     assert {"/search", "/find", "/videos", "/clip", "/curve", "/thumbnail", "/health"} < set(paths)
+
+
+def test_searches_that_come_at_once_are_answered_together(served, monkeypatch):
+    corpus, calls = served.now().corpus, []
+    wanted = {n: corpus.search(f"a door {n}", n) for n in range(1, 9)}
+    begun, go_on, answers = threading.Event(), threading.Event(), {}
+    search_all = corpus.search_all
+
+    def noted(sentences, *rest):
+        calls.append(list(sentences))
+        begun.set()
+        assert go_on.wait(30)
+        return search_all(sentences, *rest)
+
+    def get(name, **asked):
+        answers[name] = client.get("/search", params=asked)
+
+    monkeypatch.setattr(corpus, "search_all", noted)
+    with TestClient(make_app(served)) as client:
+        asked = {0: {"q": "a box"}, 100: {"q": "?!"}, 101: {"q": "a box", "modality": "speech"}}
+        asked |= {n: {"q": f"a door {n}", "top": n} for n in wanted}
+        threads = [threading.Thread(target=get, args=(n,), kwargs=asked[n]) for n in asked]
+        threads[0].start()
+        assert begun.wait(30)
+        for thread in threads[1:]:
+            thread.start()
+        time.sleep(0.5)
+        go_on.set()
+        for thread in threads:
+            thread.join(30)
+    assert calls[0] == ["a box"] and sorted(map(len, calls)) == [1, 1, 8]
+    for n, moments in wanted.items():
+        found = [(one["video"], one["start"]) for one in answers[n].json()["moments"]]
+        assert found == [(one.video, round(one.start_s, 3)) for one in moments]
+    assert "has no words" in error_of(answers[100], 400)
+    assert "knows nothing that is said" in error_of(answers[101], 400)
+    assert answers[0].status_code == 200
+
+
+def test_what_is_said_can_be_searched_alone(own):
+    from tests.command_line import vmr
+
+    folder, out, client = own
+    assert client.get("/health").json()["speech"] is False
+    (folder / "film1.srt").write_text("1\n00:00:03,000 --> 00:00:04,000\nopen the red door\n")
+    vmr("index", folder, "--out", out, "--jobs", 0)
+    client = TestClient(make_app(ServedIndex(out)))
+    assert client.get("/health").json()["speech"] is True
+    asked = {"q": "the red door", "modality": "speech"}
+    (moment,) = client.get("/search", params=asked).json()["moments"]
+    assert (moment["start"], moment["end"], moment["found_by"]) == (3.0, 4.0, "speech")
+    found = client.post(
+        "/find", json={"query": "the red door", "video": "film1", "modality": "speech"}
+    )
+    assert found.json()["moments"] == [moment]
+    assert client.get("/search", params=asked | {"modality": "smell"}).status_code == 422

@@ -1,14 +1,18 @@
 """What the API and the tools answer, and what the API is asked in a body."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 
 from vmr_jax.serve.opened import Opened
+from vmr_jax.video_index.corpus import Corpus, Found
 
 MOST = 100  # moments or videos of an answer
 LETTERS = 2000  # of a sentence
 VERSION = version("vmr_jax")
+Modality = Literal["both", "video", "speech"]
 
 
 class Moment(BaseModel):
@@ -23,6 +27,7 @@ class Moment(BaseModel):
     end: float
     score: float
     probability: float | None
+    found_by: str = Field(description="video, speech or speech+video")
 
 
 class Moments(BaseModel):
@@ -38,6 +43,7 @@ class Find(BaseModel):
     query: str = Field(max_length=LETTERS)
     video: str
     top: int = Field(5, ge=1, le=MOST)
+    modality: Modality = "both"
 
 
 class Curve(BaseModel):
@@ -72,6 +78,7 @@ class Health(BaseModel):
     version: str
     videos: int
     frames: int
+    speech: bool = Field(description="Whether what is said can be searched.")
 
 
 class Failure(BaseModel):
@@ -80,10 +87,45 @@ class Failure(BaseModel):
     error: str
 
 
-def best_moments(opened: Opened, sentence: str, top: int, video: str | None = None) -> Moments:
+class Search(NamedTuple):
+    """A sentence to be found in all videos."""
+
+    sentence: str
+    top: int
+    modality: str
+
+
+def search_together(corpus: Corpus, searches: Sequence[Search]) -> list[Moments | Exception]:
+    """The answer to each search, or why it cannot be asked; equal to one after the other."""
+    answers: dict[int, Moments | Exception] = {}
+    alike: dict[str, list[int]] = {}
+    for number, one in enumerate(searches):
+        try:
+            corpus.check(one.sentence, one.modality)
+            alike.setdefault(one.modality, []).append(number)
+        except ValueError as error:
+            answers[number] = error
+    for modality, numbers in alike.items():
+        asked = [searches[number] for number in numbers]
+        try:
+            sentences = [one.sentence for one in asked]
+            found = corpus.search_all(sentences, max(one.top for one in asked), None, modality)
+            for number, one, moments in zip(numbers, asked, found, strict=True):
+                answers[number] = _moments(one.sentence, moments[: one.top])
+        except Exception as error:
+            answers |= dict.fromkeys(numbers, error)
+    return [answers[number] for number in range(len(searches))]
+
+
+def best_moments(
+    opened: Opened, sentence: str, top: int, video: str | None = None, modality: str = "both"
+) -> Moments:
     """The best moments of a sentence in all videos or in one. Raises as Corpus.search."""
     among = None if video is None else [opened.video(video).id]
-    found = opened.corpus.search(sentence, top, among)
+    return _moments(sentence, opened.corpus.search(sentence, top, among, modality))
+
+
+def _moments(sentence: str, found: Sequence[Found]) -> Moments:
     moments = [
         Moment(
             rank=rank,
@@ -92,6 +134,7 @@ def best_moments(opened: Opened, sentence: str, top: int, video: str | None = No
             end=round(one.end_s, 3),
             score=one.score,
             probability=one.probability,
+            found_by=one.found_by,
         )
         for rank, one in enumerate(found, 1)
     ]

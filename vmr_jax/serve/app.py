@@ -23,12 +23,12 @@ _FILES_WAITING = 128  # pictures and clips
 
 
 def make_app(
-    index: ServedIndex, hosts: Collection[str] = (), searches: Turns | None = None
+    index: ServedIndex, hosts: Collection[str] = (), waiting: int = _SEARCHES_WAITING
 ) -> FastAPI:
     """The application that serves an index.
 
-    It answers requests to `hosts` alone, or to any where none is given. As many `searches` run at
-    once as there are processors, and 64 wait.
+    It answers requests to `hosts` alone, or to any where none is given. One search runs at a time;
+    those that come meanwhile, `waiting` at most, are the next one together.
     """
     processors = os.cpu_count() or 1
     app = FastAPI(
@@ -40,7 +40,7 @@ def make_app(
         responses={status: {"model": Failure} for status in (400, 404, 422, 503)},
     )
     app.add_middleware(Guard, hosts=hosts)
-    app.include_router(search_routes(index, searches or Turns(processors, _SEARCHES_WAITING)))
+    app.include_router(search_routes(index, Turns(processors, waiting), waiting))
     app.include_router(media_routes(index, Turns(processors, _FILES_WAITING)))
     _add_errors(app)
     app.mount("/page", StaticFiles(directory=_PAGE))

@@ -10,30 +10,37 @@ from vmr_jax.serve.answers import (
     Curve,
     Find,
     Health,
+    Modality,
     Moments,
+    Search,
     Video,
     Videos,
     best_moments,
+    search_together,
 )
 from vmr_jax.serve.arguments import Sentence, Top, VideoId
+from vmr_jax.serve.batches import Batches
 from vmr_jax.serve.opened import ServedIndex
 from vmr_jax.serve.turns import Turns
 
 
-def search_routes(index: ServedIndex, turns: Turns) -> APIRouter:
-    """The routes that answer from the index alone."""
+def search_routes(index: ServedIndex, turns: Turns, waiting: int) -> APIRouter:
+    """The routes that answer from the index alone; so many searches wait at most."""
     router = APIRouter()
+    searches = Batches[Search, Moments](
+        lambda asked: search_together(index.now().corpus, asked), waiting
+    )
 
     @router.get("/search")
-    async def search(q: Sentence, top: Top = 10) -> Moments:
-        """Find the best moments of a sentence in all videos."""
-        return await turns.run(lambda: best_moments(index.now(), q, top))
+    async def search(q: Sentence, top: Top = 10, modality: Modality = "both") -> Moments:
+        """Find the best moments of a sentence in all videos: seen, said, or both."""
+        return await searches.run(Search(q, top, modality))
 
     @router.post("/find")
     async def find(asked: Find) -> Moments:
         """Find the best moments of a sentence in one video."""
         return await turns.run(
-            lambda: best_moments(index.now(), asked.query, asked.top, asked.video)
+            lambda: best_moments(index.now(), asked.query, asked.top, asked.video, asked.modality)
         )
 
     @router.get("/curve")
@@ -58,9 +65,14 @@ def search_routes(index: ServedIndex, turns: Turns) -> APIRouter:
     @router.get("/health")
     def health() -> Health:
         """Tell that the server answers."""
-        all_videos = index.now().corpus.videos
-        frames = sum(video.frames for video in all_videos)
-        return Health(status="ok", version=VERSION, videos=len(all_videos), frames=frames)
+        corpus = index.now().corpus
+        return Health(
+            status="ok",
+            version=VERSION,
+            videos=len(corpus.videos),
+            frames=sum(video.frames for video in corpus.videos),
+            speech=corpus.knows_speech,
+        )
 
     return router
 

@@ -69,6 +69,11 @@ class Corpus:
         self._thumbnails = Thumbnails(self.index)
         self._curve = _read_curve(self.index / CALIBRATION)
 
+    @property
+    def knows_speech(self) -> bool:
+        """Whether anything that is said in the videos can be searched."""
+        return self._spoken is not None
+
     def check(self, sentence: str, modality: str = "both") -> None:
         """Raise ValueError for a sentence that cannot be asked, before anything is loaded."""
         check_sentence(sentence)

@@ -6,6 +6,7 @@ const EMPTY = "The index has no videos yet: `vmr index VIDEOS --out INDEX` fills
 const form = document.getElementById("search"), query = document.getElementById("query");
 const results = document.getElementById("results"), more = document.getElementById("more");
 const state = document.getElementById("state"), failure = document.getElementById("error");
+const modality = document.getElementById("modality");
 const player = new Player();
 let found = []; // moments on the page
 let asked = 0; // number of the last search
@@ -27,7 +28,7 @@ async function search(q, { top = STEP, moment = null } = {}) {
   fail(null);
   tell("Searching …");
   try {
-    const { moments } = await (await ask("/search", { q, top })).json();
+    const { moments } = await (await ask("/search", { q, top, modality: modality.value })).json();
     if (number !== asked) return;
     found = moments;
     showCards();
@@ -76,7 +77,7 @@ function showCards() {
     const likely = moment.probability === null ? "" : ` · ${Math.round(100 * moment.probability)} %`;
     item.querySelector(".span").textContent = span(moment) + likely;
     item.querySelector(".bar span").style.width = `${8 + 92 * share}%`;
-    card.title = `${moment.video}, score ${moment.score.toFixed(3)}`;
+    card.title = `${moment.video}, score ${moment.score.toFixed(3)}, by ${moment.found_by}`;
     card.addEventListener("click", () => play(moment));
     return item;
   }));
@@ -144,9 +145,12 @@ form.addEventListener("submit", (event) => {
   close();
   search(query.value.trim());
 });
+modality.addEventListener("change", () => form.requestSubmit());
 more.addEventListener("click", () =>
   search(query.value.trim(), { top: Math.min(MOST, found.length + STEP), moment: player.moment }));
 document.getElementById("close").addEventListener("click", close);
 document.addEventListener("keydown", onKey);
 window.addEventListener("hashchange", restore);
+ask("/health", {}).then((answer) => answer.json())
+  .then(({ speech }) => { modality.hidden = !speech; }, fail);
 restore();
