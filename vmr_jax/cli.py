@@ -184,6 +184,7 @@ def report(
     title = f"{queries.name} in {index.name}"
     figures = write_report(out, Corpus(index), asked, title=title, top_k=top, progress=shown)
     told = [f"{figures.queries:,} queries, {figures.labelled:,} with labels"]
+    told += [f"{figures.refused:,} could not be asked"] if figures.refused else []
     told += [f"{name} {value:.1f}" for name, value in figures.percent.items()]
     print(f"{out}: {', '.join(told)}")
 

@@ -35,11 +35,14 @@ def test_a_report_of_an_index(index, tmp_path):
     done = vmr("report", index, queries, "--out", out)
     assert done.exit_code == 0, done.output
     assert done.stdout == (
-        f"{out}: 3 queries, 1 with labels, R@1,IoU=0.5 100.0, R@1,IoU=0.7 100.0, mIoU 100.0, "
-        "right video 100.0\n"
+        f"{out}: 3 queries, 1 with labels, 1 could not be asked, R@1,IoU=0.5 100.0, "
+        "R@1,IoU=0.7 100.0, mIoU 100.0, right video 100.0\n"
     )
     page = out.read_text("utf-8")
-    assert "<h1>queries.jsonl in my.index</h1>" in page and "3 queries, 2 videos" in page
+    assert (
+        "<h1>queries.jsonl in my.index</h1>" in page
+        and "3 queries, 1 of them could not be asked; 2" in page
+    )
     assert page.count("<section") == 3 and page.count("<polyline") == 2
     assert page.count('<img src="data:image/jpeg;base64,/9j/') >= 2 and "no picture" not in page
     assert "the sentence &#x27;!&#x27; has no words" in page

@@ -141,7 +141,7 @@ def test_queries_without_labels_and_those_that_cannot_be_asked(tmp_path):
     asked = LabelledQuery("4", "", "a", ((1.0, 2.0),))
     gone = LabelledQuery("5", "a 10", "d", ((10.0, 20.0),))
     figures, page = write(tmp_path, [*queries, asked, gone])
-    assert figures.labelled == 2 and figures.percent["mIoU"] == 0
+    assert figures.labelled == figures.refused == 2 and figures.percent["mIoU"] == 0
     assert "the true video, d, is not in the index" in page.text
     with pytest.raises(ValueError, match="none of the 1 queries can be asked: the sentence '' has"):
         write(tmp_path, [queries[1]])

@@ -52,17 +52,37 @@ def run(out: Path, console: Console) -> dict[str, dict[str, float]]:
 
 
 def _examples(asked: Sequence[Asked], scenes: Sequence[Scene]) -> Table:
-    """The first sentences that are true of one video only, with the best moment of all videos."""
+    """One sentence of each of _SHOWN videos, evenly spread, with the best moment of all videos.
+
+    A sentence is a video's first one that is true of it only; beside them how many of all are
+    right.
+    """
+    single = [asked[place] for place in single_video(asked)]
+    first = {one.video: one for one in reversed(single)}
+    videos = sorted(first)
+    shown = [first[videos[n * len(videos) // _SHOWN]] for n in range(min(_SHOWN, len(videos)))]
     table = Table(title=Text("searched in all videos"), title_justify="left")
     for name in ("sentence", "found in", "found", "true in", "true", "IoU"):
         table.add_column(name, no_wrap=name != "sentence")
-    for one in [asked[place] for place in single_video(asked)][:_SHOWN]:
+    for one in shown:
         best, name = one.everywhere[0], scenes[one.video].name
         span, true = (best.start_s, best.end_s), (one.event.start, one.event.end)
-        iou = float(temporal_iou(span, true)) if best.video == name else 0.0
-        cells = one.event.sentence, best.video, _span(span), name, _span(true), f"{iou:.2f}"
-        table.add_row(*cells)
+        iou = f"{_iou(one, scenes):.2f}"
+        table.add_row(one.event.sentence, best.video, _span(span), name, _span(true), iou)
+    right = [sum(_iou(one, scenes) >= 0.5 for one in part) for part in (shown, single)]
+    table.caption = (
+        f"IoU 0.5 and more: {right[0]} of these {len(shown)}, a sentence each of videos that are "
+        f"evenly spread; {right[1]} of all {len(single)}"
+    )
     return table
+
+
+def _iou(one: Asked, scenes: Sequence[Scene]) -> float:
+    """Of the best moment of all videos with the true one; 0 in another video."""
+    best, event = one.everywhere[0], one.event
+    if best.video != scenes[one.video].name:
+        return 0.0
+    return float(temporal_iou((best.start_s, best.end_s), (event.start, event.end)))
 
 
 def _span(seconds: tuple[float, float]) -> str:

@@ -133,6 +133,7 @@ def _chosen(answers: Sequence[_Answer]) -> Sequence[_Answer]:
 
 
 def _figures(answers: Sequence[_Answer]) -> Figures:
+    refused = sum(bool(answer.refused) for answer in answers)
     iou = np.array([answer.iou for answer in answers if answer.query.windows])
     right = [
         bool(answer.found) and answer.found[0].video == answer.query.video
@@ -140,13 +141,13 @@ def _figures(answers: Sequence[_Answer]) -> Figures:
         if answer.query.windows
     ]
     if not len(iou):
-        return Figures(len(answers), 0, {})
+        return Figures(len(answers), refused, 0, {})
     recalls = {
         f"R@1,IoU={threshold}": 100 * float(reaches(iou, threshold).mean())
         for threshold in (0.5, 0.7)
     }
     others = {"mIoU": 100 * float(iou.mean()), "right video": 100 * float(np.mean(right))}
-    return Figures(len(answers), len(iou), recalls | others)
+    return Figures(len(answers), refused, len(iou), recalls | others)
 
 
 def _section(corpus: Searched, answer: _Answer) -> Section:

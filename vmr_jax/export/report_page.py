@@ -62,6 +62,7 @@ class Figures(NamedTuple):
     """What a report counts."""
 
     queries: int
+    refused: int  # that could not be asked
     labelled: int
     percent: Mapping[str, float]  # by name; empty without labels
 
@@ -111,7 +112,8 @@ def page(title: str, videos: int, figures: Figures, sections: Sequence[Section])
 def _head(title: str, videos: int, figures: Figures, shown: int) -> Iterator[str]:
     """Title, figures and filter."""
     yield f"<header><h1>{escape(title)}</h1>"
-    yield f'<p class="faint">{figures.queries:,} queries, {videos:,} videos</p>'
+    refused = f", {figures.refused:,} of them could not be asked" if figures.refused else ""
+    yield f'<p class="faint">{figures.queries:,} queries{refused}; {videos:,} videos</p>'
     if figures.percent:
         cells = (f"<div><dt>{k}</dt><dd>{v:.1f}</dd></div>" for k, v in figures.percent.items())
         yield f"<dl>{''.join(cells)}</dl>"

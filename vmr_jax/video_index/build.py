@@ -66,6 +66,8 @@ def build_index(
         raise ValueError(f"clip_seconds is {clip_seconds:g}; expected a positive number")
     heard_by = open_sources(subtitles, speech)
     with locked(index):
+        for draft in index.glob(".draft-*"):  # of a run that was killed
+            draft.unlink(missing_ok=True)
         before = _paths_before(index)
         report = extract(
             videos,
