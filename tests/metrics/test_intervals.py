@@ -11,6 +11,7 @@ from vmr_jax.metrics.intervals import (
     moment_intervals,
     paired_intervals,
     paired_p_values,
+    seeds_interval,
 )
 
 RNG = np.random.default_rng(3)
@@ -79,3 +80,23 @@ def test_didemos_own_metric_has_intervals():
     rows = [[(5 * i, 5 * j, -i - j) for i in range(6) for j in range(i + 1, 7)]] * 10
     found = moment_intervals(rows, None, truths, np.full(10, 30.0), range(10), didemo="official")
     assert found["model"]["rank@1"] == found["model"]["mIoU"] == [100, 100]
+
+
+def test_a_difference_over_seeds_is_the_pairs_where_seeds_agree_and_wider_where_not():
+    first = (RNG.uniform(size=200) < 0.6).astype(float)
+    second = np.where(RNG.uniform(size=200) < 0.2, 1 - first, first)
+    video = np.repeat(np.arange(40), 5)
+    expected = paired_intervals({"R": first}, {"R": second}, video)["R"]
+    for seeds in (1, 3):
+        found = seeds_interval(np.stack([first] * seeds), np.stack([second] * seeds), video)
+        np.testing.assert_allclose(found, expected, atol=1e-9)
+    lucky = np.stack([first, np.ones(200), np.zeros(200)])
+    low, high = seeds_interval(lucky, np.stack([second] * 2), video)
+    assert high - low > 2 * (expected[1] - expected[0])
+
+
+def test_seeds_alone_spread_as_draws_of_them_do():
+    of_seeds, rows = np.array([0.2, 0.5, 0.9]), np.ones((1, 60))
+    low, high = seeds_interval(of_seeds[:, None] * rows, 0 * rows, np.arange(60))
+    means = [np.mean(chosen) for chosen in itertools.product(of_seeds, repeat=3)]
+    np.testing.assert_allclose([low, high], [100 * min(means), 100 * max(means)], atol=1e-9)

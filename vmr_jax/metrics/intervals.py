@@ -81,6 +81,29 @@ def paired_p_values(
     return {name: float(p) for name, p in zip(differences, reached / (DRAWS + 1), strict=True)}
 
 
+def seeds_interval(first: np.ndarray, second: np.ndarray, video: ArrayLike) -> list[float]:
+    """The interval of the mean of `first` minus that of `second`, in percent points.
+
+    Both are values (S, Q) of S seeds in Q queries, S of their own. Videos are drawn as in
+    `bootstrap_intervals`, the same for both, and seeds for each of the two. Of one seed alone the
+    interval knows nothing of what another would give.
+    """
+    rng = np.random.default_rng(0)
+    sums, _ = _sums_by_video(dict(enumerate([*first, *second])), video, None)
+    _, counts = np.unique(np.asarray(video), return_counts=True)
+    drawn = np.concatenate([times @ np.column_stack([sums, counts]) for times in _draws(len(sums))])
+    weights = np.concatenate(
+        [
+            sign * rng.multinomial(len(own), np.full(len(own), 1 / len(own)), DRAWS) / len(own)
+            for sign, own in ((1, first), (-1, second))
+        ],
+        axis=1,
+    )
+    differences = 100 * np.sum(weights * drawn[:, :-1], axis=1) / drawn[:, -1]
+    low, high = np.percentile(differences, [(100 - COVERAGE) / 2, (100 + COVERAGE) / 2])
+    return [float(low), float(high)]
+
+
 def moment_intervals(
     predictions: PerQuery,
     linear_match: PerQuery | None,

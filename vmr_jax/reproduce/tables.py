@@ -22,8 +22,10 @@ from vmr_jax.evaluation import evaluate
 from vmr_jax.evaluation.moment_report import report_folder
 from vmr_jax.evaluation.report import BASELINES, count_seeds, markdown_table, measured_cell
 from vmr_jax.input_files import read_json
+from vmr_jax.metrics.intervals import COVERAGE
 from vmr_jax.output_files import write_whole
 from vmr_jax.overrides import set_key
+from vmr_jax.reproduce.differences import not_told_apart, row_values
 from vmr_jax.training import loop as train
 from vmr_jax.types import Config
 
@@ -99,13 +101,22 @@ def as_markdown(report: Mapping) -> str:
         f"Percent. Measured: mean ± standard deviation (n - 1) of {count_seeds(report['seeds'])}, "
         "on the split that the row names."
     )
+    if any(row.get("not_told_apart") for row in report["rows"]):
+        about += (
+            " ≈: not told apart from the best row measured on the same split, the interval "
+            f"({COVERAGE} %) of the difference over drawn videos and seeds holds 0."
+        )
     published = any(row["published"] for row in report["rows"])
     if published:
         head += [f"published {name}" for name in metrics]
         about += f" Published: {report['published_on']}."
     rows = []
     for row in report["rows"]:
-        cells = [measured_cell(row["measured"].get(name)) for name in metrics]
+        same = row.get("not_told_apart", ())
+        cells = [
+            measured_cell(row["measured"].get(name)) + (" ≈" if name in same else "")
+            for name in metrics
+        ]
         if published:
             cells += [_published(row["published"].get(name)) for name in metrics]
         rows.append([row["name"], row["measured_on"], *cells])
@@ -117,13 +128,14 @@ def _report(
     table: PaperTable, found: Sequence[Sequence[dict]], seeds: int, settings: Mapping[str, object]
 ) -> dict:
     """The report of a table from the evaluation reports of each row's runs."""
-    rows, baselines = [], {}
+    rows, baselines, values = [], {}, []
     for row, of_row in zip(table.rows, found, strict=True):
         where = "—"
         if of_row:
             first = of_row[0]
             where = f"{first['dataset']} {first['split']}, features {first['features']}"
             baselines[where] = {n: first[n] for n in BASELINES if n in first}
+        values.append(row_values(where, [report["evaluated"] for report in of_row]))
         measured = _spread([report["model"] for report in of_row], table.metrics)
         rows.append(
             {
@@ -133,6 +145,8 @@ def _report(
                 "measured": measured,
             }
         )
+    for row, unresolved in zip(rows, not_told_apart(values, table.metrics), strict=True):
+        row["not_told_apart"] = unresolved
     for where, metrics in baselines.items():
         for name, values in metrics.items():
             measured = _spread([values], table.metrics)
@@ -196,7 +210,8 @@ def _measure(asked: _Asked, out: Path, console: Console) -> dict:
         raise KeyboardInterrupt
     if not path.exists():
         evaluate.evaluate_checkpoint(evaluated, "", str(workdir), console)
-    return _read_report(path) | {"features": evaluated.target.features}
+    features = evaluated.target.features
+    return _read_report(path) | {"features": features, "evaluated": (evaluated, path.parent)}
 
 
 def _read_report(path: Path) -> dict:
