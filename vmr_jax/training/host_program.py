@@ -23,8 +23,9 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _WORD = np.uint64(32)
 _BLOCK = 1 << 15  # numbers that are drawn at a time, so that they stay in a core's cache
+_LARGE = 1 << 20  # numbers
 
-Later = Callable[[], np.ndarray]  # what is computed once, when it is asked for
+Later = Callable[[], np.ndarray]  # what is computed when it is asked for
 
 
 def run_on_host(make: Callable[[], Any]) -> Any:
@@ -83,9 +84,12 @@ def _seed(number: np.ndarray) -> np.ndarray:
 
 def _erf_inv(x: np.ndarray) -> np.ndarray:
     """JAX's, of blocks of one length, so that it is compiled once."""
-    blocks = np.pad(x.ravel(), (0, -x.size % _BLOCK)).reshape(-1, _BLOCK)
-    found = np.concatenate([jax.lax.erf_inv(block) for block in blocks])
-    return found[: x.size].reshape(x.shape)
+    flat, found = x.ravel(), np.empty(x.size, x.dtype)
+    for start in range(0, x.size, _BLOCK):
+        part, block = flat[start : start + _BLOCK], np.zeros(_BLOCK, x.dtype)
+        block[: len(part)] = part
+        found[start : start + _BLOCK] = np.asarray(jax.lax.erf_inv(block))[: len(part)]
+    return found.reshape(x.shape)
 
 
 def _broadcast(x: np.ndarray, *, shape, broadcast_dimensions, **_) -> np.ndarray:
@@ -152,8 +156,21 @@ def _outcomes(jaxpr: Jaxpr, eqn: JaxprEqn, arguments: list[Later]) -> list[Later
         return _results(eqn.params["jaxpr"], arguments)
     if eqn.primitive.name == "scan":
         return _scan(eqn.params, arguments)
-    found = functools.cache(lambda: _run(jaxpr, eqn, [argument() for argument in arguments]))
+    found = _kept(lambda: _run(jaxpr, eqn, [argument() for argument in arguments]))
     return [lambda place=place: found()[place] for place in range(len(eqn.outvars))]
+
+
+def _kept(compute: Callable[[], list[np.ndarray]]) -> Callable[[], list[np.ndarray]]:
+    """Compute once; large arrays each time, since they would pile up in memory."""
+    kept = []
+
+    def outcomes() -> list[np.ndarray]:
+        found = kept or compute()
+        if not kept and sum(array.size for array in found) <= _LARGE:
+            kept.extend(found)
+        return found
+
+    return outcomes
 
 
 def _scan(params: dict[str, Any], arguments: list[Later]) -> list[Later]:
