@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vmr_jax.data.datasets import activitynet, charades, didemo, jsonl, tvr
+from vmr_jax.data.datasets import activitynet, charades, didemo, ego4d, jsonl, mad, tvr, youcook2
 from vmr_jax.data.datasets.records import Annotations
 from vmr_jax.data.datasets.repair import repair
 
@@ -15,7 +15,14 @@ READERS = {
     "activitynet_cg": activitynet.read,
     "tvr": tvr.read,
     "didemo": didemo.read,
+    "activitynet_timelens": activitynet.read,
+    "charades_timelens": activitynet.read,
+    "qvhighlights_timelens": activitynet.read,
     "qvhighlights": jsonl.read_qvhighlights,
+    "tacos": activitynet.read,
+    "ego4d_nlq": ego4d.read,
+    "mad": mad.read,
+    "youcook2": youcook2.read,
     "jsonl": jsonl.read,
 }
 

@@ -1,8 +1,10 @@
-"""Annotations grouped by video: ActivityNet Captions, and the CD and CG re-partitions.
+"""Annotations grouped by video: ActivityNet Captions, its re-partitions, TACoS, TimeLens-Bench.
 
 One JSON object a split: {video: {"duration": s, "timestamps": [[start, end], ...],
 "sentences": [...]}}. CD (Yuan et al., 2021) and CG (Li et al., 2022) use the same form, for
-Charades too; their further fields are not needed here.
+Charades too. TACoS in 2D-TAN's form has frames in the place of seconds, with "fps" and
+"num_frames"; TimeLens-Bench (Zhang et al., 2025), which re-annotates test sets of Charades-STA,
+ActivityNet Captions and QVHighlights, has "spans" and "queries". Further fields are not needed.
 """
 
 import json
@@ -42,6 +44,10 @@ FILES = {
     },
     "activitynet_cg": _CG,
     "charades_cg": _CG,
+    "tacos": {"train": ("train.json",), "val": ("val.json",), "test": ("test.json",)},
+    "activitynet_timelens": {"test": ("activitynet-timelens.json",)},
+    "charades_timelens": {"test": ("charades-timelens.json",)},
+    "qvhighlights_timelens": {"test": ("qvhighlights-timelens.json",)},
 }
 
 
@@ -53,30 +59,40 @@ def read(name: str, directory: Path) -> Annotations:
         FileNotFoundError: no split's file is there.
     """
     paths, faults = find_splits(name, directory, FILES[name])
-    key = "video_duration" if name == "charades_cd" else "duration"
+    lists = ("spans", "queries") if name.endswith("_timelens") else ("timestamps", "sentences")
     splits, durations = {}, {}
     for split, path in paths.items():
         splits[split] = []
         for video, entry in read_json(path, dict).items():
             where = f"{path}: {video}"
-            times = field(entry, "timestamps", list, where)
-            sentences = field(entry, "sentences", list, where)
+            times, sentences = (field(entry, key, list, where) for key in lists)
             if len(times) != len(sentences):
                 raise ValueError(
-                    f"{where}: {len(times)} timestamps, but {len(sentences)} sentences"
+                    f"{where}: {len(times)} {lists[0]}, but {len(sentences)} {lists[1]}"
                 )
-            seconds = field(entry, key, (float, int), where)
-            set_duration(durations, video, float(seconds), f"{split} {video}", faults)
+            seconds, rate = _clock(name, entry, where)
+            set_duration(durations, video, seconds, f"{split} {video}", faults)
             splits[split] += [
                 MomentRecord(
                     query_id=f"{video}#{index}",
                     video_id=video,
                     sentence=_sentence(sentence, f"{where}, sentence {index}"),
-                    moments=np.array([window(time, f"{where}, moment {index}")], np.float64),
+                    moments=np.array([window(time, f"{where}, moment {index}")]) / rate,
                 )
                 for index, (time, sentence) in enumerate(zip(times, sentences, strict=True))
             ]
     return Annotations(name, splits, durations, faults, {})
+
+
+def _clock(name: str, entry: dict, where: str) -> tuple[float, float]:
+    """A video's duration in seconds, and how many units of its times are a second."""
+    if name != "tacos":
+        key = "video_duration" if name == "charades_cd" else "duration"
+        return float(field(entry, key, (float, int), where)), 1.0
+    rate = float(field(entry, "fps", (float, int), where))
+    if not 0 < rate < np.inf:
+        raise ValueError(f'{where}: "fps" is {rate}; expected a positive number')
+    return field(entry, "num_frames", (float, int), where) / rate, rate
 
 
 def _sentence(value: Any, where: str) -> str:
