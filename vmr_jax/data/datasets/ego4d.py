@@ -26,8 +26,8 @@ def read(name: str, directory: Path) -> Annotations:
 
     A query's id is `<annotation_uid>_<index in its language_queries>`, the `query_idx` of
     submissions. Times are seconds of the clip; a query that has only times of the whole video
-    (`video_start_sec`) is moved by the clip's own start. A query without words, as the release has some, is left out.
-    Where a query has no times its labels are hidden.
+    (`video_start_sec`) is moved by the clip's own start. A query without words, as the release has
+    some, is left out. Where a query has no times its labels are hidden.
 
     Raises:
         ValueError: a file is not in the format.
