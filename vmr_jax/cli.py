@@ -11,7 +11,7 @@ from vmr_jax import __version__
 from vmr_jax.answers.commands import prompts
 from vmr_jax.data.prepare.commands import doctor, prepare, words
 from vmr_jax.demo.commands import demo
-from vmr_jax.evaluation.commands import compare, score
+from vmr_jax.evaluation.commands import audit, compare, score
 from vmr_jax.extract.commands import extract
 from vmr_jax.leaderboard.commands import leaderboard
 from vmr_jax.plots.commands import plot
@@ -191,7 +191,7 @@ def report(
 
 for command in (extract, prepare, doctor, words, simulate, reproduce, demo, prompts):
     app.command()(command)
-for command in (score, compare, leaderboard, index, search, calibrate, find, serve, mcp):
+for command in (score, compare, audit, leaderboard, index, search, calibrate, find, serve, mcp):
     app.command()(command)
 
 

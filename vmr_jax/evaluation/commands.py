@@ -1,4 +1,4 @@
-"""The commands `vmr score` and `vmr compare`: prediction files, of any code, against labels."""
+"""The commands `vmr score`, `vmr compare` and `vmr audit`: predictions against labels."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +33,12 @@ def score(
         Path | None,
         typer.Option(help="Set this prediction file beside it, as an evaluation writes it."),
     ] = None,
+    by: Annotated[
+        bool, typer.Option("--by", help="Also by length, position, words, windows ...")
+    ] = False,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw figures here: PNG, and JSON.")
+    ] = None,
     json_out: _Json = None,
     kind: Annotated[
         str,
@@ -56,7 +62,18 @@ def score(
     from vmr_jax.evaluation.score import score_files
 
     report = score_files(
-        predictions, labels, dataset, split, with_map, order, linear_match, kind, fps, bins
+        predictions,
+        labels,
+        dataset,
+        split,
+        with_map,
+        order,
+        linear_match,
+        kind,
+        fps,
+        bins,
+        by=by,
+        figures=figures,
     )
     _show(report, json_out)
     if kind == "text" and json_out:
@@ -80,6 +97,17 @@ def compare(
     from vmr_jax.evaluation.compare import compare_files
 
     _show(compare_files(first, second, labels, dataset, split, with_map, order), json_out)
+
+
+def audit(
+    labels: Annotated[Path, typer.Argument(help="A .jsonl file, or DATASET's directory.")],
+    dataset: _Dataset = "jsonl",
+    json_out: _Json = None,
+) -> None:
+    """Audit a benchmark's labels: duplicates between splits, agreement, what blind guesses win."""
+    from vmr_jax.evaluation.audit import audit_files
+
+    _show(audit_files(labels, dataset), json_out)
 
 
 def _show(report: "Report", json_out: Path | None) -> None:

@@ -8,6 +8,7 @@ The last, a number for each clip of 2 s, may be left out.
 
 import json
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,11 +104,11 @@ def _parse(text: bytes, where: str) -> tuple[str, np.ndarray, np.ndarray | None]
         raise ValueError(f"{where}: qid {json.dumps(qid)} is neither a whole number nor a string")
     if not isinstance(windows, list):
         raise ValueError(f'{where}: "pred_relevant_windows" is not a list')
-    for window in windows:
-        if not _is_window(window):
-            raise ValueError(
-                f"{where}: expected [start, end, score] in numbers, found {json.dumps(window)[:60]}"
-            )
+    if not _are_windows(windows):
+        wrong = next(window for window in windows if not _are_windows([window]))
+        raise ValueError(
+            f"{where}: expected [start, end, score] in numbers, found {json.dumps(wrong)[:60]}"
+        )
     saliency = line.get("pred_saliency_scores")
     if saliency is not None and not _is_numbers(saliency):
         raise ValueError(f'{where}: "pred_saliency_scores" is not a list of numbers, one a clip')
@@ -118,11 +119,13 @@ def _parse(text: bytes, where: str) -> tuple[str, np.ndarray, np.ndarray | None]
         raise ValueError(f"{where}: a number in qid {qid} is too large") from error
 
 
-def _is_window(value: Any) -> bool:
-    """Tell whether a JSON value is a list of three numbers."""
-    return _is_numbers(value) and len(value) == 3
+def _are_windows(values: list) -> bool:
+    """Tell whether JSON values are lists of three numbers."""
+    if not set(map(type, values)) <= {list} or not set(map(len, values)) <= {3}:
+        return False
+    return _is_numbers(list(chain.from_iterable(values)))
 
 
 def _is_numbers(value: Any) -> bool:
     """Tell whether a JSON value is a list of numbers."""
-    return isinstance(value, list) and all(type(x) in (int, float) for x in value)
+    return isinstance(value, list) and set(map(type, value)) <= {int, float}

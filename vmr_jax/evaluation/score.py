@@ -9,6 +9,7 @@ from rich.table import Table
 
 from vmr_jax.answers.files import count_reasons
 from vmr_jax.evaluation.given import read_given
+from vmr_jax.evaluation.breakdown import breakdown, breakdown_table, groups_of, spacy_tagger
 from vmr_jax.evaluation.labels import Labels, count_missing, read_labels
 from vmr_jax.evaluation.predictions import read_prediction_file
 from vmr_jax.evaluation.query_values import ORDERS, QueryValues, percent, query_values
@@ -40,6 +41,8 @@ def score_files(
     kind: str = "windows",
     fps: float = 0,
     bins: float = 0,
+    by: bool = False,
+    figures: Path | None = None,
 ) -> Report:
     """Score a prediction file against one split's labels.
 
@@ -51,6 +54,8 @@ def score_files(
     evaluation writes. With the `kind` "text" the file holds answers of a language model, as
     `read_given` reads them with `fps` and `bins`; those that cannot be read are misses, counted by
     reason in "unread" and listed in Report.unread.
+    evaluation writes. `by` adds the figures by group of queries (`breakdown.groups_of`), `figures`
+    is a folder for pictures (`write_score_figures`).
 
     A submission in TVR's format (told by its first key) is scored by `corpus_metrics` instead, on
     the corpus of the videos that the split's queries are about: VR, SVMR and VCMR, those that it
@@ -58,7 +63,7 @@ def score_files(
 
     Report.values: {"dataset", "split", "queries", "missing", "model", "random", "location_prior"
     where a training split with labels is at hand, "linear_match" where it is given, "lengths" with
-    the mAP, "highlights", "intervals" of "model", "lengths", "highlights" and
+    the mAP, "highlights", "by", "intervals" of "model", "lengths", "highlights" and
     "model - linear_match"}; the inner values are in percent.
 
     Raises:
@@ -71,12 +76,8 @@ def score_files(
         raise ValueError(f"order is {order!r}; it must be one of {', '.join(ORDERS)}")
     require_file(predictions, "predictions")
     if kind == "windows" and is_submission(predictions):
-        if with_map:
-            raise ValueError(f"{predictions} is a submission for a corpus: --map does not apply")
-        if linear_match is not None:
-            raise ValueError(
-                f"{predictions} is a submission for a corpus: --linear-match does not apply"
-            )
+        options = {"--map": with_map, "--linear-match": linear_match, "--by": by}
+        _refuse_options(predictions, options | {"--figures": figures})
         submission = read_submission(predictions)
         return score_submission(submission, predictions.name, read_labels(labels, dataset, split))
     asked = read_labels(labels, dataset, split)
@@ -91,30 +92,47 @@ def score_files(
     if kind == "text":
         report["unread"] = count_reasons(given.unread)
 
+    shown: list[str | Table] = [*asked.faults, *given.said]
+    if missing and not given.unread:
+        none = f"{missing} of {report['queries']} queries have no prediction"
+        shown.append(f"{none}: they are misses")
+    if values.unsorted:
+        unsorted = f"{values.unsorted} of {report['queries']} queries are"
+        shown.append(f"{unsorted} {_SAID_OF_ORDER[order]}")
+    shown += _tables(report, values, f"{predictions.name} on {asked.name}")
+    if by:
+        shown += _add_breakdown(report, values, asked)
+    if figures is not None:
+        from vmr_jax.plots.score_figures import write_score_figures
+
+        shown += map(str, write_score_figures(figures, values.windows, asked))
+    return Report(report, tuple(shown), given.unread)
+
+
+def _refuse_options(predictions: Path, options: Mapping[str, Any]) -> None:
+    """Refuse the options that were given and do not apply to a submission."""
+    for option, given in options.items():
+        if given:
+            raise ValueError(f"{predictions} is a submission for a corpus: {option} does not apply")
+
+
+def _tables(report: Mapping[str, Any], values: QueryValues, title: str) -> list[str | Table]:
+    """The tables of moments, lengths and highlights, and what there is to say of them."""
     shown: list[str | Table] = []
     if values.without_rule:
         shown.append(
             "without DiDeMo's own metric; below the best annotator counts: " + values.without_rule
         )
-    shown += [*asked.faults, *given.said]
-    if missing and not given.unread:
-        shown.append(
-            f"{missing} of {report['queries']} queries have no prediction: they are misses"
-        )
-    if values.unsorted:
-        unsorted = f"{values.unsorted} of {report['queries']} queries are"
-        shown.append(f"{unsorted} {_SAID_OF_ORDER[order]}")
-    shown += scored_table(report, f"{predictions.name} on {asked.name}")
+    shown += scored_table(report, title)
     if "rank@1" in values.moments:
         shown.append(legend("official"))
     if "lengths" in report:
         shown.append(_lengths_table(report["lengths"]))
     if "highlights" in report:
         shown.append("QVHighlights' highlight detection, by how good a clip must be rated")
-        shown.append(
-            metrics_table({"model": report["highlights"]}, report["intervals"]["highlights"])
-        )
-    return Report(report, tuple(shown), given.unread)
+        intervals = report["intervals"]["highlights"]
+        shown.append(metrics_table({"model": report["highlights"]}, intervals))
+    return shown
 
 
 def _figures(
@@ -142,6 +160,16 @@ def _figures(
         report["highlights"] = percent(values.highlights)
     report["intervals"] = _intervals(values, labels.video, linear)
     return report
+
+
+def _add_breakdown(report: dict[str, Any], values: QueryValues, labels: Labels) -> list:
+    """Add "by" to a report; returns what there is to show of it."""
+    tag = spacy_tagger()
+    report["by"] = breakdown(values.moments, groups_of(labels, tag), labels.video)
+    shown: list[str | Table] = [breakdown_table(report["by"])]
+    if tag is None:
+        shown.append("not by verbs and nouns: spaCy and its model en_core_web_sm are not installed")
+    return shown
 
 
 def _intervals(

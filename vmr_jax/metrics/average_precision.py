@@ -119,14 +119,13 @@ def _hits(ranked: np.ndarray, true: np.ndarray, levels: np.ndarray) -> np.ndarra
 
     The caller has reversed the truths, so that it is the last of them.
     """
-    taken = np.repeat(np.isnan(true[:, None, :, 0]), len(levels), axis=1)  # (Q, T, A)
-    hits = np.zeros((len(true), len(levels), ranked.shape[1]))
+    queries, most = true.shape[:2]
+    taken = np.repeat(np.isnan(true[..., 0]).T[..., None], len(levels), axis=-1)  # (A, Q, T)
+    hits = np.zeros((queries, len(levels), ranked.shape[1]))
     for rank in range(ranked.shape[1]):
-        iou = temporal_iou(ranked[:, rank, None], true)[:, None]  # (Q, 1, A)
+        iou = temporal_iou(ranked[:, rank, None], true).T[..., None]  # (A, Q, 1)
         free = np.where(taken, -1.0, iou)
-        choice = free.argmax(axis=-1)[..., None]
-        hit = reaches(np.take_along_axis(free, choice, axis=-1), levels[:, None])  # (Q, T, 1)
-        hits[..., rank] = hit[..., 0]
-        was = np.take_along_axis(taken, choice, axis=-1)
-        np.put_along_axis(taken, choice, was | hit, axis=-1)
+        hit = reaches(free.max(axis=0), levels)
+        taken |= hit & (np.arange(most)[:, None, None] == free.argmax(axis=0))
+        hits[..., rank] = hit
     return hits

@@ -138,8 +138,9 @@ def baseline_metrics(
             guesses = [moment_frequency_prior(training[0])] * len(truths)
             found["location_prior"] = split_metrics(guesses, truths, durations, **settings)
         return found
-    found["random"] = random_metrics(truths, durations, **settings)
+    padded = pad_truths(truths)  # once for all draws
+    found["random"] = random_metrics(padded, durations, **settings)
     if training is not None:
         guesses = location_prior_predictions(fit_location_prior(*training, 5), durations)
-        found["location_prior"] = moment_metrics(guesses, truths, durations, **settings)
+        found["location_prior"] = moment_metrics(guesses, padded, durations, **settings)
     return found

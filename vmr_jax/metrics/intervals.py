@@ -31,15 +31,14 @@ def bootstrap_intervals(
     queries, the units that are drawn; `kept` (Q,) leaves the other queries out of all metrics.
     Seeded: the same figures have the same interval. One video alone has none: NaN.
     """
-    sums, counts = _sums_by_video(values, video, kept)
+    sums, counts, counts_of = _sums_by_video(values, video, kept)
     if len(sums) < 2:
         return {name: [float("nan")] * 2 for name in values}
     metrics = sums.shape[1]
-    totals = np.concatenate(
-        [times @ np.concatenate([sums, counts], axis=1) for times in _draws(len(sums))]
-    )
+    both = np.concatenate([sums, counts], axis=1)
+    totals = np.concatenate([times @ both for times in _draws(len(sums))])
     with np.errstate(invalid="ignore"):  # a draw may hold no video that counts
-        means = 100 * totals[:, :metrics] / totals[:, metrics:]
+        means = 100 * totals[:, :metrics] / totals[:, metrics:][:, counts_of]
     percentile = np.nanpercentile if np.isnan(means).any() else np.percentile
     low, high = percentile(means, [(100 - COVERAGE) / 2, (100 + COVERAGE) / 2], axis=0)
     return {name: [float(a), float(b)] for name, a, b in zip(values, low, high, strict=True)}
@@ -68,7 +67,7 @@ def paired_p_values(
     one of them. Seeded. Arguments as in `bootstrap_intervals`.
     """
     differences = _differences(first, second)
-    sums, _ = _sums_by_video(differences, video, None)
+    sums, _, _ = _sums_by_video(differences, video, None)
     observed = np.abs(sums.sum(axis=0))
     rng = np.random.default_rng(0)
     reached = np.ones(len(observed))
@@ -143,20 +142,32 @@ def _differences(
 
 def _sums_by_video(
     values: Mapping[Name, np.ndarray], video: ArrayLike, kept: ArrayLike | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The sum of each metric over each video's queries, and how many count: (V, M) each."""
-    rows = np.stack([np.asarray(column, np.float64) for column in values.values()], axis=1)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The sum of each metric over each video's queries, (V, M), and how many of them count.
+
+    The latter as (V, N) for the N different choices of queries that count, with each metric's
+    column of it, (M,).
+    """
+    columns = [np.asarray(column, np.float64) for column in values.values()]
     video = np.asarray(video)
     if kept is not None:
-        rows, video = rows[np.asarray(kept)], video[np.asarray(kept)]
-    _, place, counts = np.unique(video, return_inverse=True, return_counts=True)
-    rows = rows[np.argsort(place, kind="stable")]
-    first = np.cumsum(counts) - counts
-    counted = ~np.isnan(rows)
-    return (
-        np.add.reduceat(np.where(counted, rows, 0.0), first, axis=0),
-        np.add.reduceat(counted, first, axis=0, dtype=np.float64),
-    )
+        columns, video = [column[np.asarray(kept)] for column in columns], video[np.asarray(kept)]
+    _, place, sizes = np.unique(video, return_inverse=True, return_counts=True)
+    order, first = np.argsort(place, kind="stable"), np.cumsum(sizes) - sizes
+
+    def by_video(column: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(column[order], first, dtype=np.float64)
+
+    choices: dict[bytes, int] = {}
+    counts, counts_of = [], []
+    for column in columns:
+        counted = ~np.isnan(column)
+        choice = choices.setdefault(counted.tobytes(), len(choices))
+        if choice == len(counts):
+            counts.append(by_video(counted))
+        counts_of.append(choice)
+    sums = [by_video(np.where(np.isnan(column), 0.0, column)) for column in columns]
+    return np.stack(sums, axis=1), np.stack(counts, axis=1), np.array(counts_of)
 
 
 def _draws(videos: int) -> Iterator[np.ndarray]:
@@ -164,8 +175,8 @@ def _draws(videos: int) -> Iterator[np.ndarray]:
     rng = np.random.default_rng(0)
 
     def count(size: int) -> np.ndarray:
-        drawn = rng.integers(videos, size=(size, videos))
-        drawn += videos * np.arange(size)[:, None]
+        drawn = rng.integers(videos, size=(size, videos), dtype=np.int32)
+        drawn += videos * np.arange(size, dtype=np.int32)[:, None]
         times = np.bincount(drawn.ravel(), minlength=size * videos)
         return times.reshape(size, videos).astype(np.float64)
 

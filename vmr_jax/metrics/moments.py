@@ -55,14 +55,16 @@ def rank_predictions(predictions: PerQuery, n: int) -> np.ndarray:
     """
     rows, query, first = _concatenate(predictions, 3, "predictions")
     nan = np.isnan(rows[:, 2])
-    only_nan = len(np.setdiff1d(query[nan], query[~nan]))
+    only_nan = len(np.setdiff1d(query[nan], query[~nan])) if nan.any() else 0
     if only_nan:
         warnings.warn(
             f"{only_nan} of {len(first)} queries have only NaN scores; their order is kept",
             stacklevel=3,
         )
-    order = np.lexsort((-np.where(nan, -np.inf, rows[:, 2]), query))
-    return _pad(rows[order], query, first, n)
+    scores = np.where(nan, -np.inf, rows[:, 2])
+    if _rises(scores, query).any():
+        rows = rows[np.lexsort((-scores, query))]
+    return _pad(rows, query, first, n)
 
 
 def pad_truths(truths: PerQuery) -> np.ndarray:
@@ -89,8 +91,12 @@ def rising_scores(predictions: PerQuery, width: int = 3) -> np.ndarray:
     predictions are Q arrays (K, width). Raises ValueError for an array of another shape.
     """
     rows, query, first = _concatenate(predictions, width, "predictions")
-    rises = (np.diff(rows[:, -1]) > 0) & (np.diff(query) == 0)
-    return np.bincount(query[1:][rises], minlength=len(first)) > 0
+    return np.bincount(query[1:][_rises(rows[:, -1], query)], minlength=len(first)) > 0
+
+
+def _rises(scores: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """True, (R - 1,), where a score (R,) is larger than the one before it of the same query."""
+    return (scores[1:] > scores[:-1]) & (query[1:] == query[:-1])
 
 
 def has_valid_truth(truths: PerQuery) -> np.ndarray:
@@ -188,17 +194,25 @@ def _concatenate(
         first = n * np.arange(queries)
         rows = arrays.reshape(-1, width).astype(np.float64)
         return rows, np.repeat(np.arange(queries), n), first
-    checked = []
-    for query, array in enumerate(arrays):
-        rows = np.asarray(array, np.float64)
-        if rows.size == 0:
-            rows = np.zeros((0, width))
-        elif rows.ndim != 2 or rows.shape[1] != width:
-            raise ValueError(f"{what} of query {query} have shape {rows.shape}, not (n, {width})")
-        checked.append(rows)
+    checked = [
+        array
+        if type(array) is np.ndarray and array.ndim == 2 and array.shape[1] == width
+        else _checked(array, width, f"{what} of query {query}")
+        for query, array in enumerate(arrays)
+    ]
     sizes = np.array([len(rows) for rows in checked], np.int64)
     rows = np.concatenate([np.zeros((0, width)), *checked])
     return rows, np.repeat(np.arange(len(sizes)), sizes), np.cumsum(sizes) - sizes
+
+
+def _checked(array: ArrayLike, width: int, what: str) -> np.ndarray:
+    """An array as (n, width), an empty one of any shape too; else ValueError says `what` it is."""
+    rows = np.asarray(array, np.float64)
+    if rows.size == 0:
+        return np.zeros((0, width))
+    if rows.ndim != 2 or rows.shape[1] != width:
+        raise ValueError(f"{what} have shape {rows.shape}, not (n, {width})")
+    return rows
 
 
 def _pad(rows: np.ndarray, query: np.ndarray, first: np.ndarray, n: int) -> np.ndarray:

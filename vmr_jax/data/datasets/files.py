@@ -146,7 +146,7 @@ def window(value: Any, where: str) -> tuple[float, float]:
 def _parse(text: str) -> Any:
     """Parse JSON whose numbers float64 holds and whose texts UTF-8 holds; ValueError otherwise."""
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_int=_whole)
+        value = _DECODER.decode(text)
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
@@ -176,3 +176,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict:
 def _kind(value: Any) -> str:
     """Name a JSON value's kind for a message."""
     return _KINDS[type(value)]
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_whole)

@@ -66,6 +66,8 @@ def _repair_record(
         faults.append(Fault("video without a duration", where, ""))
         return record
     duration = durations[record.video_id]
+    if all(0 <= start < end <= duration for start, end in record.moments.tolist()):
+        return record
     moments = np.array(record.moments, np.float64)
     valid = np.ones(len(moments), bool)
     found = []
