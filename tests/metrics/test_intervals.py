@@ -26,6 +26,14 @@ def test_an_interval_is_twice_the_standard_error_on_both_sides():
     )
 
 
+def test_many_videos_are_drawn_in_groups_with_the_same_spread():
+    values = RNG.uniform(size=20_000) ** 2
+    low, high = bootstrap_intervals({"R": values}, np.arange(20_000))["R"]
+    error = 100 * values.std() / np.sqrt(20_000)
+    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.1)
+    assert low < 100 * values.mean() < high
+
+
 def test_queries_of_one_video_are_one_unit():
     of_videos = (RNG.uniform(size=50) < 0.5).astype(float)
     video = np.repeat(np.arange(50), 20)

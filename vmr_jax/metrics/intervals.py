@@ -18,6 +18,7 @@ Name = TypeVar("Name", bound=Hashable)  # of a metric
 
 DRAWS = 2000
 COVERAGE = 95  # percent of the draws that lie within an interval
+MOST_UNITS = 5000  # more videos than these are drawn in so many groups, put together at random
 _CELLS = 2_000_000  # draws by videos that are in memory at once
 _EQUAL = 1e-9  # sums nearer than this are equal: their order of addition differs
 
@@ -29,7 +30,8 @@ def bootstrap_intervals(
 
     A query whose value is NaN does not count for this metric. `video` (Q,) are the videos of the
     queries, the units that are drawn; `kept` (Q,) leaves the other queries out of all metrics.
-    Seeded: the same figures have the same interval. One video alone has none: NaN.
+    Of more than MOST_UNITS videos random groups are drawn in their place: the spread of the mean is
+    the same. Seeded: the same figures have the same interval. One video alone has none: NaN.
     """
     sums, counts, counts_of = _sums_by_video(values, video, kept)
     if len(sums) < 2:
@@ -152,8 +154,11 @@ def _sums_by_video(
     video = np.asarray(video)
     if kept is not None:
         columns, video = [column[np.asarray(kept)] for column in columns], video[np.asarray(kept)]
-    _, place, sizes = np.unique(video, return_inverse=True, return_counts=True)
-    order, first = np.argsort(place, kind="stable"), np.cumsum(sizes) - sizes
+    names, place = np.unique(video, return_inverse=True)
+    if len(names) > MOST_UNITS:
+        place = np.random.default_rng(0).permutation(len(names))[place] % MOST_UNITS
+    order, sizes = np.argsort(place, kind="stable"), np.bincount(place)
+    first = np.cumsum(sizes) - sizes
 
     def by_video(column: np.ndarray) -> np.ndarray:
         return np.add.reduceat(column[order], first, dtype=np.float64)
