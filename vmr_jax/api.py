@@ -91,6 +91,8 @@ def score(
     kind: str = "windows",
     fps: float = 0,
     bins: float = 0,
+    by: bool = False,
+    figures: str | Path | None = None,
 ) -> Report:
     """Score a predictions.jsonl, or a submission in TVR's format, of any code, against labels.
 
@@ -100,7 +102,19 @@ def score(
 
     beside = Path(linear_match) if linear_match else None
     files = Path(predictions), Path(labels)
-    return score_files(*files, dataset, split, with_map, order, beside, kind, fps, bins)
+    return score_files(
+        *files,
+        dataset,
+        split,
+        with_map,
+        order,
+        beside,
+        kind,
+        fps,
+        bins,
+        by=by,
+        figures=Path(figures) if figures else None,
+    )
 
 
 def _settings(config: str | Config, overrides: dict[str, Any]) -> tuple[str, Config]:

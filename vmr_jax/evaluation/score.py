@@ -8,8 +8,8 @@ import numpy as np
 from rich.table import Table
 
 from vmr_jax.answers.files import count_reasons
-from vmr_jax.evaluation.given import read_given
 from vmr_jax.evaluation.breakdown import breakdown, breakdown_table, groups_of, spacy_tagger
+from vmr_jax.evaluation.given import read_given
 from vmr_jax.evaluation.labels import Labels, count_missing, read_labels
 from vmr_jax.evaluation.predictions import read_prediction_file
 from vmr_jax.evaluation.query_values import ORDERS, QueryValues, percent, query_values
