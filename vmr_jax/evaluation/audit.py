@@ -85,7 +85,7 @@ def _blind(annotations: Annotations, records: list[MomentRecord]) -> dict[str, d
 
 
 def _agreement(dataset: str, records: list[MomentRecord]) -> dict[str, float]:
-    """How well one annotator predicts the others, in percent: a ceiling for any system.
+    """How well one annotator predicts the others, in percent: where agreement ends.
 
     Of DiDeMo's moments each annotator's is scored against the other annotators' (the best of
     them counts), of QVHighlights' ratings each annotator's as saliency against the others'. The
@@ -124,6 +124,6 @@ def _shown(report: Mapping[str, Any]) -> list[str | Table]:
     for name, methods in report["blind"].items():
         shown += [f"{name}: won without video and query", metrics_table(methods)]
     for name, agreed in report["agreement"].items():
-        what = f"{name}: one annotator as a prediction of the others, a ceiling"
+        what = f"{name}: one annotator as a prediction of the others"
         shown += [what, metrics_table({"annotator": agreed})]
     return shown

@@ -30,7 +30,7 @@ def draw_boundaries(content: Mapping):
             )
         axes.stairs(own["counts"], content["edges_s"], color=colour, label=label)
     axes.axvline(0, color="0.6", linewidth=0.8)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside lower center", frameon=False)
     return figure
 
 
