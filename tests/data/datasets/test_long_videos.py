@@ -96,7 +96,7 @@ def test_youcook2_holds_both_splits(tmp_path):
     write(tmp_path, "youcookii_annotations_trainval.json", {"database": database})
     with pytest.raises(ValueError, match="v2: \"subset\" is 'testing'; expected training or val"):
         read_annotations("youcook2", tmp_path)
-    with pytest.raises(FileNotFoundError, match="no youcookii_annotations_trainval.json"):
+    with pytest.raises(FileNotFoundError, match="looked for youcookii_annotations_trainval.json"):
         read_annotations("youcook2", tmp_path / "..")
 
 
