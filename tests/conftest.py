@@ -138,7 +138,7 @@ def quick_compilation(pytestconfig, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def quick_random_numbers():
-    """Draw random numbers, such as first parameters, that compile quickly."""
+    """Draw random numbers, such as those of dropout, that compile quickly."""
     own = jax.random.key
     quick_random.install()
     yield

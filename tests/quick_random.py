@@ -1,8 +1,7 @@
 """Random numbers for the tests that compile in a quarter of the time of JAX's own.
 
-XLA compiles 20 rounds of Threefry for each key that is split or drawn from: a system's first
-parameters cost as much as its training step. Tests that draw them (fixture quick_random_numbers)
-depend on no number of them.
+XLA compiles 20 rounds of Threefry for each key that is split or drawn from, a quarter of EVA's
+train step. Tests with the fixture quick_random_numbers depend on no number that is drawn.
 """
 
 import functools

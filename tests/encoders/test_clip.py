@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.first_parameters import init
 from vmr_jax.encoders.clip import ClipImage, ClipImageConfig, ClipText, ClipTextConfig
 
 TEXT = ClipTextConfig(vocabulary=60, context=12, width=64, layers=2, heads=4, projection=32)
@@ -27,7 +28,7 @@ def _value_and_gradient(params, **options):
 
 @pytest.fixture(scope="module")
 def params():
-    return jax.jit(ClipText(TEXT).init)(jax.random.key(0), jnp.asarray(IDS))["params"]
+    return init(ClipText(TEXT), jnp.asarray(IDS))["params"]
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +139,7 @@ def test_sentences_longer_than_the_context_are_refused(params):
 
 def test_images():
     images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
-    params = jax.jit(ClipImage(IMAGE).init)(jax.random.key(0), images)
+    params = init(ClipImage(IMAGE), images)
     float32, half = (
         jax.jit(ClipImage(IMAGE, dtype=dtype).apply)(params, images)
         for dtype in (jnp.float32, jnp.bfloat16)

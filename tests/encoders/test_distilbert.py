@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.first_parameters import init
 from vmr_jax.encoders.distilbert import DistilBert, DistilBertConfig
 
 SMALL = DistilBertConfig(vocabulary=60, context=8, width=64, layers=2, heads=4)
@@ -26,7 +27,7 @@ def _gradient(params, key, remat):
 
 @pytest.fixture(scope="module")
 def params():
-    return jax.jit(DistilBert(SMALL).init)(jax.random.key(0), IDS, MASK)["params"]
+    return init(DistilBert(SMALL), IDS, MASK)["params"]
 
 
 @pytest.fixture(scope="module")

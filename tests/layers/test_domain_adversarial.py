@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.first_parameters import init
 from tests.gradients import check_gradients
 from vmr_jax.layers.domain_adversarial import (
     DomainClassifier,
@@ -17,7 +18,7 @@ from vmr_jax.layers.domain_adversarial import (
 def test_log_odds_of_the_target(out, act):
     joint = np.random.default_rng(0).standard_normal((5, 8)).astype(np.float32)
     classifier = DomainClassifier(4, out=out, act=act)
-    params = classifier.init(jax.random.key(0), joint)["params"]
+    params = init(classifier, joint)["params"]
     logits = classifier.apply({"params": params}, joint)
     hidden = joint @ params["fc_2"]["kernel"] + params["fc_2"]["bias"]
     hidden = np.maximum(hidden, 0) if act == "relu" else hidden

@@ -1,6 +1,7 @@
 import jax
 import numpy as np
 
+from tests.first_parameters import init
 from vmr_jax.layers.recurrent import GRU, LSTM, BiGRU
 
 
@@ -23,7 +24,7 @@ def _case():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 5, 3)).astype(np.float32)
     mask = np.arange(5) < np.array([5, 2])[:, None]
-    params = GRU(4).init(jax.random.key(0), x, mask)["params"]
+    params = init(GRU(4), x, mask)["params"]
     leaves, tree = jax.tree.flatten(params)
     random = [rng.standard_normal(leaf.shape).astype(np.float32) for leaf in leaves]
     return params, jax.tree.unflatten(tree, random), x, mask
@@ -67,7 +68,7 @@ def test_recurrent_kernels_start_orthogonal():
 def test_the_last_state_of_an_lstm_equals_the_recurrence():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 5, 3)).astype(np.float32)
-    params = LSTM(4).init(jax.random.key(0), x)["params"]
+    params = init(LSTM(4), x)["params"]
     params = jax.tree.map(lambda p: rng.standard_normal(p.shape).astype(np.float32), params)
     (cell,) = params.values()
     sigmoid = lambda v: 1 / (1 + np.exp(-v))  # noqa: E731

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
+from tests.first_parameters import init
 from vmr_jax.layers.sequences import (
     ClipConvolution,
     dropout,
@@ -118,7 +119,7 @@ def test_a_convolution_is_a_correlation_with_zeros_beyond_the_ends(width):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 3, 4, 6), np.float32)
     layer = ClipConvolution(width, 2)
-    params = layer.init(jax.random.key(0), x)
+    params = init(layer, x)
     kernel = np.asarray(params["params"]["kernel"])
     assert kernel.shape == (width, 6, 2)
     bound = (width * 6) ** -0.5

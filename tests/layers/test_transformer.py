@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests.first_parameters import init
 from vmr_jax.layers.transformer import TransformerLayer
 
 
@@ -13,7 +14,7 @@ def test_the_first_rows_alone_are_those_of_all(pre_norm, masked):
     layer = TransformerLayer(8, 2, 16, jax.nn.relu, pre_norm, 1e-5)
     x = np.random.default_rng(0).standard_normal((2, 5, 8)).astype(np.float32)
     mask = np.tril(np.ones((1, 1, 5, 5), bool)) if masked else np.ones((1, 1, 1, 1), bool)
-    params = layer.init(jax.random.key(0), x, mask, None)
+    params = init(layer, x, mask, None)
     whole, _ = layer.apply(params, x, mask, None)
     first, _ = layer.apply(params, x, mask, None, 2)
     assert whole.shape == (2, 5, 8) and first.shape == (2, 2, 8)

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.first_parameters import init
 from tests.gradients import check_gradients
 from vmr_jax.models.vlanet.dense_attention import Alignment, dense_attention
 
@@ -29,7 +30,7 @@ def test_the_alignment_function_is_its_formula(reduce, n, m):
     x, y = _random((2, n, 4)), _random((2, m, 4), 1)
     y_mask = np.arange(m) < np.array([m, 2])[:, None]
     module = Alignment(4, reduce)
-    params = module.init(jax.random.key(0), x, y, y_mask)["params"]
+    params = init(module, x, y, y_mask)["params"]
     found = jax.jit(module.apply)({"params": params}, x, y, y_mask)
     first, second = (np.asarray(params[k], np.float64) for k in ("first", "second"))
     for b, i in np.ndindex(2, n):
@@ -54,7 +55,7 @@ def test_gradients():
     y_mask = np.array([[1, 0], [1, 1]], bool)
     module = Alignment(3)
     x, y = _random((2, 3, 3)), _random((2, 2, 3), 1)
-    params = module.init(jax.random.key(0), x, y, y_mask)
+    params = init(module, x, y, y_mask)
 
     def attended(params, x, y):
         return dense_attention(x, module.apply(params, x, y, y_mask), mask)[0]

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.first_parameters import init
 from tests.gradients import check_gradients
 from vmr_jax.models.eva.modules import (
     AttentionUnit,
@@ -53,7 +54,7 @@ def _literal_unit(params, y, x, y_mask, x_mask, heads=1, layer_norm="none"):
 def test_the_unit_equals_eq_1(heads, layer_norm):
     inputs = _rows()
     unit = AttentionUnit(DIM, heads=heads, layer_norm=layer_norm)
-    params = unit.init(jax.random.key(0), *inputs)["params"]
+    params = init(unit, *inputs)["params"]
     params = jax.tree.map(lambda leaf: leaf + 0.1, params) if layer_norm == "none" else params
     out = jax.jit(unit.apply)({"params": params}, *inputs)
     expected = _literal_unit(params, *inputs, heads, layer_norm)
@@ -67,7 +68,7 @@ def test_cross_attention_equals_two_literal_units(sequential, heads):
     video, query, video_mask, query_mask = _rows(1)
     cross = CrossAttention(functools.partial(AttentionUnit, DIM, heads=heads), sequential)
     inputs = video, video_mask, query, query_mask
-    params = cross.init(jax.random.key(1), *inputs)["params"]
+    params = init(cross, *inputs)["params"]
     rows, words = cross.apply({"params": params}, *inputs)
     new = _literal_unit(params["video"], video, query, video_mask, query_mask, heads)
     np.testing.assert_allclose(rows, new, atol=1e-5)
@@ -80,7 +81,7 @@ def test_a_re_paired_item_equals_the_pair_from_scratch():
     video, query, video_mask, query_mask = _rows(2)
     cross = CrossAttention(functools.partial(AttentionUnit, DIM))
     inputs = video, video_mask, query, query_mask
-    variables = cross.init(jax.random.key(2), *inputs)
+    variables = init(cross, *inputs)
     video_side, query_side = cross.apply(variables, *inputs, method="prepare")
     index = np.array([1, 0, 1])
     moved = jax.tree.map(lambda leaf: leaf[index], query_side)
@@ -101,7 +102,7 @@ def test_dropout_is_on_with_a_key_only_and_differs_between_modalities():
     video, query, video_mask, query_mask = _rows(3)
     module = SelfAttention(functools.partial(AttentionUnit, DIM, dropout=0.5))
     inputs = video, video_mask, query, query_mask
-    variables = module.init(jax.random.key(0), *inputs)
+    variables = init(module, *inputs)
     plain, again = module.apply(variables, *inputs), module.apply(variables, *inputs)
     np.testing.assert_array_equal(plain[0], again[0])
     dropped = module.apply(variables, *inputs, jax.random.key(1))
@@ -114,7 +115,7 @@ def test_dropout_is_on_with_a_key_only_and_differs_between_modalities():
 def test_gradients_of_a_unit():
     y, x, y_mask, x_mask = (leaf[:2] for leaf in _rows(4))
     unit = AttentionUnit(DIM, heads=2)
-    variables = unit.init(jax.random.key(0), y, x, y_mask, x_mask)
+    variables = init(unit, y, x, y_mask, x_mask)
 
     def total(variables, y, x):
         return jnp.sum(jnp.sin(unit.apply(variables, y, x, y_mask, x_mask)))
@@ -125,7 +126,7 @@ def test_gradients_of_a_unit():
 def test_a_unit_in_bfloat16_computes_in_bfloat16_with_float32_parameters():
     inputs = _rows(5)
     unit = AttentionUnit(DIM, dtype=jnp.bfloat16)
-    variables = unit.init(jax.random.key(0), *inputs)
+    variables = init(unit, *inputs)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
     y, x = (leaf.astype(jnp.bfloat16) for leaf in inputs[:2])
     out = unit.apply(variables, y, x, *inputs[2:])
@@ -144,7 +145,7 @@ def _clips_and_words():
 def test_the_boundary_head_equals_the_formulas_of_the_specification():
     video, video_mask, query, query_mask = inputs = _clips_and_words()
     head = BoundaryHead(DIM)
-    params = head.init(jax.random.key(0), *inputs)["params"]
+    params = init(head, *inputs)["params"]
     out = head.apply({"params": params}, *inputs)
     p = jax.tree.map(lambda leaf: np.asarray(leaf).astype(np.float64), params)
     for b in range(2):
@@ -183,7 +184,7 @@ def test_the_collapsed_matching_head_equals_eq_3(fc_out, width):
     rows, query = rng.standard_normal((3, 5, DIM)), rng.standard_normal((3, DIM))
     rows, query = rows.astype(np.float32), query.astype(np.float32)
     head = MatchingHead(DIM, fc_out=fc_out)
-    params = head.init(jax.random.key(0), rows, query)["params"]
+    params = init(head, rows, query)["params"]
     params = jax.tree.map(lambda leaf: leaf + 0.1, params)
     assert params["scorer"].shape == (width * DIM, 1)
     logits = head.apply({"params": params}, rows, query)

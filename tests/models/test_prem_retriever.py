@@ -8,6 +8,7 @@ import prem_cases as cases
 import prem_reference as reference
 import pytest
 
+from tests.first_parameters import init
 from tests.gradients import check_gradients
 from tests.models.partial_relevance_cases import slow_losses
 from vmr_jax import models
@@ -229,7 +230,7 @@ def test_parameters_of_the_papers_sizes(dataset, clips, words, sub, parameters):
 
 def test_fresh_parameters():
     made = models.make(cases.config(dim=64, heads=4), cases.SPECS)
-    params = jit(made.init)(jax.random.key(0), cases.batch())
+    params = init(made, cases.batch())
     layer = params["video"]["layer"]
     for leaf in (layer["fc1"]["kernel"], params["query"]["positions"]):
         np.testing.assert_allclose(np.std(leaf), 0.02, rtol=0.15)

@@ -8,6 +8,7 @@ import pytest
 import vlanet_cases as cases
 import vlanet_reference as reference
 
+from tests.first_parameters import init
 from tests.gradients import check_gradients
 from vmr_jax import models
 from vmr_jax.models.vlanet import system as vlanet
@@ -230,7 +231,7 @@ def test_didemo_ranks_all_21_moments_surrogates_first():
     )
     b = b._replace(video_mask=np.arange(6) < b.num_clips[:, None])
     made = models.make(c, {"target": spec})
-    params = made.init(jax.random.key(1), b)
+    params = init(made, b)
     moments = jit(made.predict)(params, b)
     aligned = _aligned(c, params, b)
     every = {(5.0 * k, 5.0 * e) for k in range(6) for e in range(k + 1, 7)}
