@@ -39,6 +39,11 @@ def test_its_figures_are_those_of_score_and_compare(folder, tmp_path):
         assert row["metrics"]["mAP"]["value"] == report.values["lengths"]["full"]["mAP"]
         for metric, value in report.values["random"].items():
             assert rows["random"]["metrics"][metric]["value"] == pytest.approx(value)
+        assert row["by"]["moment length"].keys() == {"to 10 s"}
+        groups = row["by"]["windows"].values()
+        assert sum(group["queries"] for group in groups) == 24
+        mean = sum(group["queries"] * group["mIoU"] for group in groups) / 24
+        assert mean == pytest.approx(report.values["model"]["mIoU"])
     assert rows["words"]["unread"] == {"missing": 1, "refusal": 1}
     pair = next(p for p in board["pairs"] if (p["first"], p["second"]) == ("Near <b>", "far"))
     compared = compare_files(

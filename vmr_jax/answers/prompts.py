@@ -22,7 +22,7 @@ _LONG = (
     "with nothing else: hh:mm:ss.s - hh:mm:ss.s"
 )
 _OTHERS = {"qvhighlights": _SEVERAL, "ego4d_nlq": _LONG, "mad": _LONG}
-NAMES = tuple(dict.fromkeys([*READERS, *_OTHERS, "tacos", "youcook2"]))
+NAMES = tuple(READERS)
 
 
 def template(dataset: str) -> str:

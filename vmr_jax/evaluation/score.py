@@ -53,9 +53,8 @@ def score_files(
     and counted. `linear_match` is a prediction file to set beside it, such as the one that an
     evaluation writes. With the `kind` "text" the file holds answers of a language model, as
     `read_given` reads them with `fps` and `bins`; those that cannot be read are misses, counted by
-    reason in "unread" and listed in Report.unread.
-    evaluation writes. `by` adds the figures by group of queries (`breakdown.groups_of`), `figures`
-    is a folder for pictures (`write_score_figures`).
+    reason in "unread" and listed in Report.unread. `by` adds the figures by group of queries
+    (`breakdown.groups_of`), `figures` is a folder for pictures (`write_score_figures`).
 
     A submission in TVR's format (told by its first key) is scored by `corpus_metrics` instead, on
     the corpus of the videos that the split's queries are about: VR, SVMR and VCMR, those that it

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vmr_jax.answers.files import count_reasons
+from vmr_jax.evaluation.breakdown import Groups, breakdown, groups_of
 from vmr_jax.evaluation.compare import compare_values
 from vmr_jax.evaluation.given import read_given
 from vmr_jax.evaluation.labels import Labels, count_missing, read_labels
@@ -35,20 +36,21 @@ def make_board(
     {"dataset", "split", "queries", "videos", "labels": [{"file", "sha256"}], "main": the
     metric that ranks, "entries": best first, "pairs"}. An entry has the fields of its card, "file",
     "sha256", "missing" and "unread" {reason: queries}, "metrics" {name: {"value", "interval"}} in
-    percent; a baseline, whose "kind" is "baseline", has no file. A pair has "first", "second" and
-    "metrics" as `compare_values` gives them. Intervals that are not known are None.
+    percent, and "by" as `breakdown` gives it; a baseline, whose "kind" is "baseline", has no file.
+    A pair has "first", "second" and "metrics" as `compare_values` gives them. Intervals that are
+    not known are None.
 
     Raises ValueError and FileNotFoundError as `read_entries`, `read_labels` and `read_given` do.
     """
     entries, asked = read_entries(directory), read_labels(labels, dataset, split)
-    values, rows = {}, []
+    groups, values, rows = groups_of(asked), {}, []
     for entry in progress(entries, "score", len(entries)):
         row, values[entry.name] = _scored(entry, asked)
-        rows.append(row)
+        rows.append(row | _figures(values[entry.name], asked, groups))
     for name, found in blind_values(asked).items():
         name = name if name not in values else f"{name} (baseline)"
         values[name] = found
-        rows.append({"name": name, "kind": "baseline"} | _figures(found, asked))
+        rows.append({"name": name, "kind": "baseline"} | _figures(found, asked, groups))
     main = next(name for name in _FIRST if name in rows[0]["metrics"])
     rows.sort(key=lambda row: -row["metrics"][main]["value"])
     pairs = list(combinations([row["name"] for row in rows], 2))
@@ -85,16 +87,20 @@ def _scored(entry: Entry, labels: Labels) -> tuple[dict[str, Any], Mapping[str, 
         "missing": count_missing(given.predictions.windows, labels),
         "unread": count_reasons(given.unread),
     }
-    return row | _figures(values, labels), values
+    return row, values
 
 
-def _figures(values: Mapping[str, np.ndarray], labels: Labels) -> dict[str, Any]:
-    """The metrics with their intervals, in percent."""
+def _figures(values: Mapping[str, np.ndarray], labels: Labels, groups: Groups) -> dict[str, Any]:
+    """The metrics with their intervals, of all queries and of groups of them, in percent."""
     means, intervals = percent(values), bootstrap_intervals(values, labels.video)
+    by = breakdown(values, groups, labels.video)
+    for group in (group for own in by.values() for group in own.values()):
+        group["intervals"] = {name: _known(own) for name, own in group["intervals"].items()}
     return {
         "metrics": {
             name: {"value": means[name], "interval": _known(intervals[name])} for name in values
-        }
+        },
+        "by": by,
     }
 
 

@@ -27,7 +27,7 @@ _SHOWN = (
 )
 
 _STYLE = """
-body { max-width: 78rem; } h2 { margin: 2rem 0 .25rem; } a { color: var(--found); }
+body { max-width: 92rem; } h2 { margin: 2rem 0 .25rem; } a { color: var(--found); }
 .scroll { overflow-x: auto; margin: .5rem 0; border: 1px solid var(--line); border-radius: 4px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums;
   overflow-wrap: normal; }
@@ -35,8 +35,8 @@ th, td { padding: .4rem .6rem; text-align: right; vertical-align: top; white-spa
   border-top: 1px solid var(--line); }
 thead th { border-top: 0; font-weight: 600; white-space: normal; min-width: 4.5rem; }
 th:first-child, td:first-child { text-align: left; }
-th:first-child { position: sticky; left: 0; background: var(--paper); white-space: normal;
-  min-width: min(12rem, 34vw); max-width: 16rem; overflow-wrap: anywhere; }
+th:first-child { position: sticky; left: 0; z-index: 1; background: var(--paper);
+  white-space: normal; min-width: min(12rem, 34vw); max-width: 16rem; overflow-wrap: anywhere; }
 tbody tr.baseline > * { color: var(--faint); }
 small { display: block; color: var(--faint); font-size: .75rem; font-weight: 400; }
 th button { font: inherit; color: inherit; background: none; border: 0; padding: 0;
@@ -87,7 +87,13 @@ for (const chosen of document.querySelectorAll("select")) {
 
 def page(title: str, board: Mapping[str, Any]) -> str:
     """The HTML of a leaderboard."""
-    parts = (*_head(title, board), *_table(board), *_pairs(board), *_entries(board))
+    parts = (
+        *_head(title, board),
+        *_table(board),
+        *_pairs(board),
+        *_groups(board),
+        *_entries(board),
+    )
     return whole_page(title, _STYLE, "\n".join(parts), _SCRIPT)
 
 
@@ -188,14 +194,9 @@ def _pairs(board: Mapping[str, Any]) -> Iterator[str]:
         f"same queries, with its {COVERAGE} % interval; p is that of exchanging the two at random. "
         "Coloured where the interval does not hold 0.</p>"
     )
-    options = "".join(f"<option>{escape(name)}</option>" for name in metrics)
-    yield f"<label hidden>Metric <select>{options}</select></label>"
+    yield _chooser(metrics)
     for metric in metrics:
-        label = f"Differences of {escape(metric)}"
-        yield f'<div class="scroll" data-metric="{escape(metric)}" tabindex="0" role="region"'
-        yield f' aria-label="{label}"><table><thead><tr><th scope="col">{escape(metric)}</th>'
-        yield from (f'<th scope="col">{escape(name)}</th>' for name in names)
-        yield "</tr></thead><tbody>"
+        yield from _table_head("Differences", metric, names)
         for row in names:
             yield f'<tr><th scope="row">{escape(row)}</th>'
             yield from (_difference(found, row, column, metric) for column in names)
@@ -224,6 +225,45 @@ def _difference(
         f'<td class="{resolved}">{by:+.2f}<small>{low:+.1f} to {high:+.1f}</small>'
         f"<small>p {compared['p']:.4f}</small></td>"
     )
+
+
+def _groups(board: Mapping[str, Any]) -> Iterator[str]:
+    """The figures of groups of queries, a table a metric."""
+    entries = board["entries"]
+    of_best = entries[0]["by"]
+    groups = [(by, name, own) for by in of_best for name, own in of_best[by].items()]
+    metrics = list(dict.fromkeys(metric for *_, own in groups for metric in own["intervals"]))
+    yield "<section><h2>By what is asked</h2>"
+    yield '<p class="faint">The figures of groups of the queries, with their intervals.</p>'
+    yield _chooser(metrics)
+    for metric in metrics:
+        yield from _table_head("Groups", metric, [row["name"] for row in entries])
+        for by, name, own in groups:
+            yield f'<tr><th scope="row">{escape(f"{by}: {name}")}'
+            yield f"<small>{own['queries']:,} queries</small></th>"
+            found = [row["by"][by][name] for row in entries]
+            yield from (
+                _cell({"value": one[metric], "interval": one["intervals"][metric]}, None)
+                for one in found
+            )
+            yield "</tr>"
+        yield "</tbody></table></div>"
+    yield "</section>"
+
+
+def _chooser(metrics: Sequence[str]) -> str:
+    """What chooses one of the tables of a section, each of which has a metric."""
+    options = "".join(f"<option>{escape(name)}</option>" for name in metrics)
+    return f"<label hidden>Metric <select>{options}</select></label>"
+
+
+def _table_head(what: str, metric: str, names: Sequence[str]) -> Iterator[str]:
+    """The beginning of a table of one metric, with a column a system."""
+    yield f'<div class="scroll" data-metric="{escape(metric)}" tabindex="0" role="region"'
+    yield f' aria-label="{what}: {escape(metric)}"><table><thead><tr>'
+    yield f'<th scope="col">{escape(metric)}</th>'
+    yield from (f'<th scope="col">{escape(name)}</th>' for name in names)
+    yield "</tr></thead><tbody>"
 
 
 def _entries(board: Mapping[str, Any]) -> Iterator[str]:
