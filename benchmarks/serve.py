@@ -4,9 +4,11 @@
     python -m benchmarks.serve --videos 1000 --requests 64 --json serve.json
 
 The rows are random, 384 wide, float16 as an index has them, and sentences are random vectors: what
-encodes them is left out. Beside the corpus stands FAISS's flat index of the same rows in float32,
-which finds frames where the corpus finds moments. The clients are threads of one process that
-share the processors with the server; memory is the peak of the server's process.
+encodes them is left out. Beside the corpus stand FAISS's flat index of the same rows in float32 and
+a table of sqlite-vec, by which others search video files; they find frames where the corpus finds
+moments, and are left out where they are not installed (faiss-cpu; sqlite-vec and apsw). The clients
+are threads of one process that share the processors with the server; memory is the peak of the
+server's process.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import socket
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -101,7 +104,26 @@ def _alone(index: Path, repeats: int) -> dict[str, float]:
         found["FAISS flat ms"] = _median(
             lambda n: flat.search(_vectors([_sentence(n)]), 100), repeats
         )
+    if importlib.util.find_spec("sqlite_vec") and importlib.util.find_spec("apsw"):
+        ask = _sqlite_vec(np.load(index / "rows-0.npy", mmap_mode="r"))
+        found["sqlite-vec ms"] = _median(lambda n: ask(_vectors([_sentence(n)])[0]), repeats)
     return found
+
+
+def _sqlite_vec(rows: np.ndarray) -> Callable[[np.ndarray], list]:
+    """Ask a table of sqlite-vec in memory for the 100 nearest rows."""
+    import apsw  # Python's own sqlite3 may load no extensions
+    import sqlite_vec
+
+    table = apsw.Connection(":memory:")
+    table.enable_load_extension(True)
+    table.load_extension(sqlite_vec.loadable_path())
+    table.execute(f"create virtual table v using vec0(e float[{_WIDTH}] distance_metric=cosine)")
+    with table:
+        numbered = ((n, row.astype(np.float32).tobytes()) for n, row in enumerate(rows))
+        table.executemany("insert into v(rowid, e) values (?, ?)", numbered)
+    query = "select rowid, distance from v where e match ? and k = 100"
+    return lambda vector: table.execute(query, (vector.tobytes(),)).fetchall()
 
 
 def _median(work, repeats: int) -> float:

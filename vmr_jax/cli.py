@@ -173,14 +173,18 @@ def report(
     It holds a section a query, with pictures and the similarity over time; with labels the figures,
     and the largest errors first.
     """
-    from vmr_jax.export.report import write_report
     from vmr_jax.export.report_queries import read_labelled_queries
+    from vmr_jax.video_index.layout import require_index
+
+    require_index(index)  # before JAX is loaded
+    asked = read_labelled_queries(queries)
+
+    from vmr_jax.export.report import write_report
     from vmr_jax.progress import shown
     from vmr_jax.training.mesh import keep_compilations
     from vmr_jax.video_index.corpus import Corpus
 
     keep_compilations()
-    asked = read_labelled_queries(queries)
     title = f"{queries.name} in {index.name}"
     figures = write_report(out, Corpus(index), asked, title=title, top_k=top, progress=shown)
     told = [f"{figures.queries:,} queries, {figures.labelled:,} with labels"]

@@ -14,9 +14,10 @@ import pytest
 
 import vmr_jax as vmr_package
 from tests.command_line import vmr
-from tests.video_index.small import DOOR, film, known, random_index, sentences, space
+from tests.video_index.small import DOOR, film, known, random_index, sentences
 from vmr_jax.encoders.images import RANDOM
 from vmr_jax.locks import locked
+from vmr_jax.output_files import FullDiskError
 from vmr_jax.types import Moment
 from vmr_jax.video_index.corpus import Corpus, apart, most_similar
 from vmr_jax.video_index.layout import FRAMES, open_layout, unit_rows
@@ -274,7 +275,61 @@ def test_a_killed_index_goes_on_to_the_same(films, tmp_path, index):
     assert state(out)["rows"] == state(index)["rows"]
     assert [v.id for v in state(out)["videos"]] == [v.id for v in state(index)["videos"]]
     assert not list(out.glob("**/.draft*")) and len(list(out.glob("rows-*.npy"))) == 1
-    assert space().images.name == "tiny"
+
+
+# Kills itself at the n-th change of a file of the index, or tells at the end how many there were.
+_CHANGES = """
+import os, sys
+changes = 0
+def count(event, arguments):
+    global changes
+    writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_CREAT
+    if not (writes or event in ("os.rename", "os.remove", "os.mkdir")):
+        return
+    if str(arguments[0]).startswith(sys.argv[2]):
+        changes += 1
+        if changes == int(sys.argv[3]):
+            os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.slow
+def test_an_index_that_is_killed_at_ten_points_goes_on_to_the_same(films, tmp_path):
+    def command(out, number):
+        code = f"{_CHANGES}{_INDEX}print(changes)"
+        code = code.replace('print("ready", flush=True)', "sys.addaudithook(count)")
+        arguments = [sys.executable, "-c", code, str(films), str(out), str(number)]
+        return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
+
+    whole = command(tmp_path / "whole.index", 0)
+    assert whole.returncode == 0, whole.stderr
+    changes = int(whole.stdout)
+    assert changes >= 10
+    for point in np.linspace(1, changes, 10).astype(int):
+        out = tmp_path / f"{point}.index"
+        assert command(out, point).returncode == -signal.SIGKILL
+        assert command(out, 0).returncode == 0
+        assert state(out) == state(tmp_path / "whole.index")
+        left = [str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()]
+        there = (tmp_path / "whole.index").rglob("*")
+        wanted = {str(path.relative_to(tmp_path / "whole.index")) for path in there}
+        assert set(left) <= wanted
+
+
+def test_a_full_disk_leaves_the_index_as_it_was(films, tmp_path, monkeypatch):
+    known(monkeypatch)
+    folder, out = tmp_path / "films", tmp_path / "my.index"
+    shutil.copytree(films, folder)
+    command = ("index", folder, "--out", out, "--jobs", 0)
+    assert vmr(*command).exit_code == 0
+    before = state(out)
+    film(folder / "film3.mp4", 12)
+    with monkeypatch.context() as patch:
+        patch.setattr("vmr_jax.output_files._free", lambda path: 0)
+        done = vmr(*command)
+    assert isinstance(done.exception, FullDiskError) and "make space, then" in str(done.exception)
+    assert state(out) == before and Corpus(out).search(DOOR)
+    assert "1 videos encoded" in vmr(*command).stdout and len(open_layout(out).videos) == 4
 
 
 def test_a_short_list_is_the_head_of_all_moments(tmp_path):

@@ -330,6 +330,12 @@ def calibrate(
     ],
 ) -> None:
     """Learn, on labelled sentences, how probable it is that a moment of an index is right."""
+    from vmr_jax.input_files import require_file
+    from vmr_jax.video_index.layout import require_index
+
+    require_index(index)  # before JAX is loaded
+    require_file(labels, "labels")
+
     from vmr_jax.training.logs import make_console
     from vmr_jax.training.mesh import keep_compilations
     from vmr_jax.video_index.terminal import calibrate_index

@@ -16,6 +16,10 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
 ) -> None:
     """Search an index of video files on a web page, and by a REST API; extra app."""
+    from vmr_jax.video_index.layout import require_index
+
+    require_index(index)  # before JAX is loaded
+
     from vmr_jax.training.mesh import keep_compilations
 
     try:
@@ -30,6 +34,10 @@ def serve(
 
 def mcp(index: Annotated[Path, _INDEX]) -> None:
     """Give an assistant the tools `search` and `find`, by the Model Context Protocol; extra mcp."""
+    from vmr_jax.video_index.layout import require_index
+
+    require_index(index)  # before JAX is loaded
+
     from vmr_jax.training.mesh import keep_compilations
 
     try:

@@ -10,8 +10,10 @@ index.json names files of rows that are whole, and takes the place of the one be
 """
 
 import json
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,13 +63,18 @@ def is_video_index(index: str | Path) -> bool:
     return isinstance(found, dict) and found.get("format") == FORMAT
 
 
+def require_index(index: str | Path) -> Path:
+    """The index.json of an index. Raises FileNotFoundError where there is none."""
+    return require_file(Path(index) / MANIFEST, "index (`vmr index VIDEOS --out` makes one)")
+
+
 def open_layout(index: str | Path) -> Opened:
     """Open an index, which another process may be writing.
 
     Raises FileNotFoundError where there is none, and ValueError for one that is damaged.
     """
     index = Path(index)
-    path = require_file(index / MANIFEST, "index (`vmr index VIDEOS --out` makes one)")
+    path = require_index(index)
     try:
         try:
             return _open(index, read_manifest(path))
@@ -117,27 +124,23 @@ def write_layout(
     `generic` (P, width) are the vectors of the generic prompts, of length 1. Files of rows that no
     index.json names any more are removed.
     """
-    videos, rows, times = [], [], []
+    videos, seconds = [], []
     source = index / FRAMES
     with open_hdf5(source, "features") as file, naming(str(source)):
-        for name in sorted(paths.keys() & set(map(str, file))):
-            dataset = file[name]
-            assert isinstance(dataset, h5py.Dataset)
-            unit = unit_rows(dataset[:].astype(np.float32))
-            similar = unit @ generic.T
-            seconds = np.asarray(dataset.attrs["times"], np.float32)
-            duration = max(np.asarray(dataset.attrs["duration"]).item(), float(seconds[-1]))
-            facts = float(similar.mean()), float(similar.std())
-            source = str(dataset.attrs["source_sha256"])
-            videos.append(IndexedVideo(name, paths[name], source, duration, len(unit), *facts))
-            rows.append(unit.astype(np.float16))
-            times.append(seconds)
-    width = generic.shape[1]
-    arrays = {
-        "rows": np.concatenate([np.empty((0, width), np.float16), *rows]),
-        "times": np.concatenate([np.empty(0, np.float32), *times]),
-    }
-    named = {name: _store(index, name, array) for name, array in arrays.items()}
+        datasets = {name: file[name] for name in sorted(paths.keys() & set(map(str, file)))}
+        count = sum(map(len, datasets.values()))  # pyright: ignore[reportArgumentType]
+        with _stored(index, "rows", (count, generic.shape[1]), np.float16) as rows:
+            at = 0
+            for name, dataset in datasets.items():
+                assert isinstance(dataset, h5py.Dataset)
+                unit = unit_rows(dataset[:].astype(np.float32))
+                rows.array[at : at + len(unit)] = unit
+                at += len(unit)
+                videos.append(_described(name, paths[name], dataset, unit @ generic.T))
+                seconds.append(np.asarray(dataset.attrs["times"], np.float32))
+    with _stored(index, "times", (count,), np.float32) as times:
+        times.array[:] = np.concatenate([np.empty(0, np.float32), *seconds])
+    named = {"rows": rows.name, "times": times.name}
     shown = [video._asdict() | {"path": str(video.path)} for video in videos]
     described = {"format": FORMAT, **dict(zip(_SETTINGS, settings, strict=True)), **named}
     write_whole(index / MANIFEST, json.dumps(described | {"videos": shown}, indent=1) + "\n")
@@ -152,10 +155,28 @@ def unit_rows(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
-def _store(index: Path, name: str, array: np.ndarray) -> str:
-    """Write an array under a name that tells its content; returns the name."""
-    with whole_path(index / f"{name}.npy", array.nbytes) as draft:
-        np.save(draft, array)
-        named = f"{name}-{digest(draft)[:16]}.npy"
-    os.replace(index / f"{name}.npy", index / named)
-    return named
+def _described(name: str, path: Path, dataset: h5py.Dataset, generic: np.ndarray) -> IndexedVideo:
+    """A video of a file of frames, whose similarities to the generic prompts are (N, P)."""
+    last = float(dataset.attrs["times"][-1])  # pyright: ignore[reportIndexIssue, reportArgumentType]
+    duration = max(np.asarray(dataset.attrs["duration"]).item(), last)
+    facts = len(generic), float(generic.mean()), float(generic.std())
+    return IndexedVideo(name, path, str(dataset.attrs["source_sha256"]), duration, *facts)
+
+
+class _Stored:
+    """An array that is being written to a file, and the file's name once it is."""
+
+    def __init__(self, array: np.memmap):
+        self.array, self.name = array, ""
+
+
+@contextmanager
+def _stored(index: Path, name: str, shape: tuple[int, ...], dtype: type) -> Iterator[_Stored]:
+    """Give an array to fill, which lies on the disk, under a name that then tells its content."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    with whole_path(index / f"{name}.npy", size) as draft:
+        stored = _Stored(np.lib.format.open_memmap(draft, "w+", dtype, shape))
+        yield stored
+        stored.array.flush()
+        stored.name = f"{name}-{digest(draft)[:16]}.npy"
+    os.replace(index / f"{name}.npy", index / stored.name)

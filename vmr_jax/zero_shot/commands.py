@@ -72,6 +72,14 @@ def find(
     """
     if checkpoint and (subtitles or speech or modality == "speech"):
         raise ValueError("--checkpoint finds what is seen alone: leave --subtitles and speech out")
+    from vmr_jax.input_files import require_file
+    from vmr_jax.speech.modality import check_modality
+    from vmr_jax.zero_shot.asked import check_sentence
+
+    check_sentence(sentence)  # before JAX is loaded
+    check_modality(modality)
+    require_file(video, "video")
+
     from vmr_jax.export.export import export_results
     from vmr_jax.training.mesh import keep_compilations
     from vmr_jax.zero_shot.find import find as find_in_video
