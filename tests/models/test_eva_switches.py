@@ -16,6 +16,8 @@ from vmr_jax.models.eva import losses as eva_losses
 from vmr_jax.models.eva import network
 from vmr_jax.types import DataSpec
 
+pytestmark = pytest.mark.usefixtures("quick_random_numbers")
+
 # Each case turns many switches at once, so that few programs cover every value.
 CASES = {
     "first": {
