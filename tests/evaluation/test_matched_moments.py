@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import small_vlanet, write_toy
 
+from tests.conftest import small_vlanet, write_toy
 from vmr_jax.configs import prem_localizer
 from vmr_jax.data.batches.splits import evaluation_corpus, evaluation_domain
 from vmr_jax.datasets import evaluation_dataset

@@ -4,8 +4,8 @@ import jax
 import mmn_cases as cases
 import numpy as np
 import pytest
-from conftest import small_mmn, small_vdi
 
+from tests.conftest import small_mmn, small_vdi
 from vmr_jax import models
 from vmr_jax.data.batches.data_paths import gather_batch, load_tables, read_batch
 from vmr_jax.data.batches.pairs import VideoIndex
