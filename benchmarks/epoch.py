@@ -23,7 +23,8 @@ from benchmarks.report import show
 from vmr_jax import models
 from vmr_jax.configs import eva
 from vmr_jax.data.batches.domain import Domain, make_domain
-from vmr_jax.data.tables.dataset import Dataset, MomentTable, VideoTable
+from vmr_jax.data.tables.dataset import Dataset, MomentTable
+from vmr_jax.data.tables.video_table import VideoTable
 from vmr_jax.training.input_pipeline import make_input_pipeline
 from vmr_jax.training.logs import RunLog
 from vmr_jax.training.mesh import make_mesh

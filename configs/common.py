@@ -19,6 +19,15 @@ DATASETS = {
     "activitynet_captions": _ACTIVITYNET | {"select_split": "val_1", "eval_split": "val_2"},
     "activitynet_cd": _ACTIVITYNET | {"select_split": "val", "eval_split": "test_ood"},
     "activitynet_cg": _ACTIVITYNET | {"eval_split": "novel_composition"},
+    "qvhighlights": {
+        "features": "slowfast+clip",
+        "max_clips": 75,
+        "max_words": 32,
+        "windows": (2, 5, 10, 20, 40),
+        "stride": 2,
+        "select_split": "val",
+        "eval_split": "test",
+    },
     "tvr": {
         "features": "i3d",
         "max_clips": 100,
@@ -59,6 +68,14 @@ DATASETS = {
         "select_split": "val",
         "eval_split": "test",
     },
+    "simulated_highlights": {
+        "features": "simulated",
+        "max_clips": 40,
+        "windows": (1, 2, 4, 8),
+        "stride": 1,
+        "select_split": "val",
+        "eval_split": "test",
+    },
     "simulated_corpus": {
         "features": "simulated",
         "subtitles": "simulated_subtitles",
@@ -85,7 +102,7 @@ def domain_block(
         "query_features": "",  # features of the queries' tokens; "" = the word vectors
         "labels": labels,
         # Of several annotators' moments: agreed (the largest mean IoU with all) | most_frequent
-        # (PREM P21)
+        # (PREM P21); all: they are different moments of the query (Moment-DETR)
         "training_moment": "agreed",
         "train_split": "train",
         "select_split": "",  # the split that may choose a checkpoint; "" = `val`, if it is there
@@ -198,6 +215,7 @@ def run() -> Config:
             "iou_cmp": "ge",  # ge | gt (EVA A19)
             "drop_invalid_gt": False,
             "discounted": False,  # report dR@n,IoU=m too
+            "several": False,  # a query has several moments: report QVHighlights' mAP too
             # DiDeMo's own rank@1, rank@5, mIoU too: "" (no) | official (the best three
             # annotators) | any (the best one) (VLANet V13)
             "didemo": "",

@@ -13,7 +13,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 from tests import quick_random
-from vmr_jax.configs import eva, mmcda, mmn, vdi, vlanet
+from vmr_jax.configs import eva, mmcda, mmn, qd_detr, vdi, vlanet
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import from_arrays
 from vmr_jax.data.tables.build import write_dataset
@@ -241,6 +241,21 @@ def small_vdi(data_dir):
     config.target.update({"features": "features", "patches": "patches", "patch_frames": 3})
     config.vdi.dropout = 0.0
     config.select = "last"
+    return config
+
+
+def small_detr(data_dir, get_config=qd_detr.get_config):
+    """A small QD-DETR on the toy target; its switches are all those of the family."""
+    config = get_config("toy_target")
+    sizes = {
+        "heads": 2,
+        "hidden": 8,
+        "dropout": 0.0,
+        "input.dropout": 0.0,
+        "optimizer.grad_clip": 0.0,
+    }
+    layers = {"encoder_layers": 1, "decoder_layers": 2, "slots": 4, "most_moments": 2}
+    config.update_from_flattened_dict(target_settings(data_dir) | sizes | layers)
     return config
 
 

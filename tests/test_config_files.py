@@ -52,7 +52,10 @@ def test_paths(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("vlanett", "no config 'vlanett': .* Did you mean vlanet.* Names: eva, mmcda, mmn, prem_"),
+        (
+            "vlanett",
+            "no config 'vlanett': .* Did you mean vlanet.* Names: eva, mmcda, mmn, moment_",
+        ),
         ("configs/mnn.py", "no config 'configs/mnn.py': .* Did you mean mmn"),
         ("configs/none.py", "it is neither a file nor a name. Names: eva, mmcda"),
         ("common", "no config 'common'"),

@@ -2,7 +2,17 @@
 
 import pytest
 
-from vmr_jax.configs import eva, mmcda, mmn, prem_localizer, prem_retriever, vdi, vlanet
+from vmr_jax.configs import (
+    eva,
+    mmcda,
+    mmn,
+    moment_detr,
+    prem_localizer,
+    prem_retriever,
+    qd_detr,
+    vdi,
+    vlanet,
+)
 
 
 @pytest.mark.parametrize("argument", ["tvr", "tvr,", ",tvr", "a,b,c"])
@@ -114,6 +124,31 @@ def test_mmcda_follows_its_specification():
     assert mmcda.get_config().dim == 64
 
 
+def test_the_detr_family_follows_the_public_code():
+    moment, qd = moment_detr.get_config("qvhighlights"), qd_detr.get_config("qvhighlights")
+    for config in (moment, qd):
+        assert (config.dim, config.heads, config.hidden, config.slots) == (256, 8, 1024, 10)
+        assert (config.encoder_layers, config.decoder_layers, config.most_moments) == (2, 2, 5)
+        assert (config.dropout, config.input.dropout, config.input.layers) == (0.1, 0.5, 2)
+        assert config.weights.to_dict() == {"span": 10, "iou": 1, "label": 4, "nothing": 0.1}
+        assert config.cost.to_dict() == {"span": 10, "iou": 1, "label": 4}
+        assert (config.saliency.weight, config.saliency.margin) == (1, 0.2)
+        assert (config.batch_size, config.epochs, config.eval.nms) == (32, 200, 1.0)
+        optimizer = config.optimizer
+        assert (optimizer.learning_rate, optimizer.weight_decay) == (1e-4, 1e-4)
+        assert (optimizer.grad_clip, optimizer.milestones) == (0.1, ())
+        target = config.target
+        assert (target.features, target.query_features) == ("slowfast+clip", "clip_text")
+        assert (target.max_clips, target.max_words, target.normalize) == (75, 32, "l2")
+        assert (config.select, target.eval_split) == ("val", "test")
+        assert config.infer.round_to_clips and config.metric.several
+    switches = lambda c: (c.encoder, c.decoder, c.saliency.head, c.saliency.negatives)  # noqa: E731
+    assert switches(moment) == ("joint", "slots", "linear", False)
+    assert switches(qd) == ("cross", "anchors", "token", True)
+    assert qd_detr.get_config("charades_sta").saliency.weight == 4
+    assert not qd_detr.get_config("didemo").metric.didemo
+
+
 def test_prem_follows_its_specification_on_the_papers_datasets():
     first, second = (system.get_config("tvr") for system in (prem_retriever, prem_localizer))
     for config in (first, second):
@@ -150,6 +185,8 @@ def test_prem_follows_its_specification_on_the_papers_datasets():
         vdi.get_config,
         prem_retriever.get_config,
         prem_localizer.get_config,
+        moment_detr.get_config,
+        qd_detr.get_config,
     ],
 )
 @pytest.mark.parametrize("key", ["epoch", "optimizer.lr", "losses.alignn", "target.window"])

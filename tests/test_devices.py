@@ -8,7 +8,14 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from tests.conftest import small_mmcda, small_mmn, small_settings, small_vdi, small_vlanet
+from tests.conftest import (
+    small_detr,
+    small_mmcda,
+    small_mmn,
+    small_settings,
+    small_vdi,
+    small_vlanet,
+)
 
 TIMEOUT = 240
 
@@ -48,7 +55,9 @@ def gradient_on(devices: int, system_name: str, data_dir: str):
     from vmr_jax.training.mesh import make_mesh
     from vmr_jax.training.state import abstract_state, first_state, state_maker
 
-    if system_name == "eva":
+    if system_name == "qd_detr":
+        config = small_detr(data_dir)
+    elif system_name == "eva":
         config = eva.get_config("toy_source,toy_target")
         config.update_from_flattened_dict(small_settings(data_dir))
     else:
@@ -90,6 +99,7 @@ def pool():
     [
         ("eva", {"loss", "weak", "full_match", "align", "domain"}),
         ("mmcda", {"loss", "boundary", "domain_fused", "target_pairs", "instances"}),
+        ("qd_detr", {"loss", "span", "iou", "label", "saliency", "negative", "ranking"}),
         ("mmn", {"loss", "iou", "moment_to_sentence", "sentence_to_moment"}),
         ("vdi", {"loss", "iou", "visual_context", "spatial_dynamic"}),
         ("vlanet", {"loss", "contrastive", "similarity_positive", "similarity_negative"}),

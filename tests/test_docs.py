@@ -18,6 +18,7 @@ PAPERS = {
     "VDI": "mmn_vdi",
     "PREM": "prem",
     "MMCDA": "mmcda",
+    "DETR": "moment_detr",
 }
 SOURCES = [path for top in ("vmr_jax", "configs") for path in sorted((ROOT / top).rglob("*.py"))]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))

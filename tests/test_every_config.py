@@ -84,6 +84,8 @@ def example(config, role, spec):
     }
     if form == "candidates":
         return CandidateBatch(**videos, **queries)
+    if config[role].training_moment == "all":
+        queries |= {"moments": shape_of(count, 3, 2), "saliency": shape_of(count, spec.max_clips)}
     return Batch(**videos, **queries, span=shape_of(count, 2, dtype=jnp.int32))
 
 

@@ -68,6 +68,9 @@ class Batch(NamedTuple):
     span: Array  # (B, 2) int32 inclusive clip indices (first, last)
     weight: Array  # (B,) float32, 1 on real pairs, 0 on the padding of a last batch
     sub: Array | None = None  # (B, N, S) subtitles of the same clips, where the config names them
+    # Where training learns all of a query's moments (training_moment=all):
+    moments: Array | None = None  # (B, A, 2) float32 seconds, padded with NaN
+    saliency: Array | None = None  # (B, N) float32 of each clip, -1 outside of the moments
 
 
 class CandidateBatch(NamedTuple):
@@ -132,13 +135,15 @@ AnyBatch = Batch | CandidateBatch | VideoBatch | HybridBatch
 class Moments(NamedTuple):
     """K ranked predictions a query, best first; padding has score -inf.
 
-    Where a corpus was searched `video` tells the rows of the videos; padding is -1.
+    Where a corpus was searched `video` tells the rows of the videos; padding is -1. A system that
+    tells how salient each clip of the video is has `saliency`, -inf on padding.
     """
 
     start: AnyArray  # (B, K) float32 seconds
     end: AnyArray  # (B, K) float32 seconds
     score: AnyArray  # (B, K) float32
     video: AnyArray | None = None  # (B, K) int32
+    saliency: AnyArray | None = None  # (B, N) float32
 
 
 class Moment(NamedTuple):

@@ -15,8 +15,11 @@ PACE = Pace(10, 2)
 
 
 def cases_of(name):
-    """The module with a system's small cases: of "prem_retriever" that is prem_cases."""
-    family = name.partition("_")[0]
+    """The module with a system's small cases: of "prem_retriever" that is prem_cases.
+
+    A plug-in's would have its own name before the first "_".
+    """
+    family = models._ours().get(name, name.partition("_")[0] + ".").split(".")[-2]
     return pytest.importorskip(f"{family}_cases", reason=f"no tests/models/{family}_cases.py")
 
 

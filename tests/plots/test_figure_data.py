@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from vmr_jax import models
 from vmr_jax.data.batches.data_paths import read_batch
 from vmr_jax.data.batches.pairs import PairIndex
 from vmr_jax.evaluation.predictions import read_predictions
@@ -132,7 +133,7 @@ def test_a_system_without_attention_says_what_it_has(run, workdir):
     blind = run.system._replace(attention=None)
     message = "eva has no figure timeline, which shows an attention map; .* it has none"
     with pytest.raises(ValueError, match=message):
-        queries.check_figure("timeline", blind, "this eva")
+        queries.check_figure("timeline", blind, models.describe("eva"), "this eva")
     message = "this eva has no figure words, which shows a retriever; .* it has attention, timeline"
     with pytest.raises(ValueError, match=message):
         queries.open_split("words", workdir)

@@ -226,7 +226,9 @@ def test_real_data_take_the_papers_set_up(pretended, tmp_path):
     assert all(config.metric.discounted for _, config in pretended)
 
 
-@pytest.mark.parametrize("paper", ["eva", "mmcda", "prem", "vdi", "vlanet"])
+@pytest.mark.parametrize(
+    "paper", ["eva", "mmcda", "moment_detr", "prem", "qd_detr", "vdi", "vlanet"]
+)
 def test_rows_are_settings_that_the_config_has(paper):
     module = importlib.import_module(f"vmr_jax.configs.tables.{paper}")
     for part in (part for parts in module.TABLES.values() for part in parts):

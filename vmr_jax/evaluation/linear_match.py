@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from vmr_jax import models
+from vmr_jax.data.batches.clips import moment_to_span
 from vmr_jax.data.batches.domain import Domain, make_domain
 from vmr_jax.datasets import open_dataset
 from vmr_jax.metrics import didemo
@@ -169,27 +170,41 @@ def _fit(config: Config, domain: Domain, datasets: dict) -> tuple[LinearMatch, n
 
 def _examples(domain: Domain) -> _Role:
     """The mean clip of each training query's moment, or video, with the query's vector."""
-    pairs = domain.pairs
+    query, moment, span = _marked(domain)
+    video = domain.pairs.video[query]
     root = all((clips >= 0).all() for _, clips in _videos(domain, _SAMPLE))
-    labelled = (pairs.span >= 0).all()
-    means = np.zeros((len(pairs.video), domain.spec.video_dim))
+    labelled = (span >= 0).all()
+    means = np.zeros((len(video), domain.spec.video_dim))
     rows, sums, squares = 0, np.zeros(means.shape[1]), np.zeros(means.shape[1])
     for row, clips in _videos(domain):
         clips = np.sqrt(np.maximum(clips, 0)) if root else clips
         rows, sums, squares = rows + len(clips), sums + clips.sum(0), squares + (clips**2).sum(0)
-        own = np.flatnonzero(pairs.video == row)
-        spans = pairs.span[own] + (0, 1) if labelled else np.tile((0, len(clips)), (len(own), 1))
+        own = np.flatnonzero(video == row)
+        spans = span[own] + (0, 1) if labelled else np.tile((0, len(clips)), (len(own), 1))
         means[own] = window_means(clips, spans)
     mean = sums / rows
     deviation = np.sqrt(np.maximum(squares / rows - mean**2, 0))
     scale = make_scale(mean, deviation, root=root)
-    lengths = (pairs.moment[:, 1] - pairs.moment[:, 0]).astype(np.float64)
+    lengths = (moment[:, 1] - moment[:, 0]).astype(np.float64)
     return _Role(
         scale=scale,
         clips=(means - scale.mean) / scale.deviation,
-        queries=_query_vectors(domain),
+        queries=_query_vectors(domain)[query],
         seconds=lengths if labelled else lengths[:0],
     )
+
+
+def _marked(domain: Domain) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The training examples: rows of the queries, moments (n, 2) s, spans (n, 2) of clips.
+
+    A query has one, or where training learns them all, its moments.
+    """
+    pairs = domain.pairs
+    if pairs.moments is None:
+        return np.arange(len(pairs.video)), pairs.moment, pairs.span
+    query, place = np.nonzero(~np.isnan(pairs.moments[..., 0]))
+    moment, video = pairs.moments[query, place], pairs.video[query]
+    return query, moment, moment_to_span(moment, pairs.duration[video], pairs.num_clips[video])
 
 
 def _videos(domain: Domain, most: int | None = None) -> Iterator[tuple[int, np.ndarray]]:

@@ -14,9 +14,11 @@ from vmr_jax.data.batches.splits import asked_part
 from vmr_jax.data.tables.dataset import Dataset
 from vmr_jax.evaluation.collapse import signs_of_collapse
 from vmr_jax.evaluation.linear_match import match_moments
-from vmr_jax.evaluation.predictions import write_predictions
+from vmr_jax.evaluation.predictions import Predicted, write_predictions
 from vmr_jax.evaluation.report import BASELINES, beside_linear_match, metrics_table
 from vmr_jax.metrics import baselines, didemo
+from vmr_jax.metrics.average_precision import set_values
+from vmr_jax.metrics.highlights import highlight_metrics
 from vmr_jax.metrics.intervals import moment_intervals
 from vmr_jax.metrics.moments import has_valid_truth
 from vmr_jax.output_files import write_whole
@@ -39,7 +41,7 @@ def score(predictions: Sequence[np.ndarray], domain: Domain, config: Config) -> 
 
 
 def write_report(
-    scored: tuple[list[np.ndarray], Mapping[str, float]],
+    scored: tuple[Predicted, Mapping[str, float]],
     dataset: Dataset,
     domain: Domain,
     config: Config,
@@ -51,7 +53,7 @@ def write_report(
 
     Without metrics, of hidden labels, metrics.json says only what was predicted.
     """
-    predictions, metrics = scored
+    (predictions, saliency), metrics = scored
     settings = _metric_settings(config)
     truths, durations = domain.moments, _durations(domain)
     report = {
@@ -66,7 +68,7 @@ def write_report(
     }
     matched = match_moments(config, domain) if metrics else None
     if metrics:
-        report["model"] = dict(metrics)
+        report["model"] = dict(metrics) | _highlights(saliency, domain)
         train = dataset.splits.get(config.target.train_split)
         learnt_from = train and (train.moments, dataset.videos.duration[train.video])
         report |= baselines.baseline_metrics(truths, durations, learnt_from, **settings)
@@ -94,12 +96,21 @@ def write_report(
         folder.mkdir(parents=True, exist_ok=True)
         videos = [dataset.videos.video_id[row] for row in table.video]
         asked = table.query_id, table.sentence, videos
-        write_predictions(folder / "predictions.jsonl", *asked, predictions)
+        write_predictions(folder / "predictions.jsonl", *asked, predictions, saliency)
         if matched is not None:
             write_predictions(folder / "linear_match.jsonl", *asked, matched)
         write_whole(folder / "metrics.json", json.dumps(report, indent=2) + "\n")
         console.print(f"written to {folder}")
     return report
+
+
+def _highlights(saliency: list[np.ndarray] | None, domain: Domain) -> dict[str, float]:
+    """QVHighlights' metrics of saliency for VeryGood clips, {} without saliency or ratings."""
+    rated = domain.table.saliency
+    if saliency is None or rated is None or not any(map(len, rated)):
+        return {}
+    found = highlight_metrics(saliency, rated)
+    return {n: 100 * float(np.nanmean(x)) for n, x in found.items() if "VeryGood" in n}
 
 
 def _print_metrics(report: Mapping, config: Config, console: Console) -> None:
@@ -129,7 +140,9 @@ def _durations(domain: Domain) -> np.ndarray:
 
 
 def _metric_settings(config: Config) -> dict:
+    several = config.metric.get("several", False)  # checkpoints of older versions do not say
     return {
+        "added": set_values if several else None,
         "discounted": config.metric.discounted,
         "iou_cmp": config.metric.iou_cmp,
         "drop_invalid_gt": config.metric.drop_invalid_gt,

@@ -17,6 +17,7 @@ from vmr_jax.data.batches.splits import evaluation_domain
 from vmr_jax.data.tables.dataset import Dataset
 from vmr_jax.datasets import evaluation_dataset
 from vmr_jax.evaluation.moment_report import score, write_report
+from vmr_jax.evaluation.predictions import Predicted, per_two_seconds
 from vmr_jax.layers.moment_map import Cells
 from vmr_jax.metrics import didemo
 from vmr_jax.training.logs import track
@@ -115,19 +116,19 @@ def _check_labels(domain: Domain, split: str) -> None:
 
 def score_split(
     predict, params: Params, domain: Domain, config: Config, mesh: Mesh, console: Console
-) -> tuple[list[np.ndarray], dict[str, float]]:
-    """Predictions, one (K, 3) array [start s, end s, score] a query, and their metrics.
+) -> tuple[Predicted, dict[str, float]]:
+    """What is predicted of each query, and the metrics of the moments.
 
     There are no metrics, {}, where the labels are hidden.
     """
     predictions = predict_split(predict, params, domain, config, mesh, console)
     labelled = any(map(len, domain.moments))
-    return predictions, score(predictions, domain, config) if labelled else {}
+    return predictions, score(predictions.moments, domain, config) if labelled else {}
 
 
 def predict_split(
     predict, params: Params, domain: Domain, config: Config, mesh: Mesh, console: Console
-) -> list[np.ndarray]:
+) -> Predicted:
     """Run `predict` over all queries of a split, in batches of the form that the system takes."""
     form, video = models.of(config).batch, domain.pairs.video
     batches = in_order(form, video, config.eval.batch_size, jax.device_count())
@@ -143,14 +144,25 @@ def predict_split(
             lambda leaf: jax.make_array_from_process_local_data(sharding, leaf), next(stream)
         )
         found.append(predict(params, batch))
-    tables = [np.stack((m.start, m.end, m.score), axis=-1) for m in jax.device_get(found)]
-    table = np.concatenate(tables).astype(np.float64)
-    rows, weight = zip(*map(queries_of, batches), strict=True)
-    real = np.concatenate(weight) > 0
-    predicted = np.empty_like(table, shape=(len(video), *table.shape[1:]))
-    predicted[np.concatenate(rows)[real]] = table[real]
-    refuse_nan(predicted, domain)
-    return [moments[~np.isneginf(moments[:, 2])] for moments in predicted]
+    found = jax.device_get(found)
+    rows, weight = (np.concatenate(x) for x in zip(*map(queries_of, batches), strict=True))
+
+    def by_query(tables: list[np.ndarray]) -> np.ndarray:
+        table = np.concatenate(tables).astype(np.float64)
+        of_queries = np.empty_like(table, shape=(len(video), *table.shape[1:]))
+        of_queries[rows[weight > 0]] = table[weight > 0]
+        refuse_nan(of_queries, domain)
+        return of_queries
+
+    ranked = by_query([np.stack((m.start, m.end, m.score), axis=-1) for m in found])
+    moments = [of_query[~np.isneginf(of_query[:, 2])] for of_query in ranked]
+    if found[0].saliency is None:
+        return Predicted(moments)
+    salient = by_query([m.saliency for m in found])
+    seconds = domain.pairs.duration[video]
+    return Predicted(
+        moments, [per_two_seconds(x, s) for x, s in zip(salient, seconds, strict=True)]
+    )
 
 
 def refuse_nan(found: np.ndarray, domain: Domain) -> None:

@@ -7,6 +7,7 @@ The last, a number for each clip of 2 s, may be left out.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vmr_jax.input_files import require_file
+from vmr_jax.metrics.highlights import CLIP_SECONDS
 from vmr_jax.output_files import whole_file
 
 
@@ -25,20 +27,32 @@ class Predictions(NamedTuple):
     saliency: dict[str, np.ndarray]  # (N,) float64, a score a clip, of the queries that have them
 
 
+class Predicted(NamedTuple):
+    """What a system predicts of Q queries."""
+
+    moments: list[np.ndarray]  # (K, 3) float64 of start s, end s, score, best first
+    # (C,) float64, how salient each 2 s of the video are, where the system tells
+    saliency: list[np.ndarray] | None = None
+
+
 def write_predictions(
     path: str | Path,
     query_ids: Sequence[str],
     queries: Sequence[str],
     video_ids: Sequence[str],
     predictions: Sequence[np.ndarray] | np.ndarray,
+    saliency: Sequence[np.ndarray] | None = None,
 ) -> None:
     """Write Q queries: their ids, sentences, videos, and arrays (K, 3) of start s, end s, score.
 
-    Rows of score -inf are padding and are left out. An id that is a decimal number is written
-    as a number, because the official tools compare ids with those of their label files.
+    With `saliency`, Q arrays (C,), also "pred_saliency_scores", a number for each 2 s. Rows of
+    score -inf are padding and are left out. An id that is a decimal number is written as a number,
+    because the official tools compare ids with those of their label files.
     """
+    scores = [None] * len(query_ids) if saliency is None else saliency
+    of_queries = zip(query_ids, queries, video_ids, predictions, scores, strict=True)
     with whole_file(path) as file:
-        for qid, query, video, rows in zip(query_ids, queries, video_ids, predictions, strict=True):
+        for qid, query, video, rows, salient in of_queries:
             rows = np.asarray(rows, np.float64).reshape(-1, 3)
             line = {
                 "qid": file_id(qid),
@@ -46,7 +60,24 @@ def write_predictions(
                 "vid": video,
                 "pred_relevant_windows": rows[rows[:, 2] != -np.inf].tolist(),
             }
+            if salient is not None:
+                line["pred_saliency_scores"] = np.asarray(salient, np.float64).tolist()
             file.write(json.dumps(line) + "\n")
+
+
+def per_two_seconds(saliency: np.ndarray, duration: float) -> np.ndarray:
+    """The saliency of a video's equal clips (N,), -inf on padding, for each 2 s of it, (C,).
+
+    A number is that of the clip at the centre of its 2 s. C is duration / 2, rounded up; as many as
+    there are clips where these last 2 s, give or take 5 %.
+    """
+    clips = saliency[~np.isneginf(saliency)]
+    if abs(duration / len(clips) - CLIP_SECONDS) < 0.05 * CLIP_SECONDS:
+        return clips
+    count = max(1, math.ceil(duration / CLIP_SECONDS))
+    centre = (np.arange(count) + 0.5) * CLIP_SECONDS
+    place = (centre / duration * len(clips)).astype(int)
+    return clips[np.minimum(place, len(clips) - 1)]
 
 
 def file_id(query_id: str) -> int | str:

@@ -16,7 +16,8 @@ from vmr_jax.data.batches.data_paths import query_batch
 from vmr_jax.data.batches.domain import Domain, make_domain
 from vmr_jax.data.batches.splits import make_corpus
 from vmr_jax.data.sources.features import as_float16
-from vmr_jax.data.tables.dataset import Dataset, MomentTable, VideoTable
+from vmr_jax.data.tables.dataset import Dataset, MomentTable
+from vmr_jax.data.tables.video_table import VideoTable
 from vmr_jax.data.text.tokens import STORED, make_tokenizer
 from vmr_jax.datasets import open_dataset
 from vmr_jax.decoding.corpus_moments import readout
@@ -155,7 +156,7 @@ class Predictor:
         domain = self._checked(
             make_domain(dataset, _SPLIT, self._target(), text=self.config.get("text"))
         )
-        return predict_split(predict, self._params, domain, self.config, self._mesh, _QUIET)
+        return predict_split(predict, self._params, domain, self.config, self._mesh, _QUIET).moments
 
     def _by_localizer(
         self, trained: Trained[Localizer], find: Callable[..., Moments], dataset: Dataset

@@ -56,7 +56,7 @@ def metrics_table(
         if intervals and not place:
             table.add_column(f"{COVERAGE} %", justify="right")
     for metric in next(iter(columns.values())):
-        cells = [f"{values[metric]:.2f}" for values in columns.values()]
+        cells = [f"{v[metric]:.2f}" if metric in v else "—" for v in columns.values()]
         if intervals:
             low, high = intervals.get(metric, (np.nan, np.nan))
             cells.insert(1, "—" if np.isnan(low) else f"{low:.1f} to {high:.1f}")

@@ -46,6 +46,13 @@ def average_precision(
     return _precision_of_padded(ranked, true, total, np.asarray(thresholds, np.float64))
 
 
+def set_values(predictions: PerQuery, truths: PerQuery) -> dict[str, np.ndarray]:
+    """mAP, mAP@0.5 and mAP@0.75 of each of Q queries, (Q,) in [0, 1], as `average_precision`."""
+    precision = average_precision(predictions, truths)
+    each = {f"mAP@{m}": precision[:, THRESHOLDS.index(m)] for m in (0.5, 0.75)}
+    return {"mAP": precision.mean(axis=1)} | each
+
+
 def length_metrics(predictions: PerQuery, truths: PerQuery) -> dict[str, dict[str, float]]:
     """The means of `length_values` in percent; "queries" holds how many count in a range."""
     return {

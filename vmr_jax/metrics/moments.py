@@ -6,7 +6,7 @@ Recall (TALL's R@n,IoU=m; the discount of Yuan et al. 2021).
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -135,13 +135,14 @@ def query_metrics(
     thresholds: Sequence[float] = THRESHOLDS,
     discounted: bool = False,
     iou_cmp: str = "ge",
+    added: Callable[[PerQuery, PerQuery], dict[str, np.ndarray]] | None = None,
 ) -> dict[str, np.ndarray]:
     """R@n,IoU=m, IoU of the best moment as mIoU and, if `discounted`, dR@n,IoU=m; (Q,) each.
 
     predictions are Q arrays (K, 3) and truths Q arrays (A, 2), see the module; durations are
     (Q,) seconds, needed by the discount alone. A query without predictions, or without a
     valid truth, counts as a miss. `iou_cmp` is "ge" or "gt". dR is, for n > 1, the maximum over
-    the first n predictions.
+    the first n predictions. `added` makes further metrics of predictions and truths.
 
     Raises ValueError for lists of different lengths, arrays of another shape, an unknown
     `iou_cmp`, and durations that are not positive.
@@ -166,7 +167,7 @@ def query_metrics(
             for m in thresholds:
                 credit = np.where(reaches(iou, m, iou_cmp), discount, 0.0)
                 metrics[f"dR@{n},IoU={m:g}"] = credit[:, :n].max(axis=(1, 2))
-    return metrics
+    return metrics | (added(predictions, truths) if added else {})
 
 
 def _discount(best: np.ndarray, true: np.ndarray, durations: ArrayLike | None) -> np.ndarray:

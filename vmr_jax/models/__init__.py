@@ -71,11 +71,15 @@ def make(config: Config, specs: Specs) -> System:
 
 @functools.cache
 def _ours() -> dict[str, str]:
-    """models/eva/system.py is "eva", models/prem/retriever_system.py is "prem_retriever"."""
+    """models/eva/system.py is "eva", models/prem/retriever_system.py is "prem_retriever".
+
+    A name that ends in the folder's stands alone: models/detr/qd_detr_system.py is "qd_detr".
+    """
     found = {}
     for path in Path(__file__).parent.glob("*/*system.py"):
-        name = f"{path.parent.name}_{path.stem}".removesuffix("_system")
-        found[name] = f"{__name__}.{path.parent.name}.{path.stem}"
+        folder, kind = path.parent.name, path.stem.removesuffix("system").rstrip("_")
+        name = kind if kind.endswith(f"_{folder}") else f"{folder}_{kind}".rstrip("_")
+        found[name] = f"{__name__}.{folder}.{path.stem}"
     return found
 
 

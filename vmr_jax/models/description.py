@@ -64,6 +64,7 @@ class Description:
     readout: tuple[str, ...] = ()  # blocks of the config that an evaluation may change
     reads: tuple[str, ...] = ()  # those of OPTIONAL_KEYS that the functions read
     subtitles: bool = False  # whether they read the subtitles of a batch, where the config has them
+    saliency: bool = False  # whether `predict` tells how salient each clip is, for a figure
     words_show: str = "attention weight"  # what AttentionMap.words holds
     # (config, sizes, params, queries) -> how much each word counts for each modality (B, J, M), of
     # a system with such a figure

@@ -39,6 +39,7 @@ for _figure, _shown in {
     "attention": "Which words of a query meet which times of its video.",
     "timeline": "The strongest proposals or clips of a video, the best predictions and the "
     "ground truth.",
+    "saliency": "How salient each clip of a video is, the best predictions and the ground truth.",
     "words": "How much each word of a query counts for images and for subtitles, of a PREM "
     "retriever.",
     "boundaries": "Confidence in start and end over the true video's clips, of a PREM localizer.",

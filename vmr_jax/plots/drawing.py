@@ -100,6 +100,31 @@ def draw_timeline(content: Mapping):
     return figure
 
 
+def draw_saliency(content: Mapping):
+    """The saliency of each clip under the truth and the best predictions (QVHighlights)."""
+    clips, found = content["clips"], content["predictions"]
+    best = list(zip(found["start"], found["end"], strict=True))[: max(1, len(content["truth"]))]
+    bars = _bars(content["truth"], best)
+    inches = _ROW * len(bars), 2.4
+    figure = _figure(8.5, sum(inches) + 1.2, _title(content))
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=inches)
+    _draw_bars(above, bars)
+    style = {"baseline": None, "linewidth": 2}
+    below.stairs(clips["saliency"], clips["edges"], color=_FIRST, label="predicted", **style)
+    below.set_ylabel("saliency")
+    if rated := content.get("ratings"):
+        ratings = below.twinx()
+        label = "annotators' mean"
+        ratings.stairs(rated["mean"], rated["edges"], color=_SECOND, label=label, **style)
+        ratings.set_ylim(0, 4.2)
+        ratings.set_ylabel("rating, 0 to 4", color=_SECOND)
+    below.set_xlim(0, _last_second(content, [end for _, end in best]))
+    below.set_xlabel("time (s)")
+    _shade_truth((above, below), content)
+    _legend(below)
+    return figure
+
+
 def draw_words(content: Mapping):
     """How much each word counts for the query vector of each modality (PREM, Fig. 6a)."""
     words, weights = content["words"], content["weights"]

@@ -1,7 +1,7 @@
 """What VLANet's figures of a query show, as JSON."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import numpy as np
@@ -10,10 +10,11 @@ from vmr_jax import models
 from vmr_jax.data.batches.data_paths import read_batch
 from vmr_jax.data.batches.domain import Domain
 from vmr_jax.data.batches.pairs import PairIndex
+from vmr_jax.metrics.highlights import CLIP_SECONDS
 from vmr_jax.plots.queries import Run, about, rows_of, words_of
 from vmr_jax.training.mesh import make_mesh
 from vmr_jax.training.steps import as_float32, make_predict
-from vmr_jax.types import AttentionMap, Batch, MomentSystem
+from vmr_jax.types import AttentionMap, Batch, Moments, MomentSystem
 
 SHOWN = 16  # proposals in a time line
 
@@ -75,8 +76,6 @@ def timeline_content(run: Run, qids: Sequence[str]) -> list[dict]:
         seen = _valid_rows(attend(run.params, batch), 0)
         order = np.argsort(-seen.strength, kind="stable")
         found = jax.device_get(predict(run.params, batch))
-        ranked = np.stack((found.start, found.end, found.score), axis=-1)[0]
-        ranked = ranked[~np.isneginf(ranked[:, 2])].astype(np.float64)
         contents.append(
             {"figure": "timeline"}
             | about(run, row)
@@ -87,9 +86,37 @@ def timeline_content(run: Run, qids: Sequence[str]) -> list[dict]:
                     name: getattr(seen, name)[order].tolist()
                     for name in ("start", "end", "strength")
                 },
-                "predictions": dict(zip(("start", "end", "score"), ranked.T.tolist(), strict=True)),
+                "predictions": _ranked(found),
             }
         )
+    return contents
+
+
+def saliency_content(run: Run, qids: Sequence[str]) -> list[dict]:
+    """How salient each clip of a query's video is, and the ranked predictions, in seconds.
+
+    `clips` has the edges (C + 1,) of the clips and a system's score of each. Where annotators rated
+    the query's clips of 2 s, `ratings` has their edges and mean rating, from 0 to 4. Raises
+    ValueError for an unknown query id.
+    """
+    predict = make_predict(cast(MomentSystem, run.system), make_mesh())
+    contents = []
+    for row in rows_of(run, qids):
+        batch = _read(run.domain, row)
+        found = jax.device_get(predict(run.params, batch))
+        seconds, count = float(batch.duration[0]), int(batch.num_clips[0])
+        shown = about(run, row) | {
+            "clips": {
+                "edges": np.linspace(0, seconds, count + 1).tolist(),
+                "saliency": np.asarray(found.saliency)[0, :count].astype(np.float64).tolist(),
+            },
+            "predictions": _ranked(found),
+        }
+        rated = run.domain.table.saliency
+        if rated is not None and len(rated[row]):
+            edges = CLIP_SECONDS * np.arange(len(rated[row]) + 1)
+            shown["ratings"] = {"edges": edges.tolist(), "mean": rated[row].mean(axis=1).tolist()}
+        contents.append({"figure": "saliency"} | shown)
     return contents
 
 
@@ -115,6 +142,13 @@ def time_cells(
     covering = (start <= middle) & (middle < end)
     with np.errstate(invalid="ignore"):
         return edges, covering @ values / covering.sum(axis=1, keepdims=True)
+
+
+def _ranked(found: Moments) -> dict[str, list[float]]:
+    """The predictions for a batch of one query, best first."""
+    ranked = np.stack((found.start, found.end, found.score), axis=-1)[0]
+    ranked = ranked[~np.isneginf(ranked[:, 2])].astype(np.float64)
+    return dict(zip(("start", "end", "score"), ranked.T.tolist(), strict=True))
 
 
 def _read(domain: Domain, row: int) -> Batch:

@@ -13,6 +13,7 @@ from vmr_jax.training.checkpoint import checkpoint_directory
 _OF_QUERIES = {
     "attention": (figure_data.attention_content, drawing.draw_attention),
     "timeline": (figure_data.timeline_content, drawing.draw_timeline),
+    "saliency": (figure_data.saliency_content, drawing.draw_saliency),
     "words": (corpus_figure_data.words_content, drawing.draw_words),
     "boundaries": (corpus_figure_data.boundaries_content, drawing.draw_boundaries),
 }
@@ -28,9 +29,9 @@ def write_query_figures(
 ) -> list[Path]:
     """Draw a figure of each query: OUT/<figure>_<qid>.png and .json.
 
-    `figure` is "attention", "timeline", "words" or "boundaries". Letters, digits and "_.-~#" of an
-    id stand as they are in a file's name, others as %XX. Without `out` the files go to plots/ in
-    the workdir. Returns the PNG files; raises as `open_split` and the contents do.
+    `figure` is one of _OF_QUERIES. Letters, digits and "_.-~#" of an id stand as they are in a
+    file's name, others as %XX. Without `out` the files go to plots/ in the workdir. Returns the PNG
+    files; raises as `open_split` and the contents do.
     """
     collect, draw = _OF_QUERIES[figure]
     run = open_split(figure, checkpoint, split, data_dir or "")

@@ -11,13 +11,16 @@ from vmr_jax.data.text.vocabulary import UNKNOWN, tokenize
 from vmr_jax.datasets import evaluation_dataset
 from vmr_jax.evaluation.moments import check_widths
 from vmr_jax.evaluation.restore import restore_run
+from vmr_jax.models import Description
 from vmr_jax.training.checkpoint import checkpoint_directory
 from vmr_jax.types import Config, MomentSystem, Params, Retriever, System
 
 _ATTENTION, _RETRIEVER, _LOCALIZER = "an attention map", "a retriever", "a localizer"
+_SALIENCY = "the saliency of clips"
 _SHOWS = {  # figure -> what it shows of a system
     "attention": _ATTENTION,
     "timeline": _ATTENTION,
+    "saliency": _SALIENCY,
     "words": _RETRIEVER,
     "boundaries": _LOCALIZER,
 }
@@ -54,26 +57,27 @@ def open_split(
     domain = read(config, evaluation_dataset(config), config.target.eval_split)
     check_widths(domain, restored.trained)
     system = models.make(config, {role: domain.spec for role in models.of(config).domains(config)})
-    check_figure(figure, system, f"{directory}: this {config.system}")
+    described = models.of(config)
+    check_figure(figure, system, described, f"{directory}: this {config.system}")
     return Run(config, system, restored.params, domain, restored.checkpoint)
 
 
-def check_figure(figure: str, system: System, who: str) -> None:
+def check_figure(figure: str, system: System, described: Description, who: str) -> None:
     """Raise ValueError where `system`, which the message calls `who`, lacks what is shown."""
-    shown = _shown_of(system)
-    if _SHOWS[figure] != shown:
-        has = [name for name, needed in _SHOWS.items() if needed == shown]
+    shown = _shown_of(system, described)
+    if _SHOWS[figure] not in shown:
+        has = [name for name, needed in _SHOWS.items() if needed in shown]
         raise ValueError(
             f"{who} has no figure {figure}, which shows {_SHOWS[figure]}; of the figures of "
             f"queries it has {', '.join(has) or 'none'}"
         )
 
 
-def _shown_of(system: System) -> str:
-    """What figures can show of a system, "" if nothing."""
+def _shown_of(system: System, described: Description) -> list[str]:
+    """What figures can show of a system."""
     if isinstance(system, MomentSystem):
-        return _ATTENTION if system.attention else ""
-    return _RETRIEVER if isinstance(system, Retriever) else _LOCALIZER
+        return [_ATTENTION] * bool(system.attention) + [_SALIENCY] * described.saliency
+    return [_RETRIEVER if isinstance(system, Retriever) else _LOCALIZER]
 
 
 def rows_of(run: Run, qids: Sequence[str]) -> list[int]:

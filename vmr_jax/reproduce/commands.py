@@ -7,8 +7,10 @@ import typer
 
 
 def reproduce(
-    paper: Annotated[str, typer.Argument(help="eva, mmcda, prem, vdi or vlanet")],
-    table: Annotated[str, typer.Option(help="The table's number in the paper.")] = "",
+    paper: Annotated[
+        str, typer.Argument(help="eva, mmcda, moment_detr, prem, qd_detr, vdi or vlanet")
+    ],
+    table: Annotated[str, typer.Option(help="The table's number in the paper, or its name.")] = "",
     transfer: Annotated[
         bool,
         typer.Option(

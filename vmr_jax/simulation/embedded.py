@@ -1,8 +1,9 @@
-"""The embedded datasets, made where they are missing: a pair of domains, an unseen one, a corpus.
+"""The embedded datasets, made where missing: three domains, a corpus, highlights.
 
 The generative process and its equations stand in planting.py, that of patches in
 planting_patches.py, that of subtitles in planting_subtitles.py; the sentences, noun chunks and
-moments of the embedded domains in grammar.py, those of the corpus in grammar_spoken.py.
+moments of the embedded domains in grammar.py, those of the corpus in grammar_spoken.py, those of
+the highlights, with ratings, in grammar_highlights.py.
 
 The constants were chosen once, by three conditions on the embedded pair, with two reference
 matchers that are not EVA's code and not part of the project: (a) a bilinear score of mean-pooled
@@ -40,13 +41,14 @@ from vmr_jax.data.tables.chunk_table import write_chunks
 from vmr_jax.data.tables.store import find_report
 from vmr_jax.data.text.lexicon import LEXICON
 from vmr_jax.output_files import write_whole
-from vmr_jax.simulation import grammar, grammar_spoken
+from vmr_jax.simulation import grammar, grammar_highlights, grammar_spoken
 from vmr_jax.simulation.planting import PROCESS, plant
 from vmr_jax.simulation.planting_patches import PATCH_PROCESS, plant_patches
 from vmr_jax.simulation.planting_subtitles import SPEECH_PROCESS, about, plant_subtitles
 
 CORPUS = grammar_spoken.CORPUS.name
-EMBEDDED = (*grammar.WORLDS, CORPUS)
+HIGHLIGHTS = grammar_highlights.HIGHLIGHTS.name
+EMBEDDED = (*grammar.WORLDS, CORPUS, HIGHLIGHTS)
 FEATURE_NAME = "simulated"
 PATCH_NAME = "simulated_patches"
 SUBTITLE_NAME = "simulated_subtitles"
@@ -56,6 +58,7 @@ _SHOWN_PROCESS = PROCESS._replace(scene=0.5, noise=0.8, distractor=0.4, offset=0
 # Versions of the code: raise one when the same settings give other data.
 _VERSION = 3
 _CORPUS_VERSION = 1
+_HIGHLIGHTS_VERSION = 1
 
 
 def build_simulated(data_dir: str | Path, name: str, *, patches: bool = False) -> None:
@@ -66,8 +69,8 @@ def build_simulated(data_dir: str | Path, name: str, *, patches: bool = False) -
     """
     if name not in EMBEDDED:
         raise ValueError(f"no simulated dataset {name!r}; known are {', '.join(EMBEDDED)}")
-    if name == CORPUS and patches:
-        raise ValueError(f"{CORPUS} has no patches; those have {', '.join(grammar.WORLDS)}")
+    if name not in grammar.WORLDS and patches:
+        raise ValueError(f"{name} has no patches; those have {', '.join(grammar.WORLDS)}")
     root = Path(data_dir) / name
     root.mkdir(parents=True, exist_ok=True)
     with (root / ".generator.lock").open("w") as lock:  # runs that start together build once
@@ -81,6 +84,12 @@ def build_simulated(data_dir: str | Path, name: str, *, patches: bool = False) -
             if _outdated(stamp, digest, FEATURE_NAME, SUBTITLE_NAME):
                 _build_corpus(data_dir, stamp, digest)
             return
+        if name == HIGHLIGHTS:
+            world = grammar_highlights.HIGHLIGHTS
+            digest = _digest(_HIGHLIGHTS_VERSION, _WIDTH, world, PROCESS, LEXICON)
+            if _outdated(stamp, digest, FEATURE_NAME):
+                _build_highlights(data_dir, world, stamp, digest)
+            return
         world = grammar.WORLDS[name]
         digest = _digest(_VERSION, _WIDTH, world, PROCESS, LEXICON)
         if _outdated(stamp, digest, FEATURE_NAME):
@@ -93,11 +102,12 @@ def build_simulated(data_dir: str | Path, name: str, *, patches: bool = False) -
 
 def check_features(name: str, feature_name: str) -> None:
     """Raise FileNotFoundError for features that an embedded dataset is not made with."""
-    other = SUBTITLE_NAME if name == CORPUS else PATCH_NAME
-    if feature_name not in (FEATURE_NAME, other):
+    further = {CORPUS: [SUBTITLE_NAME], HIGHLIGHTS: []}.get(name, [PATCH_NAME])
+    there = [FEATURE_NAME, *further]
+    if feature_name not in there:
         raise FileNotFoundError(
             f"{name} has no features {feature_name!r}. It is simulated: a run whose config names "
-            f"it makes it, with {FEATURE_NAME!r} and {other!r} and nothing else"
+            f"it makes it, with {' and '.join(map(repr, there))} and nothing else"
         )
 
 
@@ -126,6 +136,16 @@ def _build_corpus(data_dir: str | Path, stamp: Path, digest: str) -> None:
     said = dict(plant_subtitles(of_said, vectors, _SUBTITLE_WIDTH, world.clip_seconds))
     write_dataset(data_dir, annotations, from_arrays(shown), FEATURE_NAME, vectors, overwrite=True)
     write_dataset(data_dir, annotations, from_arrays(said), SUBTITLE_NAME, None, overwrite=True)
+    write_whole(stamp, digest)
+
+
+def _build_highlights(data_dir: str | Path, world: grammar.World, stamp: Path, digest: str) -> None:
+    """Write the world of highlights: its queries and clip features."""
+    stamp.unlink(missing_ok=True)
+    annotations = grammar_highlights.annotate(world)
+    vectors = grammar.word_vectors(world.side)
+    source = from_arrays(dict(plant(annotations, vectors, _WIDTH, world.clip_seconds)))
+    write_dataset(data_dir, annotations, source, FEATURE_NAME, vectors, overwrite=True)
     write_whole(stamp, digest)
 
 

@@ -21,8 +21,10 @@ unit(x) = x / |x|.
 
 A query's event spans its annotated moment with both ends moved by N(0, (jitter * length)^2), as
 people do not agree on boundaries. With several moments c_e is the sum of their shares, divided by
-the largest such sum where that is above 1. A query without labels plants nothing. What no event
-covers is cut into pieces as long as the dataset's own moments, and a piece is either empty or a
+the largest such sum where that is above 1. Where annotators rated the clips, c_e(i) is multiplied
+by 0.5 + r_i, r_i being the mean rating of clip i as a share of the highest, 4. A query without
+labels plants nothing. What no event covers is cut into pieces as long as the dataset's own moments,
+and a piece is either empty or a
 distractor: a sentence of the dataset that means something else than the video's queries (cosine
 below `similar`). Half of the distractors share a word with one of them: the same verb, another
 object.
@@ -178,6 +180,7 @@ class Event(NamedTuple):
 
     meaning: np.ndarray  # (K,)
     moments: np.ndarray  # (A, 2) seconds
+    ratings: np.ndarray | None = None  # (C, A) from 0 to 4, of C equal clips of the video
 
 
 def draw_events(
@@ -200,7 +203,9 @@ def draw_events(
         if len(moments):
             spread = process.jitter * np.diff(moments, axis=1)
             moments = np.sort(moments + spread * draw.standard_normal(moments.shape), axis=1)
-            events.append(Event(sentences.meaning[row], np.clip(moments, 0, duration)))
+            events.append(
+                Event(sentences.meaning[row], np.clip(moments, 0, duration), query.saliency)
+            )
     taken = np.concatenate([e.moments for e in events]) if events else np.zeros((0, 2))
     for start, end in free_intervals(taken, duration):
         now = start + draw.random() * min(float(draw.choice(lengths)), end - start)
@@ -226,7 +231,11 @@ def plant_events(
     z = process.noise * noise + process.scene * draw.standard_normal(k) / np.sqrt(k)
     for event in events:
         strength = draw.uniform(1 - process.strength, 1 + process.strength)
-        z = z + strength * coverage(event.moments, edges)[:, None] * event.meaning
+        covered = coverage(event.moments, edges)
+        if event.ratings is not None:
+            place = ((np.arange(num_clips) + 0.5) / num_clips * len(event.ratings)).astype(int)
+            covered = covered * (0.5 + event.ratings.mean(axis=1)[place] / 4)
+        z = z + strength * covered[:, None] * event.meaning
     return z
 
 

@@ -8,7 +8,8 @@ from vmr_jax.data.batches import data_paths
 from vmr_jax.data.batches.domain import make_domain
 from vmr_jax.data.batches.pairs import CandidateIndex, PairIndex, VideoIndex
 from vmr_jax.data.batches.sampler import in_order
-from vmr_jax.data.tables.dataset import Dataset, MomentTable, VideoTable
+from vmr_jax.data.tables.dataset import Dataset, MomentTable
+from vmr_jax.data.tables.video_table import VideoTable
 from vmr_jax.data.text.masking import mask_queries
 from vmr_jax.data.text.tokens import encode_sentences
 from vmr_jax.training.mesh import make_mesh
@@ -95,7 +96,7 @@ def test_the_most_frequent_moment_may_be_the_one_to_learn():
     alone = ((5, 10), (0, 5), (0, 10))
     assert make_domain(dataset(alone), "train", frequent).pairs.moment[2].tolist() == [5, 10]
     assert make_domain(dataset(alone), "train", settings()).pairs.moment[2].tolist() == [0, 10]
-    message = r"training_moment is 'x'; it must be one of \('agreed', 'most_frequent'\)"
+    message = r"training_moment is 'x'; it must be one of \('agreed', 'most_frequent', 'all'\)"
     with pytest.raises(ValueError, match=message):
         make_domain(dataset(), "train", settings(training_moment="x"))
 

@@ -4,14 +4,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vmr_jax.data.batches import clips
+from vmr_jax.data.batches import clips, labels
 from vmr_jax.data.batches.normalization import normalization_of, normalize_frames
 from vmr_jax.data.batches.pairs import Pairs, VideoFeatures
 from vmr_jax.data.batches.words import Words, read_words
-from vmr_jax.data.tables.dataset import Dataset, MomentTable, Read, VideoTable
+from vmr_jax.data.tables.dataset import Dataset, MomentTable
+from vmr_jax.data.tables.video_table import Read, VideoTable
 from vmr_jax.types import DataSpec
-
-_SHOWN = 5  # ids listed in a message
 
 
 class Domain(NamedTuple):
@@ -36,7 +35,7 @@ class Domain(NamedTuple):
         """The sampled clips (num_clips, F) float16 of one video."""
         frames = self.dataset.videos.features(int(self.video_row[row]))
         if self.l2norm:
-            frames = normalize_frames(frames)
+            frames = normalize_frames(frames, self.dataset.videos.parts)
         return self._sampled(frames)
 
     def subtitles(self, row: int) -> np.ndarray:
@@ -102,12 +101,19 @@ def make_domain(
     _check(dataset, split, table, settings, hidden=corpus is not None)
     words = read_words(dataset, table, settings.max_words, text)
     moment = np.full((len(table.video), 2), np.nan, np.float32)
-    if settings.labels:  # checkpoints of older versions name no rule
-        rule = settings.get("training_moment", "agreed")
-        moment = _training_moments(table, rule, split, dataset.name)
+    rule = settings.get("training_moment", "agreed")  # older checkpoints name none
+    if settings.labels:
+        moment = labels.training_moments(table, rule, split, dataset.name)
     video_row = np.unique(table.video) if corpus is None else corpus
+    pairs = _make_pairs(dataset.videos, table.video, video_row, words, moment, settings)
+    if settings.labels and rule == labels.ALL:
+        duration, count = pairs.duration[pairs.video], pairs.num_clips[pairs.video]
+        pairs = pairs._replace(
+            moments=labels.every_moment(table),
+            saliency=labels.clip_saliency(table, duration, count),
+        )
     return Domain(
-        pairs=_make_pairs(dataset.videos, table.video, video_row, words, moment, settings),
+        pairs=pairs,
         video_row=video_row,
         moments=table.moments,
         table=table,
@@ -177,6 +183,7 @@ def _take(table: MomentTable, rows: np.ndarray) -> MomentTable:
         moments=pick(table.moments),
         chunks=None if table.chunks is None else pick(table.chunks),
         tokens=None if table.tokens is None else table.tokens[rows],
+        saliency=None if table.saliency is None else pick(table.saliency),
     )
 
 
@@ -205,44 +212,3 @@ def _make_pairs(
         static=words.static,
         dynamic=words.dynamic,
     )
-
-
-def _training_moments(table: MomentTable, rule: str, split: str, name: str) -> np.ndarray:
-    """The moment (Q, 2) float32 of each query that training learns, where several are marked.
-
-    `agreed` takes the moment that agrees most with all, by mean IoU. `most_frequent` takes the one
-    that most annotators marked, the first of several (PREM P21, as the public code of TVR does for
-    DiDeMo).
-
-    Raises:
-        ValueError: another rule, or a query has no moment.
-    """
-    if rule not in _RULES:
-        raise ValueError(f"training_moment is {rule!r}; it must be one of {tuple(_RULES)}")
-    ids = [i for i, marked in zip(table.query_id, table.moments, strict=True) if not len(marked)]
-    if ids:
-        dots = ", ..." if len(ids) > _SHOWN else ""
-        raise ValueError(
-            f"{len(ids)} of {len(table.query_id)} queries of split {split!r} of dataset {name} "
-            f"have no labels to train on: {', '.join(ids[:_SHOWN])}{dots}. Mend the labels and "
-            "prepare the dataset again, or train on a split with labels"
-        )
-    return np.stack([_RULES[rule](marked) for marked in table.moments])
-
-
-def _agreed(marked: np.ndarray) -> np.ndarray:
-    """Of (A, 2) marked moments the one with the largest mean IoU with all."""
-    start, end = marked.T.astype(np.float64)
-    inter = np.minimum(end[:, None], end) - np.maximum(start[:, None], start)
-    hull = np.maximum(end[:, None], end) - np.minimum(start[:, None], start)
-    iou = np.clip(inter, 0, None) / np.maximum(hull, 1e-9)
-    return marked[iou.mean(axis=1).argmax()].astype(np.float32)
-
-
-def _most_frequent(marked: np.ndarray) -> np.ndarray:
-    """Of (A, 2) marked moments the one that occurs most often, the first of several."""
-    counts = (marked[:, None] == marked).all(axis=-1).sum(axis=1)
-    return marked[counts.argmax()].astype(np.float32)
-
-
-_RULES = {"agreed": _agreed, "most_frequent": _most_frequent}

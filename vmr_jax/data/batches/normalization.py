@@ -1,5 +1,6 @@
 """How clip features are normalised: what a domain block names, and the numbers it takes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,15 @@ def normalization_of(settings: Any) -> str:
     return name
 
 
-def normalize_frames(features: np.ndarray) -> np.ndarray:
-    """Each frame (n, F) at length 1 as float32; a zero frame stays zero (VDI D14)."""
+def normalize_frames(features: np.ndarray, parts: Sequence[int] = ()) -> np.ndarray:
+    """Each frame (n, F) at length 1 as float32; a zero frame stays zero (VDI D14).
+
+    Of joined features each kind is brought to length 1; `parts` are their widths.
+    """
     frames = features.astype(np.float32)
+    if parts:
+        kinds = np.split(frames, np.cumsum(parts)[:-1], axis=1)
+        return np.concatenate([normalize_frames(kind) for kind in kinds], axis=1)
     length = np.linalg.norm(frames, axis=1, keepdims=True)
     return frames / np.maximum(length, np.finfo(np.float32).tiny)
 

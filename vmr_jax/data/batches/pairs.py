@@ -23,6 +23,10 @@ class Pairs(NamedTuple):
     vectors: Any
     static: MaskedQueries | None = None  # Q queries, where the config masks them
     dynamic: MaskedQueries | None = None
+    # Where training learns all moments, see Batch: (Q, A, 2) and, of the clips of the longest
+    # video, (Q, N) float32
+    moments: Any = None
+    saliency: Any = None
 
 
 class VideoFeatures(NamedTuple):
@@ -109,7 +113,13 @@ def make_batch(
     }
     if isinstance(index, CandidateIndex):
         return CandidateBatch(**fields)
-    return Batch(span=pairs.span[rows], **fields)
+    batch = Batch(span=pairs.span[rows], **fields)
+    if pairs.moments is None:
+        return batch
+    padding = (0, 0), (0, shown.video.shape[1] - pairs.saliency.shape[1])
+    pad = pairs.saliency.__array_namespace__().pad
+    saliency = pad(pairs.saliency[rows], padding, constant_values=-1)
+    return batch._replace(moments=pairs.moments[rows], saliency=saliency)
 
 
 def _make_video_batch(pairs: Pairs, shown: VideoFeatures, index: VideoIndex) -> VideoBatch:

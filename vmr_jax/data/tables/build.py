@@ -129,11 +129,15 @@ def _write_moments(
         "words": tensor(shape=(None,), dtype=np.int32),
         "moments": tensor(shape=(None, 2), dtype=np.float64, encoding="bytes"),  # exact
     }
+    records = [record for split in annotations.splits.values() for record in split]
+    if any(record.saliency is not None for record in records):
+        schema["saliency"] = tensor(shape=(None,), dtype=np.float32, encoding="bytes")
+        schema["annotators"] = np.int32  # of each clip's saliency
     size = vocabulary.vectors.nbytes + sum(map(len, sentences))
     with put_in_place(target, size) as directory:
         splits = {
             split: progress(
-                _queries(records, vocabulary),
+                _queries(records, vocabulary, with_saliency="saliency" in schema),
                 f"{annotations.name}: writing {split} queries",
                 len(records),
             )
@@ -152,18 +156,25 @@ def _write_moments(
     return report
 
 
-def _queries(records: list[MomentRecord], vocabulary: Vocabulary) -> Iterator[dict]:
+def _queries(
+    records: list[MomentRecord], vocabulary: Vocabulary, *, with_saliency: bool
+) -> Iterator[dict]:
     """Yield queries as they are stored; a sentence without words is one unknown word."""
     row = {word: index for index, word in enumerate(vocabulary.words) if word != PADDING}
     for record in records:
         words = [row.get(token, 1) for token in tokenize(record.sentence)] or [1]
-        yield {
+        stored = {
             "query_id": record.query_id,
             "video_id": record.video_id,
             "sentence": record.sentence,
             "words": np.array(words, np.int32),
             "moments": record.moments.astype(np.float64),
         }
+        if with_saliency:
+            rated = np.zeros((0, 1)) if record.saliency is None else record.saliency
+            stored["saliency"] = rated.astype(np.float32).ravel()
+            stored["annotators"] = rated.shape[1]
+        yield stored
 
 
 def _fingerprint_queries(annotations: Annotations) -> str:
@@ -173,6 +184,8 @@ def _fingerprint_queries(annotations: Annotations) -> str:
         for record in records:
             line = (split, record.query_id, record.video_id, record.sentence)
             digest.update("\0".join(line).encode() + record.moments.astype(np.float64).tobytes())
+            if record.saliency is not None:
+                digest.update(record.saliency.astype(np.float32).tobytes())
     digest.update(json.dumps(annotations.subtitles, sort_keys=True).encode())
     return digest.hexdigest()
 

@@ -1,7 +1,6 @@
 """A prepared dataset: the moments table in memory, the videos table by random access."""
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from vmr_jax.data.sources.subtitles import can_fit, fit_rows
 from vmr_jax.data.tables.chunk_table import read_chunks
+from vmr_jax.data.tables.joined_features import JOIN, join_videos
 from vmr_jax.data.tables.missing_data import (
     Needed,
     not_prepared,
@@ -17,24 +17,10 @@ from vmr_jax.data.tables.missing_data import (
     without_query_features,
 )
 from vmr_jax.data.tables.query_features import open_query_features
-from vmr_jax.data.tables.statistics import FeatureStatistics, read_statistics
+from vmr_jax.data.tables.statistics import read_statistics
 from vmr_jax.data.tables.store import AGAIN, CORPUS, find_report, open_rows, read_array, read_rows
+from vmr_jax.data.tables.video_table import Read, VideoTable
 from vmr_jax.input_files import read_json
-
-Read = Callable[[int], np.ndarray]  # row of the videos -> what is stored of one, float16
-
-
-class VideoTable(NamedTuple):
-    """The corpus of V videos."""
-
-    video_id: tuple[str, ...]
-    duration: np.ndarray  # (V,) float64 seconds
-    num_clips: np.ndarray  # (V,) int32 native length
-    features: Read  # row -> (num_clips, F) float16, read from disk
-    feature_dim: int  # F
-    cells: int = 0  # G, where they are patches: `features` gives (num_clips, G, F)
-    # Of the clips of the training videos; None: there is no training split, or they are patches
-    statistics: FeatureStatistics | None = None
 
 
 class MomentTable(NamedTuple):
@@ -50,6 +36,9 @@ class MomentTable(NamedTuple):
     chunks: tuple[np.ndarray, ...] | None = None
     # (Q, 2) int32, first row of `Dataset.query_vectors` and number of tokens; None: not loaded
     tokens: np.ndarray | None = None
+    # Q arrays (C, A) float32, what A annotators say of each of C clips of 2 s, C = 0 where they do
+    # not; None: nobody does
+    saliency: tuple[np.ndarray, ...] | None = None
 
 
 class Dataset(NamedTuple):
@@ -86,8 +75,9 @@ def load_dataset(
 ) -> Dataset:
     """Load what `vmr prepare` wrote; features stay on disk until they are asked for.
 
-    `videos.features` may be called from several threads. Queries of videos without features
-    (`--drop-missing`) are left out; the report of the videos table counts them. The noun chunks
+    Several kinds of features are joined by a "+", "slowfast+clip". `videos.features` may be called
+    from several threads. Queries of videos without features (`--drop-missing`) are left out; the
+    report of the videos table counts them. The noun chunks
     of the queries are loaded `with_chunks` only; patches, subtitles and the token features of the
     queries only where they are named. What is missing is told with the command that prepares it,
     with word vectors if the run `reads_words`. Unless `verify` is False, which saves reading them
@@ -108,7 +98,7 @@ def load_dataset(
     if report is None:
         raise not_prepared(root, feature_name, needed)
     queries = report["queries_fingerprint"]
-    table, of_videos = _load_videos(root, feature_name, queries, needed, verify)
+    table, of_videos = _load_kinds(root, feature_name, queries, needed, verify)
     rows = {video: row for row, video in enumerate(table.video_id)} | {"": -1}
     digests = report["fingerprint"] + of_videos
     chunks, tokens, parts = {}, {}, {}
@@ -158,6 +148,7 @@ def _load_moments(
 ) -> MomentTable:
     """Read a split's queries whose video is in `rows` (video id -> row)."""
     query_id, sentence, video, words, moments, kept = [], [], [], [], [], []
+    saliency = []
     for index, record in enumerate(read_rows(directory, split)):
         row = rows.get(_text(record["video_id"]))
         if row is None:
@@ -169,6 +160,10 @@ def _load_moments(
         words.append(record["words"].int64_list.value)
         (times,) = record["moments"].bytes_list.value
         moments.append(np.frombuffer(times, np.float64).reshape(-1, 2))
+        if "saliency" in record:
+            (rated,) = record["saliency"].bytes_list.value
+            (annotators,) = record["annotators"].int64_list.value
+            saliency.append(np.frombuffer(rated, np.float32).reshape(-1, annotators))
     num_words = np.array([len(w) for w in words], np.int32)
     padded = np.zeros((len(words), num_words.max(initial=0)), np.int32)
     for line, ids in zip(padded, words, strict=True):
@@ -182,12 +177,25 @@ def _load_moments(
         moments=tuple(moments),
         chunks=None if chunks is None else tuple(chunks[index] for index in kept),
         tokens=None if tokens is None else tokens[kept],
+        saliency=tuple(saliency) or None,
     )
 
 
 def _text(field) -> str:
     """Decode a record's text field."""
     return field.bytes_list.value[0].decode()
+
+
+def _load_kinds(
+    root: Path, feature_name: str, queries: str, needed: Needed, verify: bool
+) -> tuple[VideoTable, str]:
+    """Open the videos with one kind of features, or with several that a "+" joins."""
+    names = feature_name.split(JOIN)
+    loaded = [_load_videos(root, n, queries, needed._replace(features=n), verify) for n in names]
+    tables, digests = zip(*loaded, strict=True)
+    if len(tables) == 1:
+        return tables[0], digests[0]
+    return join_videos(tables, names, root.name), "".join(digests)
 
 
 def _load_videos(

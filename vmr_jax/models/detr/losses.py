@@ -1,7 +1,7 @@
 """The losses of Moment-DETR and QD-DETR: each is a weighted sum and its count.
 
 Moments (B, A) are padded; saliency (B, N) is that of each clip, -1 outside of the moments. The
-equations' names are the papers'.
+equations' names are those of docs/papers/moment_detr.md.
 """
 
 from typing import NamedTuple
@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from vmr_jax.layers.sequences import masked_log_softmax
+from vmr_jax.models.detr.layers import uniform
 from vmr_jax.models.detr.matching import edges_of, generalized_iou
 from vmr_jax.types import AnyArray, Array, Term
 
@@ -62,10 +63,10 @@ def draw_pairs(key: Array, saliency: AnyArray, mask: AnyArray) -> ClipPairs:
 
     The easy one is a clip of the moments and one outside of them; where all clips are in moments
     it is the hard one. Where all clips of the moments are equally salient, as without such labels,
-    both are easy (D6). `saliency` (B, N), `mask` (B, N).
+    both are easy (DETR D6). `saliency` (B, N), `mask` (B, N).
     """
     inside, outside = mask & (saliency >= 0), mask & (saliency < 0)
-    of_inside, of_outside = (jax.random.uniform(k, (2, *mask.shape)) for k in jax.random.split(key))
+    of_inside, of_outside = uniform(key, (2, 2, *mask.shape))
     pick = lambda score, of: jnp.argmax(jnp.where(of, score, -jnp.inf), axis=-1)  # noqa: E731
     hard = pick(saliency, inside), pick(-saliency, inside)
     easy = pick(of_inside, inside), pick(of_outside, outside)  # (2, B) each
