@@ -57,7 +57,10 @@ def test_nan_is_read(tmp_path):
         ([LINE, "{oops\n"], r"predictions.jsonl:2: not valid JSON \(Expecting property name"),
         (["[1]\n"], "predictions.jsonl:1: expected one JSON object a line"),
         (['{"vid": 1}\n'], 'predictions.jsonl:1: no "qid"; found vid'),
-        (['{"qid": 1}\n'], 'predictions.jsonl:1: no "pred_relevant_windows"; found qid'),
+        (
+            ['{"qid": 1}\n'],
+            'predictions.jsonl:1: no "pred_relevant_windows"; found qid. .*--format',
+        ),
         ([LINE.replace("7", "7.5")], "predictions.jsonl:1: qid 7.5 is neither a whole number"),
         ([LINE.replace("7", "true")], "predictions.jsonl:1: qid true is neither a whole number"),
         (['{"qid": 1, "pred_relevant_windows": 3}\n'], '1: "pred_relevant_windows" is not a list'),

@@ -129,7 +129,10 @@ def _parse(text: bytes, where: str) -> tuple[str, np.ndarray, np.ndarray | None]
         raise ValueError(f"{where}: expected one JSON object a line")
     for key in ("qid", "pred_relevant_windows"):
         if key not in line:
-            raise ValueError(f'{where}: no "{key}"; found {", ".join(line) or "nothing"}')
+            raise ValueError(
+                f'{where}: no "{key}"; found {", ".join(line) or "nothing"}. Answers in words are '
+                "scored with --format text"
+            )
     qid, windows = line["qid"], line["pred_relevant_windows"]
     if not isinstance(qid, int | str) or isinstance(qid, bool):
         raise ValueError(f"{where}: qid {json.dumps(qid)} is neither a whole number nor a string")
