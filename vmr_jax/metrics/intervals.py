@@ -90,9 +90,9 @@ def seeds_interval(first: np.ndarray, second: np.ndarray, video: ArrayLike) -> l
     interval knows nothing of what another would give.
     """
     rng = np.random.default_rng(0)
-    sums, _ = _sums_by_video(dict(enumerate([*first, *second])), video, None)
-    _, counts = np.unique(np.asarray(video), return_counts=True)
-    drawn = np.concatenate([times @ np.column_stack([sums, counts]) for times in _draws(len(sums))])
+    sums, counts, _ = _sums_by_video(dict(enumerate([*first, *second])), video, None)
+    both = np.concatenate([sums, counts], axis=1)  # all queries count: one column of counts
+    drawn = np.concatenate([times @ both for times in _draws(len(sums))])
     weights = np.concatenate(
         [
             sign * rng.multinomial(len(own), np.full(len(own), 1 / len(own)), DRAWS) / len(own)
