@@ -16,6 +16,7 @@ from vmr_jax.data.tables.dataset import load_dataset
 from vmr_jax.datasets import evaluation_dataset
 from vmr_jax.evaluation.moment_report import score, write_report
 from vmr_jax.evaluation.moments import refuse_nan, reported_domain
+from vmr_jax.evaluation.predictions import Predicted
 from vmr_jax.evaluation.score import score_files
 from vmr_jax.layers.clip_spans import spans_to_seconds
 from vmr_jax.metrics.moments import THRESHOLDS, reaches
@@ -72,7 +73,7 @@ def test_a_run_and_score_agree_with_rational_arithmetic(case, tmp_path):
     domain = reported_domain(config, dataset, {"video_dim": 2, "word_dim": 2})
     metrics = score(predictions, domain, config)
     checkpoint = {"step": 1, "selected_by": "last epoch"}
-    scored = (predictions, metrics)
+    scored = (Predicted(predictions, None), metrics)
     console = Console(file=io.StringIO())
     write_report(scored, dataset, domain, config, checkpoint, tmp_path, console)
     folder = tmp_path / "eval/ties_test"

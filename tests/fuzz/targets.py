@@ -31,7 +31,7 @@ from vmr_jax.data.tables.dataset import load_dataset
 from vmr_jax.data.text.vocabulary import load_glove
 from vmr_jax.encoders.tokenizer import clip_tokenizer, wordpiece_tokenizer
 from vmr_jax.evaluation.score import score_files
-from vmr_jax.plots.figure_data import similarity_content
+from vmr_jax.plots.similarities import similarity_content
 from vmr_jax.reproduce import tables as reproduction
 from vmr_jax.search.corpus_search import TrainedCorpus
 from vmr_jax.search.index import build_index

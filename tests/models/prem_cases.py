@@ -132,7 +132,8 @@ def pad(b, rows=2, clips=3, words=2, candidates=0, value=7):
         found[name] = grow(found[name], 1, candidates, 0)
     for name in ("query", "query_mask"):
         found[name] = grow(found[name], 1, words)
-    again = {name: np.concatenate([x, x[:rows]]) for name, x in found.items()}
+    there = {name: x for name, x in found.items() if x is not None}
+    again = {name: np.concatenate([x, x[:rows]]) for name, x in there.items()}
     again["weight"][len(b.weight) :] = 0
     again["moment"][len(b.weight) :] = np.nan
     return jax.device_put(type(b)(**again))

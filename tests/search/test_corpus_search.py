@@ -80,13 +80,13 @@ def test_more_moments_than_there_are_is_padding(tmp_path, role):
     asked = queries(2)
     found, few = corpus.search(asked, 500, videos=9), corpus.search(asked, 2, videos=9)
     count, most = (3, 3) if role == "retriever" else (6 + 1 + 3, 3 * 9)
-    assert all(part.shape == (2, most) for part in found)
-    for whole, best, padding in zip(found, few, (0, 0, -np.inf, -1), strict=True):
+    assert found.saliency is None and all(part.shape == (2, most) for part in found[:4])
+    for whole, best, padding in zip(found[:4], few[:4], (0, 0, -np.inf, -1), strict=True):
         np.testing.assert_allclose(whole[:, :2], best, rtol=1e-6)
         np.testing.assert_array_equal(whole[:, count:], padding)
     assert np.isfinite(found.score[:, :count]).all()
     endless = corpus.search(asked, 10**9, videos=10**9)  # allocates no more than there can be
-    for whole, again in zip(found, endless, strict=True):
+    for whole, again in zip(found[:4], endless[:4], strict=True):
         np.testing.assert_array_equal(whole, again)
 
 

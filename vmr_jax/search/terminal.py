@@ -143,7 +143,7 @@ def _words(retriever: Trained, data_dir: str) -> WordVectors | None:
 
 def _rows(corpus: TrainedCorpus, found: Moments) -> list[list[dict]]:
     """Each query's moments as they are printed, rounded to milliseconds."""
-    start, end, score, video = map(np.asarray, found)
+    start, end, score, video = map(np.asarray, (found.start, found.end, found.score, found.video))
     return [
         [
             {
