@@ -1,18 +1,15 @@
 """`vmr score`: numbers, tables, what is said about misses, and every refusal."""
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests import official_reports
 from tests.evaluation.score_cases import values_and_text
 from vmr_jax import cli
 from vmr_jax.evaluation.score import score_files
-
-REAL = os.environ.get("VMR_DATA_DIR")
 
 
 def label(qid, *windows, duration=20):
@@ -288,19 +285,9 @@ def test_a_score_imports_no_jax(tmp_path):
     assert "R@1,IoU=0.5" in done.stdout and done.stderr == "False\n"
 
 
-@pytest.mark.skipif(not REAL, reason="VMR_DATA_DIR is not set")
-@pytest.mark.parametrize(
-    ("predictions", "report"),
-    [
-        ("sample_val_preds.jsonl", "sample_val_preds_metrics_raw.json"),
-        (
-            "ckpt_inference_hl_val_test_code_preds.jsonl",
-            "ckpt_inference_hl_val_test_code_preds_metrics.json",
-        ),
-    ],
-)
+@official_reports.of_each
 def test_official_reports_on_qvhighlights(predictions, report):
-    folder = Path(REAL, "golden", "moment_detr_qvhighlights")
+    folder = official_reports.FOLDER
     found = score_files(folder / predictions, folder, "qvhighlights", "val").values
     official = json.loads((folder / report).read_text())["brief"]
     full = found["lengths"]["full"]

@@ -1,15 +1,12 @@
 """Moment mAP: by hand, a plain loop, and the official reports of Moment-DETR on QVHighlights."""
 
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests import official_reports
 from vmr_jax.metrics.average_precision import THRESHOLDS, average_precision, length_metrics
-
-REAL = os.environ.get("VMR_DATA_DIR")
 
 
 @pytest.mark.parametrize(
@@ -91,19 +88,9 @@ def test_empty_range_is_left_out():
     assert list(length_metrics([[]], [[(0, 5)]])) == ["full", "short"]
 
 
-@pytest.mark.skipif(not REAL, reason="VMR_DATA_DIR is not set")
-@pytest.mark.parametrize(
-    ("predictions", "report"),
-    [
-        ("sample_val_preds.jsonl", "sample_val_preds_metrics_raw.json"),
-        (
-            "ckpt_inference_hl_val_test_code_preds.jsonl",
-            "ckpt_inference_hl_val_test_code_preds_metrics.json",
-        ),
-    ],
-)
+@official_reports.of_each
 def test_official_reports(predictions, report):
-    folder = Path(REAL, "golden", "moment_detr_qvhighlights")
+    folder = official_reports.FOLDER
 
     def lines(name):
         return [json.loads(line) for line in (folder / name).read_text().splitlines()]

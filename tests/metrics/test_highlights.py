@@ -1,17 +1,14 @@
 """HL-mAP and HL-Hit1: by hand, a plain loop, and the official reports on QVHighlights."""
 
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests import official_reports
 from vmr_jax.data.datasets import read_annotations
 from vmr_jax.evaluation.predictions import read_prediction_file
 from vmr_jax.metrics.highlights import LEVELS, NAMES, highlight_metrics
-
-REAL = os.environ.get("VMR_DATA_DIR")
 
 
 @pytest.mark.parametrize(
@@ -76,19 +73,9 @@ def test_equals_the_loop():
         np.testing.assert_allclose(found[f"HL-min-{level}-mAP"], expected, rtol=1e-12)
 
 
-@pytest.mark.skipif(not REAL, reason="VMR_DATA_DIR is not set")
-@pytest.mark.parametrize(
-    ("predictions", "report"),
-    [
-        ("sample_val_preds.jsonl", "sample_val_preds_metrics_raw.json"),
-        (
-            "ckpt_inference_hl_val_test_code_preds.jsonl",
-            "ckpt_inference_hl_val_test_code_preds_metrics.json",
-        ),
-    ],
-)
+@official_reports.of_each
 def test_official_reports(predictions, report):
-    folder = Path(REAL, "golden", "moment_detr_qvhighlights")
+    folder = official_reports.FOLDER
     records = read_annotations("qvhighlights", folder).splits["val"]
     saliency = read_prediction_file(folder / predictions).saliency
     found = highlight_metrics(
