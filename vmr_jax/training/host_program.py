@@ -175,9 +175,12 @@ def _kept(compute: Callable[[], list[np.ndarray]]) -> Callable[[], list[np.ndarr
 
 def _scan(params: dict[str, Any], arguments: list[Later]) -> list[Later]:
     """The last carry and the stacked outcomes of a scan over the leading axis."""
-    fixed = params["num_consts"]
-    consts, carry = arguments[:fixed], arguments[fixed : fixed + params["num_carry"]]
-    rows, stacks = arguments[fixed + len(carry) :], []
+    if "ft_in" in params:  # since JAX 0.12
+        consts, carry, rows = map(list, params["ft_in"].update(arguments).unpack())
+    else:
+        fixed, end = params["num_consts"], params["num_consts"] + params["num_carry"]
+        consts, carry, rows = arguments[:fixed], arguments[fixed:end], arguments[end:]
+    stacks: list[list[Later]] = []
     steps = range(params["length"])
     for step in reversed(steps) if params["reverse"] else steps:
         row = [lambda rows=rows, step=step: rows()[step] for rows in rows]
