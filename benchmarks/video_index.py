@@ -28,7 +28,8 @@ from vmr_jax.video.decode import sample_frames
 from vmr_jax.video.sampling import Sampling
 from vmr_jax.video.sources import VideoFile
 from vmr_jax.video_index.build import build_index
-from vmr_jax.video_index.corpus import Corpus, Found
+from vmr_jax.video_index.corpus import Corpus
+from vmr_jax.video_index.found import Found
 from vmr_jax.zero_shot.joint_space import JointSpace, Sentences, open_joint_space
 
 _RATE, _SIZE = 5, (320, 240)  # of the films, frames a second and pixels

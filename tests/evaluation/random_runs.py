@@ -1,6 +1,8 @@
 """Runs of systems that find moments in given videos, with random parameters."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +18,10 @@ from vmr_jax.training.state import TrainState
 from vmr_jax.types import STATISTICS, Config
 
 
-def save_random_run(workdir: Path, config: Config) -> str:
+def save_random_run(workdir: Path, config: Config, made_by: Mapping[str, Any] = {}) -> str:
     """A run of `config` whose only checkpoint holds random parameters; nothing is compiled.
 
-    Statistics of a normalisation are positive.
+    Statistics of a normalisation are positive. `made_by` made the features, as of VideoTable.
     """
     described = models.of(config)
     domains = training_domains(config, described.domains(config))
@@ -37,6 +39,7 @@ def save_random_run(workdir: Path, config: Config) -> str:
     meta = {
         "config": config.to_dict(),
         "specs": {role: spec._asdict() for role, spec in specs.items()},
+        "made_by": dict.fromkeys(specs, made_by),
         "selected_by": "last epoch",
         "chosen_by": "",
     }

@@ -17,7 +17,7 @@ from tests.command_line import vmr
 from tests.serve.served import films, index  # noqa: F401
 from tests.video_index.small import known
 from vmr_jax.encoders import demo
-from vmr_jax.serve.opened import _FIRST
+from vmr_jax.video_index.corpus import _FIRST
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,7 +12,8 @@ from tests.command_line import vmr
 from tests.video_index.small import DOOR, film, known
 from vmr_jax.data.datasets.records import MomentRecord
 from vmr_jax.video_index.calibrate import calibrate, fit, reliability
-from vmr_jax.video_index.corpus import CALIBRATION, Corpus, Found
+from vmr_jax.video_index.corpus import CALIBRATION, Corpus
+from vmr_jax.video_index.found import Found
 
 
 def test_the_curve_is_the_one_that_made_the_labels():
@@ -40,6 +41,7 @@ class Known:
     """A corpus of ten videos, in which a sentence "N" is about video N; half are found."""
 
     videos = tuple(SimpleNamespace(id=str(number)) for number in range(10))
+    found_by_run = ""
 
     def __init__(self, index: Path):
         self.index = index

@@ -19,7 +19,8 @@ from vmr_jax.encoders.images import RANDOM
 from vmr_jax.locks import locked
 from vmr_jax.output_files import FullDiskError
 from vmr_jax.types import Moment
-from vmr_jax.video_index.corpus import Corpus, apart, most_similar
+from vmr_jax.video_index.apart import apart
+from vmr_jax.video_index.corpus import Corpus, most_similar
 from vmr_jax.video_index.layout import FRAMES, open_layout, unit_rows
 from vmr_jax.zero_shot.joint_space import Sentences
 from vmr_jax.zero_shot.moments import find_in_frames, find_moments
@@ -185,8 +186,8 @@ def test_what_does_not_fit_the_index_is_refused(films, index, monkeypatch, tmp_p
     )
     done = vmr("index", films, "--out", index, "--clip-seconds", 3)
     assert "clip_seconds is 2.0 there, 3.0 now" in str(done.exception)
-    done = vmr("index", films, "--out", index, "--checkpoint", "runs/x")
-    assert "video files are indexed without trained systems" in str(done.exception)
+    done = vmr("index", films, "--out", index, "--localizer", "runs/x")
+    assert "video files are encoded here: options of features" in str(done.exception)
     with locked(index):
         done = vmr("index", films, "--out", index)
     assert f"{index} is being written by" in str(done.exception)

@@ -53,8 +53,6 @@ def test_what_does_not_go_together_is_refused(film, workdir, monkeypatch):
     space = JointSpace(ImageEncoder("narrow", RANDOM, kind, TINY.init()), None)
     monkeypatch.setattr(trained, "open_joint_space", lambda *_: space)
     done = vmr("find", film, DOOR, "--checkpoint", workdir)
-    assert "reads features 8 wide, those of concepts are 5 wide: name the --encoder" in str(
-        done.exception
-    )
+    assert "8 wide, those of concepts are 5 wide: name it by --encoder" in str(done.exception)
     done = vmr("find", film, DOOR, "--checkpoint", workdir, "--modality", "speech")
     assert "--checkpoint finds what is seen alone" in str(done.exception)

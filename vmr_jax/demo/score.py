@@ -14,7 +14,8 @@ from vmr_jax.metrics.retrieval_baselines import (
     location_prior_corpus_metrics,
     random_corpus_metrics,
 )
-from vmr_jax.video_index.corpus import Corpus, Found
+from vmr_jax.video_index.corpus import Corpus
+from vmr_jax.video_index.found import Found
 from vmr_jax.video_index.layout import Opened, open_layout
 from vmr_jax.zero_shot.joint_space import JointSpace
 

@@ -3,7 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import overload
 
@@ -32,7 +32,7 @@ from vmr_jax.evaluation.pretrained import (
 from vmr_jax.evaluation.restore import restore_run
 from vmr_jax.input_files import read_json
 from vmr_jax.search.sentences import raise_refused, word_rows, words_of
-from vmr_jax.search.trained import Trained
+from vmr_jax.search.trained import Trained, fingerprint
 from vmr_jax.search.two_stage import make_finder
 from vmr_jax.training.checkpoint import checkpoint_directory
 from vmr_jax.training.mesh import keep_compilations, make_mesh
@@ -52,6 +52,7 @@ class Predictor:
     def __init__(self, model: Pretrained):
         """Raises ValueError for a system that finds no moments."""
         restored, self._model = model.restored, model
+        self.made_by = restored.made_by  # the features that it reads, as of Restored
         self.config = Config(restored.config.to_dict())
         self.config.eval.batch_size = jax.device_count()
         self.spec = DataSpec(**restored.trained)
@@ -125,6 +126,11 @@ class Predictor:
             for moments in self._find(dataset)
         ]
         return found if several else found[0]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of parameters and config."""
+        return fingerprint(self._model.restored.config, self._params)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write what `load` needs into a folder: config, parameters, words, figures, a model card.

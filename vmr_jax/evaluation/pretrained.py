@@ -67,6 +67,7 @@ def write_pretrained(folder: Path, model: Pretrained) -> None:
         "config": config,
         "spec": dict(restored.trained),
         "checkpoint": restored.checkpoint,
+        "made_by": dict(restored.made_by),
         "reports": list(model.reports),
         "vocabulary": list(model.vocabulary),
         "sha256": {path.name: digest(path) for path in sorted(folder.glob("*.safetensors"))},
@@ -89,7 +90,8 @@ def read_pretrained(folder: Path) -> Pretrained:
     if config.get("text") and config.text.get("tokenizer"):
         config.text.tokenizer = str(folder / _TOKENIZER / Path(config.text.tokenizer).name)
     flat = safetensors.numpy.load_file(require_file(folder / _PARAMS, "parameters"))
-    restored = Restored(config, _tree(flat), content["spec"], content["checkpoint"])
+    made_by = content.get("made_by", {})
+    restored = Restored(config, _tree(flat), content["spec"], content["checkpoint"], made_by)
     vectors = np.zeros((0, 0), np.float32)
     if content["vocabulary"]:
         vectors = safetensors.numpy.load_file(folder / _WORDS)["vectors"]

@@ -27,6 +27,8 @@ class Restored(NamedTuple):
     params: Params
     trained: Mapping[str, int]  # the DataSpec of the domain that was trained last
     checkpoint: dict  # {"step", "selected_by"}
+    # What made the features of that domain, as of VideoTable; empty: not known
+    made_by: Mapping[str, Any]
 
 
 def restore_run(config: Config | None, directory: Path, given: Iterable[str] = ()) -> Restored:
@@ -71,7 +73,8 @@ def restore_run(config: Config | None, directory: Path, given: Iterable[str] = (
     checkpoints.close()
     checkpoint = {"step": step, "selected_by": meta["selected_by"]}
     last = models.of(trained).domains(trained)[-1]
-    return Restored(trained, params, meta["specs"][last], checkpoint)
+    made_by = meta.get("made_by", {}).get(last, {})
+    return Restored(trained, params, meta["specs"][last], checkpoint, made_by)
 
 
 def trained_config(directory: Path) -> Config:

@@ -74,7 +74,9 @@ def index(
     checkpoint: Annotated[
         str,
         typer.Option(
-            rich_help_panel=_OF_TRAINED, help="The retriever's workdir; else what OUT was made by."
+            metavar="WORKDIR",
+            help="Of video files: a run that places the moments in searches; none: no longer. Of "
+            "trained systems: the retriever; else what OUT was made by.",
         ),
     ] = "",
     localizer: Annotated[
@@ -155,21 +157,27 @@ def index(
     The same command continues an interrupted run, adds new files and encodes changed ones anew. The
     exit status is 1 where files could not be read, which are listed at the end.
     """
-    from vmr_jax.search.terminal import index_videos
-    from vmr_jax.training.logs import make_console
-    from vmr_jax.training.mesh import keep_compilations
-    from vmr_jax.video_index.terminal import index_files
+    from vmr_jax.zero_shot.asked import require_run
 
-    keep_compilations()
+    require_run(checkpoint)  # before JAX is loaded
     if files:
-        if videos or checkpoint or localizer or key or dtype or append or remove:
+        if videos or localizer or key or dtype or append or remove:
             raise ValueError(
-                "video files are indexed without trained systems: their options, such as --videos "
-                "and --checkpoint, read features"
+                "video files are encoded here: options of features for trained systems, such as "
+                "--videos and --localizer, do not go with them"
             )
+        from vmr_jax.video.sources import find_videos
+
+        found = find_videos(files, tell_apart=True)
+
+        from vmr_jax.training.logs import make_console
+        from vmr_jax.training.mesh import keep_compilations
+        from vmr_jax.video_index.terminal import index_files
+
+        keep_compilations()
         whole = index_files(
             out,
-            files,
+            found,
             encoder=encoder,
             weights=weights,
             clip_seconds=clip_seconds,
@@ -180,11 +188,22 @@ def index(
             speech=speech,
             engine=engine,
             engine_index=engine_index,
+            checkpoint=checkpoint,
             console=make_console(),
         )
         if not whole:
             raise typer.Exit(1)
         return
+    if not (videos or remove):
+        raise ValueError(
+            "name the videos to index: files or folders, or features by --videos; or --remove some"
+        )
+
+    from vmr_jax.search.terminal import index_videos
+    from vmr_jax.training.logs import make_console
+    from vmr_jax.training.mesh import keep_compilations
+
+    keep_compilations()
     index_videos(
         out,
         videos,
@@ -246,7 +265,12 @@ def search(
         ),
     ] = 10,
     checkpoint: Annotated[
-        str, typer.Option(rich_help_panel=_OF_TRAINED, help="The retriever, if it was moved.")
+        str,
+        typer.Option(
+            metavar="WORKDIR",
+            help="Of video files: the run that places the moments, else what the index names; "
+            "none: no run. Of trained systems: the retriever, if it was moved.",
+        ),
     ] = "",
     localizer: Annotated[
         str, typer.Option(rich_help_panel=_OF_TRAINED, help="The localizer, if it was moved.")
@@ -265,7 +289,7 @@ def search(
     """Find moments in the videos of an index, of video files or of trained systems."""
     from vmr_jax.search.queries import Query, read_queries
     from vmr_jax.video_index.layout import is_video_index
-    from vmr_jax.zero_shot.asked import check_sentence
+    from vmr_jax.zero_shot.asked import check_sentence, require_run
 
     where, sentence = (index, first) if index else (Path(first), second)
     if index and second:
@@ -280,6 +304,7 @@ def search(
     of_files = is_video_index(where)
     if of_files and not queries:
         check_sentence(sentence)
+    require_run(checkpoint)
     if exports.any() and not of_files:
         raise ValueError(f"{where} knows features, not video files: nothing to cut or export")
 
@@ -295,6 +320,7 @@ def search(
             asked,
             top=top,
             modality=modality,
+            checkpoint=checkpoint,
             as_json=as_json,
             exports=exports,
             console=make_console(),

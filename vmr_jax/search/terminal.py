@@ -34,7 +34,7 @@ def index_videos(
     remove: Sequence[str] = (),
     console: Console,
 ) -> None:
-    """Build an index, add videos to it, or remove some.
+    """Build an index of `videos`, add them to it, or `remove` some.
 
     Checkpoints that are not named are those that the index was made by. Raises ValueError for
     options that do not go together, and as `build_index`, `remove_videos`, `open_source` and
@@ -46,8 +46,6 @@ def index_videos(
         remove_videos(out, remove)
         console.print(f"{out}: removed {', '.join(remove)}")
         return
-    if not videos:
-        raise ValueError("name the videos to index with --videos, or those to --remove")
     manifest = find_manifest(out)
     if manifest:
         if dtype and dtype != manifest["dtype"]:

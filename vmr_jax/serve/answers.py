@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, Field
 
 from vmr_jax.serve.opened import Opened
-from vmr_jax.video_index.corpus import Corpus, Found
+from vmr_jax.video_index.corpus import Corpus
+from vmr_jax.video_index.found import Found
 
 MOST = 100  # moments or videos of an answer
 LETTERS = 2000  # of a sentence
@@ -27,7 +28,9 @@ class Moment(BaseModel):
     end: float
     score: float
     probability: float | None
-    found_by: str = Field(description="video, speech or speech+video")
+    found_by: str = Field(
+        description="video, speech or speech+video; trained for video where a run places moments"
+    )
 
 
 class Moments(BaseModel):

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from vmr_jax.zero_shot.asked import require_run
+
 _INDEX = typer.Argument(help="What `vmr index VIDEOS` wrote.")
 
 
@@ -14,11 +16,19 @@ def serve(
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+    checkpoint: Annotated[
+        str,
+        typer.Option(
+            metavar="WORKDIR",
+            help="The run that places the moments, else what the index names; none: no run.",
+        ),
+    ] = "",
 ) -> None:
     """Search an index of video files on a web page, and by a REST API; extra app."""
     from vmr_jax.video_index.layout import require_index
 
     require_index(index)  # before JAX is loaded
+    require_run(checkpoint)
 
     from vmr_jax.training.mesh import keep_compilations
 
@@ -29,7 +39,7 @@ def serve(
             f"the page needs FastAPI and uvicorn ({error}): pip install 'vmr_jax[app]'"
         ) from error
     keep_compilations()
-    run_server(index, host, port)
+    run_server(index, host, port, checkpoint)
 
 
 def mcp(index: Annotated[Path, _INDEX]) -> None:

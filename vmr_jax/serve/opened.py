@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vmr_jax.video_index.corpus import CALIBRATION, Corpus
-from vmr_jax.video_index.layout import MANIFEST, IndexedVideo
-
-_FIRST = "nothing happens"  # of the words of every encoder; it loads and compiles it
+from vmr_jax.video_index.layout import MANIFEST, RUN, IndexedVideo
 
 
 class NotInIndexError(LookupError):
@@ -44,9 +42,12 @@ class Opened(NamedTuple):
 class ServedIndex:
     """An index on the disk, which another process may change."""
 
-    def __init__(self, index: Path):
-        """Open it with the encoder of its sentences. Raises as Corpus and its search."""
-        self._index, self._opening = index, threading.Lock()
+    def __init__(self, index: Path, checkpoint: str = ""):
+        """Open it with the encoder of its sentences and the run. Raises as Corpus and its search.
+
+        `checkpoint` is that of Corpus.
+        """
+        self._index, self._checkpoint, self._opening = index, checkpoint, threading.Lock()
         self._seen, self._opened = self._open()
 
     def now(self) -> Opened:
@@ -62,15 +63,15 @@ class ServedIndex:
         return self._opened
 
     def _open(self) -> tuple[list, Opened]:
-        seen, corpus = _state(self._index), Corpus(self._index)
-        corpus.search(_FIRST, 1)
+        seen, corpus = _state(self._index), Corpus(self._index, checkpoint=self._checkpoint)
+        corpus.load()
         return seen, Opened(corpus, {video.id: video for video in corpus.videos})
 
 
 def _state(index: Path) -> list[tuple[int, int, int] | None]:
     """What tells the files of an index from what they were."""
     found = []
-    for path in (index / MANIFEST, index / CALIBRATION):
+    for path in (index / MANIFEST, index / CALIBRATION, index / RUN):
         try:
             stat = path.stat()
             found.append((stat.st_ino, stat.st_mtime_ns, stat.st_size))

@@ -18,14 +18,14 @@ _LOCAL = ("localhost", "127.0.0.1", "::1")
 _LAST_SECONDS = 1  # that open answers, such as a video that plays, have after Ctrl-C
 
 
-def run_server(index: Path, host: str, port: int) -> None:
+def run_server(index: Path, host: str, port: int, checkpoint: str = "") -> None:
     """Serve an index at an address, and print where; 0 is any free port.
 
     Raises OSError where the address cannot be had, and as Corpus and its search.
     """
     with _listen(host, port) as listening:
         with ended_by_interrupts():
-            served = ServedIndex(index)
+            served = ServedIndex(index, checkpoint)
         local = _is_local(host)
         if not local:
             print(

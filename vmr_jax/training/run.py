@@ -88,6 +88,7 @@ def prepare_run(config: Config, workdir: Path, restore: str, console: Console) -
         "selected_by": selection_name(config, chooser, split),
         "chosen_by": f"val/{described.selected_by}" if split else "",
         "specs": {role: spec._asdict() for role, spec in specs.items()},
+        "made_by": {role: dict(d.dataset.videos.made_by) for role, d in domains.items()},
     }
     pipeline = make_input_pipeline(config, described.batch, domains, mesh, console, described.epoch)
     optimizer = make_optimizer(config.optimizer, pipeline.pace)

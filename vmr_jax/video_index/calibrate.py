@@ -64,6 +64,7 @@ def calibrate(corpus: Corpus, labelled: Sequence[MomentRecord], seed: int = 0) -
         )
     slope, offset = fit(values, truth)
     told = {"slope": slope, "offset": offset, "moments": len(truth), "right": int(truth.sum())}
+    told |= {"run": corpus.found_by_run}
     write_whole(corpus.index / CALIBRATION, json.dumps(told) + "\n")
     predicted = np.empty(len(truth))
     for held in range(_FOLDS):

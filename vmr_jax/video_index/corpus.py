@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,33 +13,26 @@ from vmr_jax.speech.fusion import Fused
 from vmr_jax.speech.modality import check_modality, rank_both, rank_spoken
 from vmr_jax.speech.store import open_speech
 from vmr_jax.speech.words import Spoken
-from vmr_jax.types import Moment
+from vmr_jax.video_index.apart import apart
 from vmr_jax.video_index.engine import open_engine
-from vmr_jax.video_index.layout import IndexedVideo, Opened, open_layout, unit_rows
+from vmr_jax.video_index.found import Found
+from vmr_jax.video_index.layout import RUN, IndexedVideo, Opened, open_layout, unit_rows
 from vmr_jax.video_index.scan import VideoRanking
 from vmr_jax.video_index.thumbnails import Thumbnails
 from vmr_jax.zero_shot.asked import check_sentence
 from vmr_jax.zero_shot.joint_space import Sentences, check_words, open_sentences
 from vmr_jax.zero_shot.moments import GENERIC, best_span, between_frames, find_in_frames, smooth
 
+if TYPE_CHECKING:
+    from vmr_jax.video_index.trained import TrainedMoments
+
 CALIBRATION = "calibration.json"
+_FIRST = "nothing happens"  # of the words of every encoder
 _SAMPLE = 2**13  # frames
 _ROUNDING = 1e-5  # of a similarity
 _VIDEOS = 100  # that are localised for a sentence
 _MOMENTS = 5  # of a video
 _CANDIDATES = 40  # from which these are taken
-
-
-class Found(NamedTuple):
-    """A moment in a video of an index."""
-
-    video: str
-    path: Path
-    start_s: float
-    end_s: float
-    score: float  # comparable between videos, for one sentence
-    probability: float | None = None  # that it is right, by `vmr calibrate`; None for what is said
-    found_by: str = "video"  # or "speech", or "speech+video"
 
 
 class Curve(NamedTuple):
@@ -56,16 +49,17 @@ class Corpus:
         videos: its videos, in the order of their ids.
     """
 
-    def __init__(self, index: str | Path, sentences: Sentences | None = None):
-        """Open an index; the encoder of sentences is opened with the first search.
+    def __init__(self, index: str | Path, sentences: Sentences | None = None, checkpoint: str = ""):
+        """Open an index; the encoder of sentences and the run are opened with the first search.
 
-        Raises FileNotFoundError where there is none, and ValueError for one that is damaged.
+        The run in `checkpoint` places the moments, else that of `vmr index --checkpoint`; "none":
+        no run. Raises FileNotFoundError where there is no index, and ValueError for a damaged one.
         """
         self.index = Path(index)
         self._opened: Opened = open_layout(index)
         self.videos: tuple[IndexedVideo, ...] = self._opened.videos
         self._number = {video.id: number for number, video in enumerate(self.videos)}
-        self._sentences = sentences
+        self._sentences, self._checkpoint = sentences, checkpoint
         self._thumbnails = Thumbnails(self.index)
         self._curve = _read_curve(self.index / CALIBRATION)
 
@@ -75,10 +69,18 @@ class Corpus:
         return self._spoken is not None
 
     def check(self, sentence: str, modality: str = "both") -> None:
-        """Raise ValueError for a sentence that cannot be asked, before anything is loaded."""
+        """Raise ValueError for a sentence that cannot be asked, before an encoder is loaded."""
         check_sentence(sentence)
         if modality != "speech":
             check_words(self._opened.encoder, sentence)
+            if self._run:
+                self._run.check(sentence)
+
+    def load(self) -> None:
+        """Load and compile what a search needs. Raises as `search`."""
+        vectors = self._vectors([_FIRST])
+        self._seen(vectors[0], self._best_videos(vectors, None)[0], 1)
+        self._run  # noqa: B018  # is opened where it is first read
 
     def search(
         self,
@@ -92,7 +94,8 @@ class Corpus:
         All frames are compared with the sentence. The 100 videos whose best frames fit best are
         searched for moments, at most 5 in each that share little. A video counts as the mean of its
         best moment, and its further moments come below it by how much weaker they are; `top_k` only
-        cuts the list.
+        cuts the list. A trained run replaces the borders, as `TrainedMoments.place` does, and
+        changes no rank and no score.
 
         Where the index knows what is said, that is searched as well, and both are joined by
         `vmr_jax.speech.fusion`, whose scores they have; `modality` "video" or "speech" searches one
@@ -101,8 +104,8 @@ class Corpus:
         Raises:
             ValueError: the sentence has no words or too many; `top_k` is below 1; a video is not
                 in the index; the weights are others than those of the index; for another
-                modality, or "speech" where nothing is said.
-            FileNotFoundError: weights are not here; the message names the command.
+                modality, or "speech" where nothing is said; and as `open_run`.
+            FileNotFoundError: weights or the run are not here; the message names what to do.
         """
         return self.search_all([sentence], top_k, videos, modality)[0]
 
@@ -120,15 +123,18 @@ class Corpus:
         wanted = None if videos is None else np.array([self._of(video) for video in videos], int)
         if modality == "speech":
             return [self._only_said(sentence, videos)[:top_k] for sentence in sentences]
-        spoken = self._spoken if modality == "both" else None
+        spoken, run = self._spoken if modality == "both" else None, self._run
         vectors, found = self._vectors(sentences), []
         for sentence, vector, numbers in zip(
             sentences, vectors, self._best_videos(vectors, wanted), strict=True
         ):
-            moments = self._seen(vector, numbers, None if spoken else top_k)
+            moments = seen = self._seen(vector, numbers, None if spoken or run else top_k)
             if spoken:
                 asked = sentence, vector, self._generic
-                moments = self._named(rank_both(spoken, *asked, moments, videos), moments)
+                moments = self._named(rank_both(spoken, *asked, seen, videos), seen)
+            if run:
+                by_id = {self.videos[number].id: self.videos[number] for number in numbers}
+                moments = run.place(moments, seen, by_id, sentence, top_k)
             found.append(moments[:top_k])
         return found
 
@@ -185,6 +191,20 @@ class Corpus:
             for one in found
             if one.video in self._number
         ]
+
+    @cached_property
+    def _run(self) -> "TrainedMoments | None":
+        """What places the moments that are seen, if not the frames' similarities."""
+        if not (self._checkpoint or (self.index / RUN).exists()):
+            return None
+        from vmr_jax.video_index.trained import open_run  # training's imports take seconds
+
+        return open_run(self.index, self._opened, self._checkpoint)
+
+    @property
+    def found_by_run(self) -> str:
+        """The fingerprint of the run that places moments, "" without one."""
+        return self._run.fingerprint if self._run else ""
 
     @cached_property
     def _spoken(self) -> Spoken | None:
@@ -260,9 +280,9 @@ class Corpus:
         ]
 
     def _probability(self, score: float) -> float | None:
-        if self._curve is None:
+        if self._curve is None or self._curve.run != self.found_by_run:
             return None
-        slope, offset = self._curve
+        slope, offset, _ = self._curve
         return (1 + math.tanh((slope * score + offset) / 2)) / 2
 
     def _excess(self, number: int, similarity: np.ndarray) -> np.ndarray:
@@ -288,22 +308,6 @@ class Corpus:
         return self._number[video]
 
 
-def apart(moments: Sequence[Moment]) -> list[Moment]:
-    """Moments, best first, without those that share half of the shorter one with a better one.
-
-    So the parts of a moment, and what it is a part of, are not listed beside it.
-    """
-    kept: list[Moment] = []
-    for one in moments:
-        for other in kept:
-            shared = min(one.end_s, other.end_s) - max(one.start_s, other.start_s)
-            if shared >= min(one.end_s - one.start_s, other.end_s - other.start_s) / 2:
-                break
-        else:
-            kept.append(one)
-    return kept
-
-
 def most_similar(similarities: Sequence[np.ndarray]) -> np.ndarray:
     """What the mean similarity of a moment in each of V videos, of their frames', cannot exceed.
 
@@ -318,9 +322,17 @@ def most_similar(similarities: Sequence[np.ndarray]) -> np.ndarray:
     return np.array(bounds)
 
 
-def _read_curve(path: Path) -> tuple[float, float] | None:
+class _Learnt(NamedTuple):
+    """The curve of a probability, and the fingerprint of the run whose moments it is of."""
+
+    slope: float
+    offset: float
+    run: str
+
+
+def _read_curve(path: Path) -> _Learnt | None:
     """What `vmr calibrate` learnt, or None."""
     if not path.exists():
         return None
     found = read_json(path, "delete it, or run `vmr calibrate` again", "slope", "offset")
-    return float(found["slope"]), float(found["offset"])
+    return _Learnt(float(found["slope"]), float(found["offset"]), found.get("run", ""))

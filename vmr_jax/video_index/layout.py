@@ -5,6 +5,7 @@
     index.json     the videos in the order of their rows, and the names of the two files of rows
     rows-*.npy     (N, width) float16 of all frames of all videos, each of length 1
     times-*.npy    (N,) float32 seconds of each frame in its video
+    run.json       the trained run that searches ask, if one was named
 
 index.json names files of rows that are whole, and takes the place of the one before at once.
 """
@@ -27,6 +28,7 @@ from vmr_jax.output_files import whole_path, write_whole
 FORMAT = "vmr_jax video index 1"
 MANIFEST = "index.json"
 FRAMES = "frames.h5"
+RUN = "run.json"  # the trained run that searches ask, if there is one
 
 
 class IndexedVideo(NamedTuple):

@@ -2,8 +2,10 @@
 
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -15,12 +17,22 @@ from vmr_jax.export.options import Exports
 from vmr_jax.export.results import Result, clock
 from vmr_jax.input_files import require_file
 from vmr_jax.search.queries import Query, count_refused, refusal, refuse_all
-from vmr_jax.video.sources import find_videos
+from vmr_jax.video.sources import FrameSource
 from vmr_jax.video_index.build import build_index
-from vmr_jax.video_index.corpus import Corpus, Found
+from vmr_jax.video_index.corpus import Corpus
 from vmr_jax.video_index.engine import fill_engine
+from vmr_jax.video_index.found import Found
 from vmr_jax.video_index.layout import MANIFEST, is_video_index, read_manifest
-from vmr_jax.zero_shot.joint_space import default_encoder, open_joint_space, usual_clip_seconds
+from vmr_jax.zero_shot.asked import NO_RUN
+from vmr_jax.zero_shot.joint_space import (
+    JointSpace,
+    default_encoder,
+    open_joint_space,
+    usual_clip_seconds,
+)
+
+if TYPE_CHECKING:
+    from vmr_jax.video_index.trained import TrainedMoments
 
 _LIKELY = 0.5
 _NOTES = 20  # lines of what could not be read of what is said
@@ -28,7 +40,7 @@ _NOTES = 20  # lines of what could not be read of what is said
 
 def index_files(
     index: Path,
-    paths: Sequence[Path],
+    videos: Sequence[FrameSource],
     *,
     encoder: str = "",
     weights: str = "",
@@ -40,18 +52,21 @@ def index_files(
     speech: str = "",
     engine: str = "",
     engine_index: str = "",
+    checkpoint: str = "",
     console: Console,
 ) -> bool:
     """Let an index follow video files; tell whether all could be read.
 
-    What is not given is as the index has it. Raises as `build_index`, `fill_engine` and
-    `open_joint_space`, and ValueError where `index` is another kind of index.
+    What is not given is as the index has it. Raises as `build_index`, `fill_engine`,
+    `TrainedMoments` and `open_joint_space`, and ValueError where `index` is another kind of index.
     """
     encoder, weights, clip_seconds = _settings(index, encoder, weights, clip_seconds)
+    space = open_joint_space(encoder, weights)
+    run = _open_run(index, space, clip_seconds, checkpoint)  # before hours of encoding
     done = build_index(
         index,
-        find_videos(paths, tell_apart=True),
-        open_joint_space(encoder, weights),
+        videos,
+        space,
         weights=weights,
         clip_seconds=clip_seconds,
         prune=prune,
@@ -74,6 +89,12 @@ def index_files(
             f"{filled.url}: {filled.added:,} videos added, {filled.removed:,} removed; "
             f"{filled.kind} finds {filled.recall:.1%} of the 10 best videos of the exact scan"
         )
+    if done.videos and checkpoint:
+        from vmr_jax.video_index.trained import name_run
+
+        name_run(index, run)
+        told = f"by the trained run {run.workdir}" if run else "by no trained run"
+        console.print(f"moments are placed {told}")
     if lines := sum(len(entry.lines) for entry in done.said.values()):
         talking = sum(bool(entry.lines) for entry in done.said.values())
         console.print(f"said: {lines:,} utterances in {talking:,} videos")
@@ -91,6 +112,20 @@ def index_files(
         for failure in report.failures:
             print(f"  {failure.id}: {failure.reason}", file=sys.stderr)
     return not report.failures
+
+
+def _open_run(
+    index: Path, space: JointSpace, clip_seconds: float, checkpoint: str
+) -> "TrainedMoments | None":
+    """The run in `checkpoint`, which must have been trained on such frames; None without one."""
+    if checkpoint in ("", NO_RUN):
+        return None
+    from vmr_jax.video_index.trained import TrainedMoments  # training's imports take seconds
+    from vmr_jax.zero_shot.trained import FramesMadeBy
+
+    width = space.sentences(space.generic[:1]).shape[1]
+    frames = FramesMadeBy(space.images.name, space.images.weights, clip_seconds, width)
+    return TrainedMoments(index, frames, checkpoint)
 
 
 def _settings(
@@ -117,6 +152,7 @@ def search_files(
     *,
     top: int,
     modality: str = "both",
+    checkpoint: str = "",
     as_json: bool,
     exports: Exports,
     console: Console,
@@ -126,7 +162,7 @@ def search_files(
     A query that cannot be asked costs itself alone. Raises as `Corpus`, and ValueError where no
     query could be asked, or where several are to be exported.
     """
-    corpus, refused, results = Corpus(index), {}, []
+    corpus, refused, results = Corpus(index, checkpoint=checkpoint), {}, []
     for item, query in enumerate(queries):
         try:
             corpus.check(query.text, modality)
@@ -134,7 +170,10 @@ def search_files(
             refused[item] = str(error)
     refuse_all(queries, refused)
     asked = [query.text for item, query in enumerate(queries) if item not in refused]
-    all_found = iter(corpus.search_all(asked, top, modality=modality))
+    with warnings.catch_warnings(record=True) as told:
+        all_found = iter(corpus.search_all(asked, top, modality=modality))
+    for message in dict.fromkeys(str(warning.message) for warning in told):
+        print(f"vmr: {message}", file=sys.stderr)
     for item, query in enumerate(queries):
         reason = refused.get(item, "")
         found = [] if reason else next(all_found)

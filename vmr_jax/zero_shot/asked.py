@@ -1,8 +1,21 @@
-"""Which sentences can be asked; nothing heavy is imported, so that mistakes are told at once."""
+"""What can be asked; nothing heavy is imported, so that mistakes are told at once."""
+
+from pathlib import Path
 
 from vmr_jax.data.text.vocabulary import tokenize
 
 _WORDS = 60  # of a sentence; CLIP reads 77 tokens
+
+
+NO_RUN = "none"  # in the place of a run's folder: no trained run
+
+
+def require_run(workdir: str) -> None:
+    """Raise FileNotFoundError for the folder of a trained run that is not there."""
+    if workdir not in ("", NO_RUN) and "://" not in workdir and not Path(workdir).is_dir():
+        raise FileNotFoundError(
+            f"no trained run at {workdir}: --checkpoint is the workdir of a run, or {NO_RUN}"
+        )
 
 
 def check_sentence(sentence: str) -> None:

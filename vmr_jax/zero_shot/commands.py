@@ -74,9 +74,10 @@ def find(
         raise ValueError("--checkpoint finds what is seen alone: leave --subtitles and speech out")
     from vmr_jax.input_files import require_file
     from vmr_jax.speech.modality import check_modality
-    from vmr_jax.zero_shot.asked import check_sentence
+    from vmr_jax.zero_shot.asked import check_sentence, require_run
 
     check_sentence(sentence)  # before JAX is loaded
+    require_run(checkpoint)
     check_modality(modality)
     require_file(video, "video")
 

@@ -62,6 +62,17 @@ def test_tables(tmp_path):
         assert find_report(tmp_path / "toys" / name, verify=True) == report[table]
 
 
+def test_what_made_the_features_is_kept(tmp_path):
+    told = {"encoder": "concepts", "weights": "ab", "clip_seconds": np.float64(2), "times": [1]}
+    source = from_arrays(arrays())._replace(attributes=lambda video: told)
+    write_dataset(tmp_path, annotations(), source, "f", VECTORS)
+    made_by = {"encoder": "concepts", "weights": "ab", "clip_seconds": 2.0}
+    assert load_dataset(tmp_path, "toys", "f").videos.made_by == made_by
+    write(tmp_path, name="g")
+    assert load_dataset(tmp_path, "toys", "g").videos.made_by == {}
+    assert load_dataset(tmp_path, "toys", "f+g").videos.made_by == {}
+
+
 def test_reports(tmp_path):
     fault = Fault("inverted moment", "train q7", "query dropped")
     report = write(tmp_path, annotations([fault, fault._replace(where="train q8")]))

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,8 @@ from vmr_jax.data.tables.store import CORPUS, find_report, write_json, write_rep
 from vmr_jax.data.text.vocabulary import PADDING, Vocabulary, build_vocabulary, tokenize
 from vmr_jax.locks import locked
 from vmr_jax.progress import Progress, quiet
+
+_MADE_BY = ("encoder", "weights", "fps", "clip_seconds")
 
 
 def write_dataset(
@@ -253,9 +256,17 @@ def _write_videos(
             "bytes": 2 * int(np.prod(shape)) * sum(lengths),
             "unused": len(set(features.ids) - set(names.values())),
             "faults": summarise(list(features.faults)),
+            "made_by": _made_by(features.attributes(names[videos[0]])),
         } | of_queries
         write_report(directory, report)
     return report
+
+
+def _made_by(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """What `vmr extract` made features with, of a video's attributes; empty of others' features."""
+    found = {key: attributes[key] for key in _MADE_BY if key in attributes}
+    plain = {key: value.item() if hasattr(value, "item") else value for key, value in found.items()}
+    return plain if "encoder" in plain else {}
 
 
 def _names_of_features(

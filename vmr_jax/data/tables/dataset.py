@@ -230,6 +230,7 @@ def _load_videos(
         feature_dim=width,
         cells=cells,
         statistics=read_statistics(directory),
+        made_by=report.get("made_by", {}),
     )
     return table, report["fingerprint"]
 

@@ -33,6 +33,7 @@ def join_videos(tables: Sequence[VideoTable], names: Sequence[str], dataset: str
         feature_dim=sum(table.feature_dim for table in tables),
         parts=tuple(table.feature_dim for table in tables),
         statistics=_statistics(tables),
+        made_by={},
     )
 
 

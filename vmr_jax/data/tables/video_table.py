@@ -1,7 +1,8 @@
 """The corpus of a prepared dataset: V videos and one kind of features of each."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,3 +23,5 @@ class VideoTable(NamedTuple):
     # Of the clips of the training videos; None: there is no training split, or they are patches
     statistics: FeatureStatistics | None = None
     parts: tuple[int, ...] = ()  # the widths of the kinds of features that were joined
+    # "encoder", "weights", "fps" or "clip_seconds" of `vmr extract`; empty: not known, or joined
+    made_by: Mapping[str, Any] = MappingProxyType({})
