@@ -5,23 +5,23 @@ import pytest
 import safetensors.numpy
 
 from vmr_jax.demo.train_encoder import grammar, recall
-from vmr_jax.encoders import demo
+from vmr_jax.encoders import demo, demo_words
 
 
 def test_words_beyond_the_grammar_are_refused():
     with pytest.raises(ValueError, match="the encoder demo does not know the word 'person': it is"):
-        demo.word_ids("a person opens the door")
+        demo_words.word_ids("a person opens the door")
     for sentence in ("the", "red " * 9):
         with pytest.raises(ValueError, match=r"has \d words but for articles; the encoder demo"):
-            demo.word_ids(sentence)
-    plain, whole = map(demo.word_ids, ("Red circle vanishes!", "the red circle vanishes"))
+            demo_words.word_ids(sentence)
+    plain, whole = map(demo_words.word_ids, ("Red circle vanishes!", "the red circle vanishes"))
     np.testing.assert_array_equal(plain, whole)
 
 
 def test_the_grammar_says_each_thing_once():
     sentences = [said for both in grammar() for said in set(both)]
     assert len(sentences) == len(set(sentences)) == 1 + 24 * 6 + 24 * 23
-    assert all(demo.word_ids(sentence).any() for sentence in sentences)
+    assert all(demo_words.word_ids(sentence).any() for sentence in sentences)
 
 
 def test_shipped_weights_find_what_they_are_recorded_to():

@@ -7,7 +7,7 @@ import pytest
 
 from vmr_jax.demo.render import LABELS, render
 from vmr_jax.demo.world import RATE, SIZE, draw_frame, frame_times, plan_scene
-from vmr_jax.encoders.demo import COLOURS, DIRECTIONS, word_ids
+from vmr_jax.encoders.demo_words import COLOURS, DIRECTIONS, word_ids
 from vmr_jax.video.decode import read_info, sample_frames
 from vmr_jax.video.sampling import Sampling
 

@@ -16,7 +16,7 @@ pytest.importorskip("fastapi", reason="needs the extra app")
 from tests.command_line import vmr
 from tests.serve.served import films, index  # noqa: F401
 from tests.video_index.small import known
-from vmr_jax.encoders import demo
+from vmr_jax.encoders import demo_words
 from vmr_jax.video_index.corpus import _FIRST
 
 ROOT = Path(__file__).parents[2]
@@ -76,7 +76,7 @@ def test_what_cannot_be_served_is_said_in_a_line(index, monkeypatch, tmp_path): 
 
 
 def test_every_encoder_knows_the_first_sentence():
-    assert set(_FIRST.split()) <= set(demo.WORDS)
+    assert set(_FIRST.split()) <= set(demo_words.WORDS)
 
 
 def test_a_missing_extra_is_named(index, monkeypatch):  # noqa: F811

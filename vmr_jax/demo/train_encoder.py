@@ -20,7 +20,7 @@ import safetensors.numpy
 
 from vmr_jax.demo.snippets import middles, snippets_of
 from vmr_jax.demo.world import Scene, plan_scene
-from vmr_jax.encoders import demo
+from vmr_jax.encoders import demo, demo_words
 from vmr_jax.metrics.moments import temporal_iou
 from vmr_jax.output_files import whole_path
 from vmr_jax.zero_shot.moments import find_moments
@@ -42,11 +42,11 @@ class Snippets(NamedTuple):
 
 def grammar() -> list[tuple[str, str]]:
     """All sentences in the two orders in which they can be said; the first: nothing happens."""
-    things = [" ".join(pair) for pair in itertools.product(demo.COLOURS, demo.SHAPES)]
-    said = [demo.NOTHING]
+    things = [" ".join(pair) for pair in itertools.product(demo_words.COLOURS, demo_words.SHAPES)]
+    said = [demo_words.NOTHING]
     said += [f"a {thing} appears" for thing in things]
     said += [f"the {thing} vanishes" for thing in things]
-    said += [f"the {thing} moves to the {to}" for thing in things for to in demo.DIRECTIONS]
+    said += [f"the {thing} moves to the {to}" for thing in things for to in demo_words.DIRECTIONS]
     meetings = [
         (f"the {a} meets the {b}", f"the {b} meets the {a}")
         for a, b in itertools.combinations(things, 2)
@@ -79,7 +79,7 @@ def batches(
     Of each sentence's two orders now the one is said, now the other.
     """
     draw = np.random.default_rng(SEED)
-    ids = np.array([[demo.word_ids(said) for said in both] for both in sentences])
+    ids = np.array([[demo_words.word_ids(said) for said in both] for both in sentences])
     still, events = np.flatnonzero(data.sentence == 0), np.flatnonzero(data.sentence)
     quiet = int(NOTHING * BATCH)
     for _ in range(steps):
@@ -140,7 +140,7 @@ def recall(params: Any, split: str, videos: int) -> dict[str, float]:
         drawn = snippets_of(scene)
         frames[: len(drawn)] = drawn
         images = np.asarray(_unit(encode(frames)))[: len(drawn)]
-        said = [*(event.sentence for event in scene.events), *demo.GENERIC]
+        said = [*(event.sentence for event in scene.events), *demo_words.GENERIC]
         texts = np.asarray(_unit(jnp.asarray(demo.encode_sentences(params, said))))
         fits, times = images @ texts.T, middles(len(drawn))
         generic = fits[:, len(scene.events) :]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vmr_jax.encoders.demo import COLOURS, DIRECTIONS, SHAPES
+from vmr_jax.encoders.demo_words import COLOURS, DIRECTIONS, SHAPES
 
 SIZE = 128  # pixels, both ways
 RATE = 8  # frames a second

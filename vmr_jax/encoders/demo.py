@@ -5,7 +5,6 @@ frames: that a thing moves, and where to, is seen in their difference. Other vid
 ones, and other words, are beyond it.
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vmr_jax.encoders.demo_words import MOST_WORDS, WORDS, word_ids
 from vmr_jax.layers.recurrent import GRU
 from vmr_jax.types import Array, Params
 from vmr_jax.weights.tensors import read_tensors
@@ -23,23 +23,6 @@ WEIGHTS = Path(__file__).with_name("demo.safetensors")
 SIZE = 32  # pixels
 FRAMES = 2
 CLIP_SECONDS = 0.25  # from a frame to the next: half a second for a snippet
-COLOURS = {
-    "red": (220, 40, 40),
-    "green": (40, 190, 60),
-    "blue": (60, 90, 240),
-    "yellow": (235, 215, 40),
-    "purple": (170, 60, 200),
-    "white": (240, 240, 240),
-}
-SHAPES = ("circle", "square", "triangle", "cross")
-DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "top": (0, -1), "bottom": (0, 1)}
-NOTHING = "nothing happens"
-_VERBS = ("appears", "vanishes", "moves", "meets")
-# What a sentence has to exceed: of all videos about as true.
-GENERIC = (NOTHING, *(f"a {shape} {verb}" for shape in SHAPES for verb in _VERBS))
-_ARTICLES = ("a", "an", "the")  # they carry nothing
-WORDS = ("", *COLOURS, *SHAPES, *DIRECTIONS, *_VERBS, "to", *NOTHING.split())
-MOST_WORDS = 8  # without articles
 _WIDTH = 128
 _LAYERS = ((32, 4), (64, 4), (128, 3))  # width and kernel, of stride 2
 
@@ -117,25 +100,3 @@ def encode_sentences(params: Params, sentences: Sequence[str]) -> np.ndarray:
 def encode_ids(params: Params, ids: Array) -> Array:
     """The vectors (S, 128) float32 of rows of WORDS (S, 8) int32."""
     return cast(Array, DemoText().apply({"params": params["text"]}, ids))
-
-
-def word_ids(sentence: str) -> np.ndarray:
-    """The rows of WORDS (8,) int32 of a sentence; articles are left out.
-
-    Raises ValueError for other words, none, or too many.
-    """
-    words = [word for word in re.findall(r"\w+", sentence.lower()) if word not in _ARTICLES]
-    unknown = [word for word in words if word not in WORDS]
-    if unknown:
-        raise ValueError(
-            f"the encoder demo does not know the word {unknown[0]!r}: it is of a rendered world, "
-            f"whose words are {', '.join(WORDS[1:])}"
-        )
-    if not 0 < len(words) <= MOST_WORDS:
-        raise ValueError(
-            f"the sentence {sentence[:40]!r} has {len(words)} words but for articles; the encoder "
-            f"demo reads 1 to {MOST_WORDS}"
-        )
-    ids = np.zeros(MOST_WORDS, np.int32)
-    ids[: len(words)] = [WORDS.index(word) for word in words]
-    return ids

@@ -288,8 +288,9 @@ def search(
 ) -> None:
     """Find moments in the videos of an index, of video files or of trained systems."""
     from vmr_jax.search.queries import Query, read_queries
-    from vmr_jax.video_index.layout import is_video_index
-    from vmr_jax.zero_shot.asked import check_sentence, require_run
+    from vmr_jax.speech.modality import check_modality
+    from vmr_jax.video_index.layout import MANIFEST, is_video_index, read_manifest
+    from vmr_jax.zero_shot.asked import check_sentence, check_words, require_run
 
     where, sentence = (index, first) if index else (Path(first), second)
     if index and second:
@@ -302,9 +303,12 @@ def search(
         raise FileNotFoundError(f"{where}: no index there; make one with `vmr index`")
     asked = read_queries(queries) if queries else [Query("1", sentence)]
     of_files = is_video_index(where)
+    check_modality(modality)
+    require_run(checkpoint)
     if of_files and not queries:
         check_sentence(sentence)
-    require_run(checkpoint)
+        if modality != "speech":
+            check_words(read_manifest(where / MANIFEST)["encoder"], sentence)
     if exports.any() and not of_files:
         raise ValueError(f"{where} knows features, not video files: nothing to cut or export")
 

@@ -19,8 +19,8 @@ from vmr_jax.video_index.found import Found
 from vmr_jax.video_index.layout import RUN, IndexedVideo, Opened, open_layout, unit_rows
 from vmr_jax.video_index.scan import VideoRanking
 from vmr_jax.video_index.thumbnails import Thumbnails
-from vmr_jax.zero_shot.asked import check_sentence
-from vmr_jax.zero_shot.joint_space import Sentences, check_words, open_sentences
+from vmr_jax.zero_shot.asked import check_sentence, check_words
+from vmr_jax.zero_shot.joint_space import Sentences, open_sentences
 from vmr_jax.zero_shot.moments import GENERIC, best_span, between_frames, find_in_frames, smooth
 
 if TYPE_CHECKING:

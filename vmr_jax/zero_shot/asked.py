@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from vmr_jax.data.text.vocabulary import tokenize
+from vmr_jax.encoders.demo_words import word_ids
 
 _WORDS = 60  # of a sentence; CLIP reads 77 tokens
 
@@ -31,3 +32,9 @@ def check_sentence(sentence: str) -> None:
             f"the sentence has {len(words)} words, encoders read {_WORDS}: say in fewer what "
             "happens in the moment"
         )
+
+
+def check_words(encoder: str, sentence: str) -> None:
+    """Raise ValueError for a sentence whose words an encoder of a joint space does not know."""
+    if encoder == "demo":
+        word_ids(sentence)

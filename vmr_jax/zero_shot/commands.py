@@ -74,11 +74,13 @@ def find(
         raise ValueError("--checkpoint finds what is seen alone: leave --subtitles and speech out")
     from vmr_jax.input_files import require_file
     from vmr_jax.speech.modality import check_modality
-    from vmr_jax.zero_shot.asked import check_sentence, require_run
+    from vmr_jax.zero_shot.asked import check_sentence, check_words, require_run
 
     check_sentence(sentence)  # before JAX is loaded
     require_run(checkpoint)
     check_modality(modality)
+    if modality != "speech" and not checkpoint:
+        check_words(encoder, sentence)
     require_file(video, "video")
 
     from vmr_jax.export.export import export_results

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from vmr_jax.encoders import concepts, demo
+from vmr_jax.encoders import concepts, demo, demo_words
 from vmr_jax.encoders.clip import ClipText, ClipTextConfig, load_clip_text
 from vmr_jax.encoders.images import ImageEncoder, kind_of, open_image_encoder, weights_digest
 from vmr_jax.encoders.sentence import open_sentence_encoder
@@ -43,12 +43,6 @@ def usual_clip_seconds(name: str) -> float:
     return demo.CLIP_SECONDS if name == "demo" else 2.0
 
 
-def check_words(name: str, sentence: str) -> None:
-    """Raise ValueError for a sentence whose words an encoder of ENCODERS does not know."""
-    if name == "demo":
-        demo.word_ids(sentence)
-
-
 def open_joint_space(name: str, weights: str = "") -> JointSpace:
     """Open an encoder of ENCODERS with the weights of its name, or given ones.
 
@@ -61,7 +55,7 @@ def open_joint_space(name: str, weights: str = "") -> JointSpace:
         FileNotFoundError: weights are not here; the message names the command that brings them.
     """
     path, tokenizer = _files(name, weights)
-    generic = demo.GENERIC if name == "demo" else GENERIC
+    generic = demo_words.GENERIC if name == "demo" else GENERIC
     sentences = _sentences(name, path, tokenizer)
     return JointSpace(open_image_encoder(name, path), sentences, generic, name != "demo")
 
