@@ -87,8 +87,15 @@ def test_what_is_not_prepared_says_the_command(data_dir):
         load_dataset(data_dir, "toys", "g")
     with pytest.raises(FileNotFoundError, match=r"there: none.*\n  vmr prepare didemo --annotat"):
         load_dataset(data_dir, "didemo", "f")
-    with pytest.raises(FileNotFoundError, match="prepare didemo --name didemo_mine --annotations"):
-        load_dataset(data_dir, "didemo_mine", "f")
+    for name, reader in (
+        ("didemo_mine", "didemo"),
+        ("mad-v2", "mad"),
+        ("madagascar", "jsonl"),
+        ("qvhighlights_timelens2", "qvhighlights"),
+        ("qvhighlights_timelens_x", "qvhighlights_timelens"),
+    ):
+        with pytest.raises(FileNotFoundError, match=f"prepare {reader} --name {name} --annotation"):
+            load_dataset(data_dir, name, "f")
 
 
 @pytest.mark.parametrize(

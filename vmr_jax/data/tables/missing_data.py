@@ -1,5 +1,6 @@
 """What to say where a part of a prepared dataset is missing or out of date: the command to run."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,11 +59,12 @@ def without_query_features(root: Path, needed: Needed) -> FileNotFoundError:
 def _command(root: Path, needed: Needed, kind: str) -> str:
     """The command that prepares a kind of features; with the first come the parts of queries.
 
-    A dataset named after a reader's is taken for its.
+    A dataset is taken for a reader's whose name its own is, or begins with before a "_" or "-".
     """
     from vmr_jax.data.datasets import READERS
 
-    reader = next((name for name in READERS if root.name.startswith(name)), "jsonl")
+    named = [name for name in READERS if re.fullmatch(rf"{name}([-_].*)?", root.name)]
+    reader = max(named, key=len, default="jsonl")
     options = {
         f"--name {root.name}": root.name != reader,
         f"--annotations DIR --features PATH --feature-name {kind}": True,
