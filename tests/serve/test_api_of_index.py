@@ -81,6 +81,7 @@ def test_videos_curve_and_health(client):
     assert len(curve["times"]) == len(curve["fit"]) == 8 and curve["duration"] == 16
     health = client.get("/health").json()
     assert (health["status"], health["videos"], health["frames"]) == ("ok", 3, 29)
+    assert health["indexing"] is None
 
 
 def test_ranges_of_a_video(client, films):  # noqa: F811

@@ -59,6 +59,7 @@ def extract(
     jobs: int = 0,
     suffix: str = "h5",
     strict: bool = False,
+    tell: Callable[[int, int], None] = lambda done, videos: None,
 ) -> Report:
     """Write the features of videos to an HDF5 file, but for those that are there.
 
@@ -67,7 +68,8 @@ def extract(
     A video that cannot be read to its end has no features, and the others have theirs. What the
     file holds of other videos stays. `batch_size` frames are encoded at once, in snippets where the
     encoder reads such. The devices share each batch. `jobs` processes read the videos
-    while this one encodes; with 0 this one does both.
+    while this one encodes; with 0 this one does both. `tell` hears how many videos are done of how
+    many.
 
     Raises:
         ValueError: the file was made with other settings, or another process writes it; an id
@@ -94,6 +96,7 @@ def extract(
         left = [video for video in videos if not file.holds(video)]
         run = encoder.compiled(precision, along_batch(mesh), replicated(mesh))
         failures, progress = [], _Progress([bytes_of(video) for video in left])
+        tell(0, len(left))
         with share_shown("extract") as progress.show:
             if jobs:
                 events = read_videos(left, sampling, encoder.crop, jobs)
@@ -102,9 +105,10 @@ def extract(
             with closing(events):
                 followed = _followed(events, progress, strict)
                 rows = in_snippets(followed, frames) if frames > 1 else followed
-                for result in encode_videos(rows, run, batch_rows, waits):
+                for done, result in enumerate(encode_videos(rows, run, batch_rows, waits), 1):
                     if failure := _store(result, left[result.video], file):
                         failures.append(failure)
+                    tell(done, len(left))
         if strict and failures:
             raise ValueError(f"{failures[0].reason} (--strict stops here)")
         file.join()

@@ -74,6 +74,16 @@ class Videos(BaseModel):
     videos: list[Video]
 
 
+class Indexing(BaseModel):
+    """A `vmr index` that runs: how many videos it has read, of how many that were new or changed.
+
+    They can be searched when it ends.
+    """
+
+    done: int
+    videos: int
+
+
 class Health(BaseModel):
     """That the server answers, and what it serves."""
 
@@ -82,6 +92,7 @@ class Health(BaseModel):
     videos: int
     frames: int
     speech: bool = Field(description="Whether what is said can be searched.")
+    indexing: Indexing | None
 
 
 class Failure(BaseModel):

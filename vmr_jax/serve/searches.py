@@ -10,6 +10,7 @@ from vmr_jax.serve.answers import (
     Curve,
     Find,
     Health,
+    Indexing,
     Modality,
     Moments,
     Search,
@@ -22,6 +23,7 @@ from vmr_jax.serve.arguments import Sentence, Top, VideoId
 from vmr_jax.serve.batches import Batches
 from vmr_jax.serve.opened import ServedIndex
 from vmr_jax.serve.turns import Turns
+from vmr_jax.video_index.running import running
 
 
 def search_routes(index: ServedIndex, turns: Turns, waiting: int) -> APIRouter:
@@ -72,6 +74,7 @@ def search_routes(index: ServedIndex, turns: Turns, waiting: int) -> APIRouter:
             videos=len(corpus.videos),
             frames=sum(video.frames for video in corpus.videos),
             speech=corpus.knows_speech,
+            indexing=Indexing(**told._asdict()) if (told := running(corpus.index)) else None,
         )
 
     return router

@@ -22,6 +22,7 @@ from vmr_jax.video_index.layout import (
     unit_rows,
     write_layout,
 )
+from vmr_jax.video_index.running import telling
 from vmr_jax.video_index.speech import open_sources, read_what_is_said
 from vmr_jax.zero_shot.joint_space import JointSpace
 
@@ -65,7 +66,7 @@ def build_index(
     if not clip_seconds > 0:
         raise ValueError(f"clip_seconds is {clip_seconds:g}; expected a positive number")
     heard_by = open_sources(subtitles, speech)
-    with locked(index):
+    with locked(index), telling(index) as tell:
         for draft in index.glob(".draft-*"):  # of a run that was killed
             draft.unlink(missing_ok=True)
         before = _paths_before(index)
@@ -77,6 +78,7 @@ def build_index(
             batch_size=batch_size,
             jobs=jobs,
             strict=strict,
+            tell=tell,
         )
         now = {video.id: video.path.resolve() for video in videos}
         paths = {name: path for name, path in before.items() if path not in now.values()} | now

@@ -2,14 +2,17 @@
 // The page: a search, its results as cards, keys, and the address that brings both back.
 
 const STEP = 12, MOST = 100; // results
+const OFTEN = 2000, RARELY = 15000; // milliseconds
 const EMPTY = "The index has no videos yet: `vmr index VIDEOS --out INDEX` fills it.";
 const form = document.getElementById("search"), query = document.getElementById("query");
 const results = document.getElementById("results"), more = document.getElementById("more");
 const state = document.getElementById("state"), failure = document.getElementById("error");
+const progress = document.getElementById("progress");
 const modality = document.getElementById("modality");
 const player = new Player();
 let found = []; // moments on the page
 let asked = 0; // number of the last search
+let known = null; // videos of the index
 
 function tell(text, empty = false) {
   state.textContent = text;
@@ -133,6 +136,25 @@ function onKey(event) {
   event.preventDefault();
 }
 
+/** Say how far a `vmr index` is that runs, and look again: sooner while one does. */
+async function follow() {
+  let wait = RARELY;
+  try {
+    const { speech, indexing, videos } = await (await ask("/health", {})).json();
+    modality.hidden = !speech;
+    progress.hidden = !indexing;
+    if (indexing) {
+      wait = OFTEN;
+      progress.textContent = `Indexing: ${indexing.done} of ${indexing.videos} new or changed `
+        + "videos are read; they can be searched when it ends.";
+    }
+    if (known !== null && known !== videos && !query.value.trim()) welcome();
+    known = videos;
+  } finally {
+    setTimeout(() => follow().catch(() => {}), wait); // a server that is gone may come back
+  }
+}
+
 function restore() {
   const { q, moment } = fromAddress();
   query.value = q;
@@ -151,6 +173,5 @@ more.addEventListener("click", () =>
 document.getElementById("close").addEventListener("click", close);
 document.addEventListener("keydown", onKey);
 window.addEventListener("hashchange", restore);
-ask("/health", {}).then((answer) => answer.json())
-  .then(({ speech }) => { modality.hidden = !speech; }, fail);
+follow().catch(fail);
 restore();
