@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.score_cases import values_and_text
-from vmr_jax.evaluation.breakdown import breakdown, groups_of
+from vmr_jax.evaluation.breakdown import breakdown, groups_of, spacy_tagger
 from vmr_jax.evaluation.labels import read_labels
 from vmr_jax.evaluation.score import score_files
 from vmr_jax.plots.score_figures import score_content
@@ -62,6 +62,16 @@ def test_groups(tmp_path):
     assert members(found["training words"]) == {"all seen": [0, 1], "one or more unseen": [2, 3]}
 
 
+def test_what_tvrs_queries_are_about(tmp_path):
+    _, folder = files(tmp_path, [])
+    labels = read_labels(folder, split="test")
+    kinds = ("v", "vt", "", "v")
+    told = [one._replace(modality=k) for one, k in zip(labels.records, kinds, strict=True)]
+    found = groups_of(labels._replace(records=told))
+    assert members(found["about"]) == {"video": [0, 3], "both": [1]}
+    assert "about" not in groups_of(labels)
+
+
 def test_verbs_and_nouns_where_they_are_found(tmp_path):
     _, folder = files(tmp_path, [])
     verbs = {"opens": "open", "closes": "close", "runs": "run"}
@@ -72,6 +82,17 @@ def test_verbs_and_nouns_where_they_are_found(tmp_path):
     found = groups_of(read_labels(folder, split="test"), tag)
     assert members(found["verb"]) == {"open": [0, 1], "run": [2, 3], "close": [1]}
     assert found["noun"] == {}
+
+
+def test_verbs_and_nouns_by_the_real_model(tmp_path):
+    tag = spacy_tagger()
+    if tag is None:
+        pytest.skip("needs spaCy and its model en_core_web_sm")
+    (tagged,) = tag(["The person opens two doors while children are running."])
+    assert {("open", "VERB"), ("run", "VERB"), ("door", "NOUN"), ("child", "NOUN")} <= set(tagged)
+    _, folder = files(tmp_path, [])
+    found = groups_of(read_labels(folder, split="test"), tag)
+    assert {"open", "close", "run"} >= set(found["verb"]) and found["verb"]
 
 
 def test_figures_of_groups():

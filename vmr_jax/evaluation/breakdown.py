@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from vmr_jax.data.text.noun_chunks import MODEL
+from vmr_jax.data.text.noun_chunks import load_parser
 from vmr_jax.data.text.vocabulary import tokenize
 from vmr_jax.evaluation.labels import Labels
 from vmr_jax.metrics.intervals import COVERAGE, bootstrap_intervals
@@ -15,6 +15,7 @@ from vmr_jax.metrics.moments import pad_truths
 
 METRICS = ("R@1,IoU=0.5", "R@1,IoU=0.7", "mIoU")  # that a group has
 MOST_COMMON = 10  # verbs and nouns that are groups
+TYPES = {"v": "video", "t": "subtitles", "vt": "both"}  # of TVR's queries
 _EDGES = {  # the upper ends of the groups, the last one open; inclusive
     "moment length": ((5, 10, 30, 60), "s"),
     "video length": ((30, 60, 180, 600), "s"),
@@ -31,8 +32,9 @@ def groups_of(labels: Labels, tag: Tag | None = None) -> Groups:
     moment length, and position: of the mean of a query's true moments; the position is the third
     of the video in which its middle lies. video length; query length in words; windows: how many
     true moments; training words: whether all of its words are in a training query, where there is
-    a training split. verb and noun: the MOST_COMMON lemmas of each, where `tag` finds them (a query
-    may be in several of these groups).
+    a training split; about: what is seen, said, or both, where the annotations tell (TVR). verb and
+    noun: the MOST_COMMON lemmas of each, where `tag` finds them (a query may be in several of these
+    groups).
     """
     true = pad_truths(labels.truths)
     words = [tokenize(record.sentence) for record in labels.records]
@@ -54,6 +56,9 @@ def groups_of(labels: Labels, tag: Tag | None = None) -> Groups:
         seen = {word for record in train for word in tokenize(record.sentence)}
         unseen = np.array([not seen.issuperset(own) for own in words])
         found["training words"] = {"all seen": ~unseen, "one or more unseen": unseen}
+    about = np.array([record.modality for record in labels.records])
+    if about.any():
+        found["about"] = {name: about == code for code, name in TYPES.items()}
     if tag is not None:
         found |= _by_lemmas(tag([record.sentence for record in labels.records]))
     return {
@@ -114,9 +119,7 @@ def breakdown_table(found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Tab
 def spacy_tagger() -> Tag | None:
     """Lemmas and parts of speech by spaCy's en_core_web_sm; None where that is not installed."""
     try:
-        import spacy  # pyright: ignore[reportMissingImports]  # an extra
-
-        parse = spacy.load(MODEL, exclude=["ner", "parser"])
+        parse, _ = load_parser(["ner", "parser"])
     except (ImportError, OSError):
         return None
     return lambda sentences: [

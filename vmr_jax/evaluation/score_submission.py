@@ -7,6 +7,7 @@ import numpy as np
 from rich.table import Table
 
 from vmr_jax.data.datasets.records import MomentRecord
+from vmr_jax.evaluation.breakdown import TYPES
 from vmr_jax.evaluation.labels import Labels, count_missing, match, refuse
 from vmr_jax.evaluation.report import Report, metrics_table, scored_table
 from vmr_jax.evaluation.submission import Submission
@@ -15,7 +16,6 @@ from vmr_jax.metrics.moments import rising_scores
 from vmr_jax.metrics.retrieval import AGREEING, ANNOTATORS, MOST, corpus_recalls
 from vmr_jax.metrics.retrieval_baselines import corpus_baselines
 
-_TYPES = {"v": "video", "t": "subtitles", "vt": "both"}  # of TVR's queries
 _REPEATED = "it takes no place here, and one in TVR's script, whose VR is lower or equal"
 
 
@@ -80,11 +80,11 @@ def _percent(reached: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, f
 def _by_type(
     reached: Mapping[str, np.ndarray], records: Sequence[MomentRecord]
 ) -> dict[str, dict[str, Any]]:
-    """The metrics of TVR's queries about each of _TYPES, with their number; {} of other data."""
+    """The metrics of TVR's queries about each of TYPES, with their number; {} of other data."""
     types = np.array([record.modality for record in records])
     return {
         name: {"queries": int(np.sum(types == code)), **_percent(reached, types == code)}
-        for code, name in _TYPES.items()
+        for code, name in TYPES.items()
         if (types == code).any()
     }
 

