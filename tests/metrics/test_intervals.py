@@ -5,10 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
+from vmr_jax.metrics.didemo import split_query_metrics
 from vmr_jax.metrics.intervals import (
     DRAWS,
     bootstrap_intervals,
-    moment_intervals,
+    method_intervals,
     paired_intervals,
     paired_p_values,
     seeds_interval,
@@ -86,8 +87,20 @@ def test_p_values_are_the_share_of_exchanges_that_reach_the_difference():
 def test_didemos_own_metric_has_intervals():
     truths = [np.array([[0, 5.0]] * 4)] * 10
     rows = [[(5 * i, 5 * j, -i - j) for i in range(6) for j in range(i + 1, 7)]] * 10
-    found = moment_intervals(rows, None, truths, np.full(10, 30.0), range(10), didemo="official")
+    values = split_query_metrics(rows, truths, np.full(10, 30.0), didemo="official")
+    found = method_intervals({"model": values}, range(10))
     assert found["model"]["rank@1"] == found["model"]["mIoU"] == [100, 100]
+
+
+def test_intervals_of_methods_are_those_of_each_alone():
+    first, second = RNG.uniform(size=(2, 60))
+    video = np.repeat(np.arange(20), 3)
+    values = {"model": {"R": first}, "linear_match": {"R": second}, "random": {"R": second / 2}}
+    found = method_intervals(values, video)
+    for method, own in values.items():
+        assert found[method] == bootstrap_intervals(own, video)
+    paired = paired_intervals({"R": first}, {"R": second}, video)
+    assert found["model - linear_match"] == paired and len(found) == 4
 
 
 def test_a_difference_over_seeds_is_the_pairs_where_seeds_agree_and_wider_where_not():

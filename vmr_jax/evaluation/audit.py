@@ -13,9 +13,11 @@ from vmr_jax.data.datasets import read_annotations
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.datasets.repair import is_training
 from vmr_jax.data.text.vocabulary import tokenize
-from vmr_jax.evaluation.labels import truths_of
+from vmr_jax.evaluation.labels import ratings_of, truths_of
+from vmr_jax.evaluation.query_values import percent
 from vmr_jax.evaluation.report import Report, metrics_table
-from vmr_jax.metrics.baselines import baseline_metrics
+from vmr_jax.metrics.baselines import baseline_values
+from vmr_jax.metrics.highlight_baselines import highlight_baseline_values
 from vmr_jax.metrics.highlights import highlight_metrics
 from vmr_jax.metrics.moments import moment_metrics
 
@@ -77,11 +79,16 @@ def _shared(first: list[tuple[str, str]], second: list[tuple[str, str]]) -> dict
 
 
 def _blind(annotations: Annotations, records: list[MomentRecord]) -> dict[str, dict[str, float]]:
-    """What is won without video and query: `baseline_metrics`."""
+    """What is won without video and query: `baseline_values`, and those of highlights."""
     train = annotations.splits.get("train")
     learnt_from = truths_of(annotations, train) if train else None
-    found = baseline_metrics(*truths_of(annotations, records), learnt_from)
-    return {name: {metric: own[metric] for metric in _AGREED} for name, own in found.items()}
+    moments = baseline_values(*truths_of(annotations, records), learnt_from)
+    found = {name: {metric: own[metric] for metric in _AGREED} for name, own in moments.items()}
+    ratings = ratings_of(records)
+    if any(map(len, ratings)):
+        for name, own in highlight_baseline_values(ratings, ratings_of(train or [])).items():
+            found.setdefault(name, {}).update(own)
+    return {name: percent(own) for name, own in found.items()}
 
 
 def _agreement(dataset: str, records: list[MomentRecord]) -> dict[str, float]:

@@ -36,6 +36,12 @@ class Labels(NamedTuple):
         return truths_of(self.annotations, train) if train else None
 
     @property
+    def training_ratings(self) -> list[np.ndarray]:
+        """The ratings (C, A) of the training split's clips; [] where it is scored, or not there."""
+        train = self.annotations.splits.get("train") if self.split != "train" else None
+        return ratings_of(train or [])
+
+    @property
     def faults(self) -> list[str]:
         """A line for each kind of fault in the labels, other splits' left out."""
         others = tuple(f"{name} " for name in self.annotations.splits if name != self.split)
@@ -74,6 +80,12 @@ def truths_of(
     """True moments (A, 2) and duration (Q,) of each query, seconds; NaN where none is known."""
     durations = [annotations.durations.get(record.video_id, np.nan) for record in records]
     return [record.moments for record in records], np.array(durations)
+
+
+def ratings_of(records: Sequence[MomentRecord]) -> list[np.ndarray]:
+    """What A annotators say of each query's clips, (C, A); C is 0 where nobody does."""
+    none = np.zeros((0, 1))
+    return [none if record.saliency is None else record.saliency for record in records]
 
 
 def match(found: Mapping[str, np.ndarray], labels: Labels, width: int = 3) -> list[np.ndarray]:

@@ -11,15 +11,18 @@ from rich.console import Console
 from vmr_jax import models
 from vmr_jax.data.batches.domain import Domain
 from vmr_jax.data.batches.splits import asked_part
-from vmr_jax.data.tables.dataset import Dataset
+from vmr_jax.data.tables.dataset import Dataset, MomentTable
 from vmr_jax.evaluation.collapse import signs_of_collapse
 from vmr_jax.evaluation.linear_match import match_moments
 from vmr_jax.evaluation.predictions import Predicted, write_predictions
+from vmr_jax.evaluation.query_values import percent
 from vmr_jax.evaluation.report import BASELINES, beside_linear_match, metrics_table
-from vmr_jax.metrics import baselines, didemo
+from vmr_jax.metrics import didemo
 from vmr_jax.metrics.average_precision import set_values
+from vmr_jax.metrics.baselines import baseline_values
+from vmr_jax.metrics.highlight_baselines import highlight_baseline_values
 from vmr_jax.metrics.highlights import highlight_metrics
-from vmr_jax.metrics.intervals import moment_intervals
+from vmr_jax.metrics.intervals import method_intervals
 from vmr_jax.metrics.moments import has_valid_truth
 from vmr_jax.output_files import write_whole
 from vmr_jax.types import Config
@@ -68,15 +71,22 @@ def write_report(
     }
     matched = match_moments(config, domain) if metrics else None
     if metrics:
-        report["model"] = dict(metrics) | _highlights(saliency, domain)
         train = dataset.splits.get(config.target.train_split)
         learnt_from = train and (train.moments, dataset.videos.duration[train.video])
-        report |= baselines.baseline_metrics(truths, durations, learnt_from, **settings)
+        kept = has_valid_truth(truths) if settings.pop("drop_invalid_gt") else None
+        values = {"model": didemo.split_query_metrics(predictions, truths, durations, **settings)}
+        values |= baseline_values(truths, durations, learnt_from, **settings)
         if matched is not None:
             report["linear_match"] = score(matched, domain, config)
-        report["intervals"] = moment_intervals(
-            predictions, matched, truths, durations, domain.table.video, **settings
-        )
+            of_match = didemo.split_query_metrics(matched, truths, durations, **settings)
+            values["linear_match"] = of_match
+        for name, own in _highlights(saliency, domain, train).items():
+            values.get(name, {}).update(own)
+        report["model"] = dict(metrics) | percent(values["model"], kept)
+        for name in ("random", "location_prior"):
+            if name in values:
+                report[name] = percent(values[name], kept)
+        report["intervals"] = method_intervals(values, domain.table.video, kept)
     part = asked_part(config)
     report |= {} if part == "full" else {"query": part}
     if jax.process_index() == 0:
@@ -104,13 +114,23 @@ def write_report(
     return report
 
 
-def _highlights(saliency: list[np.ndarray] | None, domain: Domain) -> dict[str, float]:
-    """QVHighlights' metrics of saliency for VeryGood clips, {} without saliency or ratings."""
+def _highlights(
+    saliency: list[np.ndarray] | None, domain: Domain, train: MomentTable | None
+) -> dict[str, dict[str, np.ndarray]]:
+    """QVHighlights' metrics for VeryGood clips, of the model's saliency and without looking.
+
+    {} without saliency or ratings.
+    """
     rated = domain.table.saliency
     if saliency is None or rated is None or not any(map(len, rated)):
         return {}
-    found = highlight_metrics(saliency, rated)
-    return {n: 100 * float(np.nanmean(x)) for n, x in found.items() if "VeryGood" in n}
+    learnt_from = train and train.saliency or ()
+    found = {"model": highlight_metrics(saliency, rated)}
+    found |= highlight_baseline_values(rated, learnt_from)
+    return {
+        method: {name: own for name, own in of.items() if "VeryGood" in name}
+        for method, of in found.items()
+    }
 
 
 def _print_metrics(report: Mapping, config: Config, console: Console) -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vmr_jax.evaluation.labels import Labels, match
+from vmr_jax.evaluation.labels import Labels, match, ratings_of
 from vmr_jax.evaluation.predictions import Predictions
 from vmr_jax.metrics.average_precision import length_values
 from vmr_jax.metrics.didemo import didemo_query_metrics
@@ -64,9 +64,13 @@ def query_values(
     return QueryValues(moments | of_didemo, lengths, highlights, windows, unsorted, without_rule)
 
 
-def percent(values: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The mean of each metric over the queries that it counts, in percent."""
-    return {name: 100 * float(np.nanmean(column)) for name, column in values.items()}
+def percent(values: Mapping[str, np.ndarray], kept: np.ndarray | None = None) -> dict[str, float]:
+    """The mean of each metric over the queries that it counts, in percent.
+
+    `kept` (Q,) leaves the other queries out of all metrics.
+    """
+    of_kept = slice(None) if kept is None else kept
+    return {name: 100 * float(np.nanmean(column[of_kept])) for name, column in values.items()}
 
 
 def _didemo_values(windows: list[np.ndarray], labels: Labels) -> tuple[dict[str, np.ndarray], str]:
@@ -82,12 +86,12 @@ def _didemo_values(windows: list[np.ndarray], labels: Labels) -> tuple[dict[str,
 
 def _highlights(saliency: Mapping[str, np.ndarray], labels: Labels) -> dict[str, np.ndarray]:
     """HL-mAP and HL-Hit1 of each query, {} where there are no ratings or no saliency."""
-    ratings = [record.saliency for record in labels.records]
-    if not saliency or all(own is None for own in ratings):
+    ratings = ratings_of(labels.records)
+    if not (saliency and any(map(len, ratings))):
         return {}
-    none = np.zeros((0, 1))
-    given = [saliency.get(record.query_id, none[:, 0]) for record in labels.records]
-    return highlight_metrics(given, [none if own is None else own for own in ratings])
+    none = np.zeros(0)
+    given = [saliency.get(record.query_id, none) for record in labels.records]
+    return highlight_metrics(given, ratings)
 
 
 def _ranked_as_listed(rows: np.ndarray) -> np.ndarray:

@@ -8,19 +8,22 @@ import numpy as np
 from rich.table import Table
 
 from vmr_jax.answers.files import count_reasons
+from vmr_jax.data.datasets import tvr_ranking
 from vmr_jax.evaluation.breakdown import breakdown, breakdown_table, groups_of, spacy_tagger
 from vmr_jax.evaluation.given import read_given
-from vmr_jax.evaluation.labels import Labels, count_missing, read_labels
+from vmr_jax.evaluation.labels import Labels, count_missing, ratings_of, read_labels
 from vmr_jax.evaluation.predictions import read_prediction_file
 from vmr_jax.evaluation.query_values import ORDERS, QueryValues, percent, query_values
 from vmr_jax.evaluation.report import Report, metrics_table, scored_table
+from vmr_jax.evaluation.score_ranking import score_ranking
 from vmr_jax.evaluation.score_submission import score_submission
 from vmr_jax.evaluation.submission import is_submission, read_submission
 from vmr_jax.input_files import require_file
-from vmr_jax.metrics import baselines
 from vmr_jax.metrics.average_precision import THRESHOLDS, length_means
+from vmr_jax.metrics.baselines import baseline_values
 from vmr_jax.metrics.didemo import legend
-from vmr_jax.metrics.intervals import bootstrap_intervals, paired_intervals
+from vmr_jax.metrics.highlight_baselines import highlight_baseline_values
+from vmr_jax.metrics.intervals import method_intervals
 from vmr_jax.metrics.moments import DISCOUNTED_DATASETS
 
 _SAID_OF_ORDER = {
@@ -58,12 +61,13 @@ def score_files(
 
     A submission in TVR's format (told by its first key) is scored by `corpus_metrics` instead, on
     the corpus of the videos that the split's queries are about: VR, SVMR and VCMR, those that it
-    has. There the listed order counts, not the score, and "missing" is a number for each task.
+    has. There the listed order counts, not the score, and "missing" is a number for each task. For
+    the `dataset` "tvr_ranking" it is scored by `score_ranking`.
 
     Report.values: {"dataset", "split", "queries", "missing", "model", "random", "location_prior"
     where a training split with labels is at hand, "linear_match" where it is given, "lengths" with
-    the mAP, "highlights", "by", "intervals" of "model", "lengths", "highlights" and
-    "model - linear_match"}; the inner values are in percent.
+    the mAP, "highlights" and "highlight_baselines", "by", "intervals" of all of these and of "model
+    - linear_match"}; the inner values are in percent.
 
     Raises:
         ValueError: a file is not in its format; the split is not known, has hidden labels or
@@ -74,6 +78,11 @@ def score_files(
     if order not in ORDERS:
         raise ValueError(f"order is {order!r}; it must be one of {', '.join(ORDERS)}")
     require_file(predictions, "predictions")
+    if dataset == tvr_ranking.NAME:
+        options = {"--map": with_map, "--linear-match": linear_match, "--by": by}
+        options |= {"--figures": figures, "--format text": kind == "text"}
+        _refuse_options(predictions, options)
+        return score_ranking(predictions, labels, split)
     if kind == "windows" and is_submission(predictions):
         options = {"--map": with_map, "--linear-match": linear_match, "--by": by}
         _refuse_options(predictions, options | {"--figures": figures})
@@ -130,7 +139,8 @@ def _tables(report: Mapping[str, Any], values: QueryValues, title: str) -> list[
     if "highlights" in report:
         shown.append("QVHighlights' highlight detection, by how good a clip must be rated")
         intervals = report["intervals"]["highlights"]
-        shown.append(metrics_table({"model": report["highlights"]}, intervals))
+        columns = {"model": report["highlights"], **report["highlight_baselines"]}
+        shown.append(metrics_table(columns, intervals))
     return shown
 
 
@@ -148,16 +158,17 @@ def _figures(
         "discounted": labels.annotations.name in DISCOUNTED_DATASETS,
         "didemo": "official" if "rank@1" in values.moments else "",
     }
-    report |= baselines.baseline_metrics(
-        labels.truths, labels.durations, labels.training, **settings
-    )
-    if linear is not None:
-        report["linear_match"] = percent(linear)
+    others = baseline_values(labels.truths, labels.durations, labels.training, **settings)
+    others |= {"linear_match": linear} if linear is not None else {}
+    report |= {name: percent(own) for name, own in others.items()}
     if values.lengths:
         report["lengths"] = {name: length_means(own) for name, own in values.lengths.items()}
+    blind = {}
     if values.highlights:
         report["highlights"] = percent(values.highlights)
-    report["intervals"] = _intervals(values, labels.video, linear)
+        blind = highlight_baseline_values(ratings_of(labels.records), labels.training_ratings)
+        report["highlight_baselines"] = {name: percent(own) for name, own in blind.items()}
+    report["intervals"] = _intervals(values, others, blind, labels.video)
     return report
 
 
@@ -172,20 +183,22 @@ def _add_breakdown(report: dict[str, Any], values: QueryValues, labels: Labels) 
 
 
 def _intervals(
-    values: QueryValues, video: np.ndarray, linear: Mapping[str, np.ndarray] | None
+    values: QueryValues,
+    others: Mapping[str, Mapping[str, np.ndarray]],
+    blind: Mapping[str, Mapping[str, np.ndarray]],
+    video: np.ndarray,
 ) -> dict[str, Any]:
     """The intervals of all figures, with the same draws: "model", "lengths" by range, ..."""
-    groups = {("model", ""): values.moments, ("highlights", ""): values.highlights}
-    groups |= {("lengths", name): own for name, own in values.lengths.items()}
-    flat = {
-        (*group, metric): own for group, found in groups.items() for metric, own in found.items()
-    }
+    groups = {"lengths": values.lengths, "highlight_baselines": blind}
+    flat = {"model": values.moments, "highlights": values.highlights, **others}
+    flat |= {(group, name): own for group, of in groups.items() for name, own in of.items()}
     intervals: dict[str, Any] = {}
-    for (group, name, metric), interval in bootstrap_intervals(flat, video).items():
-        within = intervals.setdefault(group, {})
-        (within.setdefault(name, {}) if name else within)[metric] = interval
-    if linear is not None:
-        intervals["model - linear_match"] = paired_intervals(values.moments, linear, video)
+    for place, of_metrics in method_intervals(flat, video).items():
+        if isinstance(place, tuple):
+            group, name = place
+            intervals.setdefault(group, {})[name] = of_metrics
+        elif of_metrics:
+            intervals[place] = of_metrics
     return intervals
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vmr_jax.evaluation.labels import Labels
+from vmr_jax.evaluation.labels import Labels, ratings_of
 from vmr_jax.evaluation.predictions import Predictions
 from vmr_jax.evaluation.query_values import query_values
 from vmr_jax.metrics.baselines import (
@@ -12,12 +12,14 @@ from vmr_jax.metrics.baselines import (
     random_predictions,
 )
 from vmr_jax.metrics.didemo import moment_frequency_prior, random_rankings
+from vmr_jax.metrics.highlight_baselines import highlight_baseline_values
 from vmr_jax.metrics.moments import RANKS, has_valid_truth
 
 
 def blind_values(labels: Labels) -> dict[str, dict[str, np.ndarray]]:
     """The metrics of each query, (Q,) in [0, 1]: "random", the mean of its draws, and, where there
-    is a training split to learn from, "location_prior"."""
+    is a training split to learn from, "location_prior"; of moments, and of highlights where clips
+    are rated."""
     of_didemo, queries = labels.annotations.name == "didemo", len(labels.records)
     draws = [
         random_rankings(queries, seed)
@@ -33,6 +35,10 @@ def blind_values(labels: Labels) -> dict[str, dict[str, np.ndarray]]:
             prior = fit_location_prior(*labels.training, max(RANKS))
             windows = location_prior_predictions(prior, labels.durations)
         found["location_prior"] = _values(windows, labels)
+    ratings = ratings_of(labels.records)
+    if any(map(len, ratings)):
+        for name, own in highlight_baseline_values(ratings, labels.training_ratings).items():
+            found.setdefault(name, {}).update(own)
     return found
 
 

@@ -3,17 +3,20 @@
 A result means little unless it stands beside them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vmr_jax.metrics.didemo import moment_frequency_prior, random_rankings, split_metrics
+from vmr_jax.metrics.didemo import (
+    moment_frequency_prior,
+    random_rankings,
+    split_query_metrics,
+)
 from vmr_jax.metrics.moments import (
     RANKS,
     PerQuery,
     has_valid_truth,
-    moment_metrics,
     pad_truths,
     reaches,
     temporal_iou,
@@ -31,33 +34,6 @@ def random_predictions(durations: ArrayLike, k: int, seed: int) -> np.ndarray:
     durations = np.asarray(durations, np.float64)
     points = np.random.default_rng(seed).uniform(size=(len(durations), k, 2))
     return _scored(np.sort(points, axis=-1) * durations[:, None, None])
-
-
-def random_metrics(
-    truths: PerQuery,
-    durations: ArrayLike,
-    *,
-    seed: int = 0,
-    ranks: Sequence[int] = RANKS,
-    **options,
-) -> dict[str, float]:
-    """`moment_metrics` of `random_predictions`, the mean of RANDOM_DRAWS draws, in percent.
-
-    truths, durations, ranks and `options` are those of `moment_metrics`. Draw i uses the seed
-    `seed + i`.
-    """
-    options |= {"ranks": ranks}
-    return _mean_of_draws(
-        lambda i: moment_metrics(
-            random_predictions(durations, max(ranks), seed + i), truths, durations, **options
-        )
-    )
-
-
-def _mean_of_draws(draw: Callable[[int], dict[str, float]]) -> dict[str, float]:
-    """The mean of RANDOM_DRAWS draws' metrics."""
-    draws = [draw(i) for i in range(RANDOM_DRAWS)]
-    return {name: float(np.mean([found[name] for found in draws])) for name in draws[0]}
 
 
 def fit_location_prior(train_moments: PerQuery, train_durations: ArrayLike, k: int) -> np.ndarray:
@@ -112,35 +88,42 @@ def _scored(moments: np.ndarray) -> np.ndarray:
     return np.concatenate([moments, scores], axis=-1)
 
 
-def baseline_metrics(
+def baseline_values(
     truths: Sequence[np.ndarray],
     durations: np.ndarray,
     training: tuple[Sequence[np.ndarray], np.ndarray] | None,
     *,
     didemo: str = "",
     **settings,
-) -> dict[str, dict[str, float]]:
-    """The metrics to set beside a model's: "random", and "location_prior" where it can be learnt.
+) -> dict[str, dict[str, np.ndarray]]:
+    """The metrics, (Q,) in [0, 1], to set beside a model's: "random" and, learnt, "location_prior".
 
-    `training` holds the training split's truths and durations, `settings` are moment_metrics'.
-    Where it is None, or none of its queries has a valid moment, "location_prior" is left out.
-    With a `didemo` rule both rank DiDeMo's 21 moments, the prior by their frequency in training.
+    "random" is the mean of RANDOM_DRAWS draws. `training` holds the training split's truths and
+    durations, `settings` are query_metrics'. Where it is None, or none of its queries has a valid
+    moment, "location_prior" is left out. With a `didemo` rule both rank DiDeMo's 21 moments, the
+    prior by their frequency in training.
     """
     if training is not None and not has_valid_truth(training[0]).any():
         training = None
-    found = {}
-    if didemo:
-        settings |= {"didemo": didemo}
-        found["random"] = _mean_of_draws(
-            lambda i: split_metrics(random_rankings(len(truths), i), truths, durations, **settings)
+    padded = truths if didemo else pad_truths(truths)  # once for all draws
+
+    def of(windows: PerQuery) -> dict[str, np.ndarray]:
+        return split_query_metrics(windows, padded, durations, didemo=didemo, **settings)
+
+    most = max(settings.get("ranks", RANKS))
+    drawn: dict[str, np.ndarray] = {}
+    for seed in range(RANDOM_DRAWS):
+        windows = (
+            random_rankings(len(truths), seed)
+            if didemo
+            else random_predictions(durations, most, seed)
         )
-        if training is not None:
-            guesses = [moment_frequency_prior(training[0])] * len(truths)
-            found["location_prior"] = split_metrics(guesses, truths, durations, **settings)
-        return found
-    padded = pad_truths(truths)  # once for all draws
-    found["random"] = random_metrics(padded, durations, **settings)
-    if training is not None:
-        guesses = location_prior_predictions(fit_location_prior(*training, 5), durations)
-        found["location_prior"] = moment_metrics(guesses, padded, durations, **settings)
+        for name, values in of(windows).items():
+            drawn[name] = drawn.get(name, 0) + values / RANDOM_DRAWS
+    found = {"random": drawn}
+    if training is not None and didemo:
+        found["location_prior"] = of([moment_frequency_prior(training[0])] * len(truths))
+    elif training is not None:
+        prior = fit_location_prior(*training, most)
+        found["location_prior"] = of(location_prior_predictions(prior, durations))
     return found

@@ -14,6 +14,7 @@ from vmr_jax.metrics.moments import (
     PerQuery,
     moment_metrics,
     pad_truths,
+    query_metrics,
     rank_predictions,
     temporal_iou,
 )
@@ -106,6 +107,20 @@ def split_metrics(
         metrics.pop("mIoU")
         metrics |= didemo_metrics(predictions, truths, didemo, query_ids)
     return metrics
+
+
+def split_query_metrics(
+    predictions: PerQuery, truths: PerQuery, durations: ArrayLike, *, didemo: str = "", **settings
+) -> dict[str, np.ndarray]:
+    """What `split_metrics` is the mean of: `query_metrics` and `didemo_query_metrics`, (Q,) each.
+
+    In [0, 1]; all queries are there, and those that `drop_invalid_gt` would leave out are misses.
+    """
+    found = query_metrics(predictions, truths, durations, **settings)
+    if didemo:
+        found.pop("mIoU")
+        found |= didemo_query_metrics(predictions, truths, didemo)
+    return found
 
 
 def legend(rule: str) -> str:

@@ -6,13 +6,10 @@ Carterette (CIKM 2007) recommend it for retrieval.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-
-from vmr_jax.metrics.didemo import didemo_query_metrics
-from vmr_jax.metrics.moments import PerQuery, has_valid_truth, query_metrics
 
 Name = TypeVar("Name", bound=Hashable)  # of a metric
 
@@ -105,33 +102,23 @@ def seeds_interval(first: np.ndarray, second: np.ndarray, video: ArrayLike) -> l
     return [float(low), float(high)]
 
 
-def moment_intervals(
-    predictions: PerQuery,
-    linear_match: PerQuery | None,
-    truths: PerQuery,
-    durations: ArrayLike,
+def method_intervals(
+    values: Mapping[Any, Mapping[str, np.ndarray]],
     video: ArrayLike,
-    *,
-    drop_invalid_gt: bool = False,
-    didemo: str = "",
-    **settings,
-) -> dict[str, dict[str, list[float]]]:
-    """The intervals of `split_metrics`, and of how much they exceed those of `linear_match`.
+    kept: ArrayLike | None = None,
+) -> dict[Any, dict[str, list[float]]]:
+    """The intervals of several methods' metrics, {method: {metric: (Q,)}}, by the same draws.
 
-    "model", and "model - linear_match" where that is given. Arguments as in `split_metrics` and
-    `bootstrap_intervals`.
+    With both "model" and "linear_match" also those of their difference, "model - linear_match".
+    Arguments as in `bootstrap_intervals`.
     """
-    kept = has_valid_truth(truths) if drop_invalid_gt else None
-
-    def of(rows: PerQuery) -> dict[str, np.ndarray]:
-        found = query_metrics(rows, truths, durations, **settings)
-        return found | (didemo_query_metrics(rows, truths, didemo) if didemo else {})
-
-    model = of(predictions)
-    found = {"model": bootstrap_intervals(model, video, kept)}
-    if linear_match is not None:
-        paired = paired_intervals(model, of(linear_match), video, kept)
-        found["model - linear_match"] = paired
+    flat = {(method, name): own for method, of in values.items() for name, own in of.items()}
+    found: dict[Any, dict[str, list[float]]] = {method: {} for method in values}
+    for (method, name), interval in bootstrap_intervals(flat, video, kept).items():
+        found[method][name] = interval
+    model, linear = values.get("model"), values.get("linear_match")
+    if model and linear:
+        found["model - linear_match"] = paired_intervals(model, linear, video, kept)
     return found
 
 
