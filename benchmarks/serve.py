@@ -15,7 +15,6 @@ import argparse
 import hashlib
 import http.client
 import importlib.util
-import json
 import multiprocessing
 import socket
 import tempfile
@@ -27,12 +26,12 @@ from urllib.parse import quote
 
 import numpy as np
 
+from benchmarks.random_index import FRAMES, write_index
 from benchmarks.report import show
 from vmr_jax.video_index import corpus
-from vmr_jax.video_index.layout import FORMAT, MANIFEST, IndexedVideo
 from vmr_jax.zero_shot.joint_space import Sentences
 
-_WIDTH, _FRAMES, _SECONDS = 384, 10, 2.0
+_WIDTH = 384
 
 
 def main() -> None:
@@ -48,10 +47,10 @@ def main() -> None:
     for videos in map(int, args.videos.split(",")):
         with tempfile.TemporaryDirectory() as folder:
             index = Path(folder)
-            _write_index(index, videos)
+            write_index(index, videos, _WIDTH)
             alone = {"videos": videos, **_alone(index, args.repeats)}
             rows.append(alone | _served(index, args.clients, args.requests))
-    show(f"Search of videos of {_FRAMES} frames, {args.clients} clients", rows, args.json)
+    show(f"Search of videos of {FRAMES} frames, {args.clients} clients", rows, args.json)
 
 
 def _vectors(sentences) -> np.ndarray:
@@ -63,29 +62,6 @@ def _vectors(sentences) -> np.ndarray:
 
 def _sentence(number: int) -> str:
     return f"a person opens door {number}"
-
-
-def _write_index(index: Path, videos: int) -> None:
-    """An index of random rows, as `vmr index` lays one out."""
-    rng = np.random.default_rng(0)
-    rows = np.lib.format.open_memmap(
-        index / "rows-0.npy", "w+", np.float16, (videos * _FRAMES, _WIDTH)
-    )
-    for first in range(0, len(rows), 2**16):
-        part = rng.standard_normal((min(2**16, len(rows) - first), _WIDTH), np.float32)
-        rows[first : first + 2**16] = part / np.linalg.norm(part, axis=1, keepdims=True)
-    rows.flush()
-    times = np.tile((np.arange(_FRAMES) + 0.5) * _SECONDS, videos)
-    np.save(index / "times-0.npy", times.astype(np.float32))
-    listed = [
-        IndexedVideo(f"v{n:06}", index / "none.mp4", "", _FRAMES * _SECONDS, _FRAMES, 0.0, 0.05)
-        for n in range(videos)
-    ]
-    settings = {"encoder": "random", "weights": "", "weights_sha256": "", "clip_seconds": _SECONDS}
-    shown = [video._asdict() | {"path": str(video.path)} for video in listed]
-    files = {"rows": "rows-0.npy", "times": "times-0.npy"}
-    manifest = {"format": FORMAT, **settings, **files, "videos": shown}
-    (index / MANIFEST).write_text(json.dumps(manifest))
 
 
 def _alone(index: Path, repeats: int) -> dict[str, float]:
