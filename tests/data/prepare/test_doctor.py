@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from vmr_jax.data.datasets.records import Annotations, Fault, MomentRecord
-from vmr_jax.data.prepare.doctor import check, check_built, count_errors, fault_table
+from vmr_jax.data.prepare.doctor import check, check_built, check_names, count_errors, fault_table
 from vmr_jax.data.sources.features import from_arrays
 from vmr_jax.data.tables.build import write_dataset
 from vmr_jax.data.tables.store import read_report, write_report
@@ -122,7 +122,7 @@ def test_names():
     missing, unused = check(annotations(), from_arrays(features))
     assert missing == ("video without features", "v9", "")
     assert unused == ("features of no annotated video", "other", "not stored")
-    missing, _ = check(annotations(), from_arrays(features), drop_missing=True)
+    missing, _ = check_names(annotations(), from_arrays(features), drop_missing=True)
     assert missing.repair == "left out, with its queries"
 
 

@@ -149,9 +149,9 @@ def test_an_interrupted_build_leaves_no_table(tmp_path):
     features = arrays() | {"v1": np.full((2, 3), np.nan)}
     with pytest.raises(ValueError, match="features of v1 hold a value that is NaN"):
         write(tmp_path, features=features)
-    assert {path.name for path in (tmp_path / "toys").iterdir()} == {"moments"}
+    assert not (tmp_path / "toys").exists()
     killed = tmp_path / "toys/.videos-f.building"  # what SIGKILL leaves behind
-    killed.mkdir()
+    killed.mkdir(parents=True)
     (killed / "half").write_text("")
     write(tmp_path)
     assert {p.name for p in (tmp_path / "toys").iterdir()} == {"moments", "videos-f"}
@@ -170,7 +170,7 @@ def test_a_full_disk_leaves_no_half_of_a_table(small_disk):
         with pytest.raises(FullDiskError, match=said + numbers):
             unsure = source._replace(size=size)
             write_dataset(small_disk, annotations(), unsure, "f", VECTORS)
-        assert {path.name for path in (small_disk / "toys").iterdir()} == {"moments"}
+        assert not (small_disk / "toys").exists()
     (small_disk / "other").unlink()
     assert write(small_disk, features=large)["videos"]["clips"] == 2000
 

@@ -1,7 +1,7 @@
 """The commands `vmr prepare`, `vmr doctor` and `vmr words`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -66,28 +66,45 @@ def prepare(
         str, typer.Option(help="The features among several arrays of an .npz or HDF5 group.")
     ] = "",
 ) -> None:
-    """Check a dataset and write it to disk for training."""
-    from vmr_jax.data.prepare.prepare import prepare_dataset
+    """Check a dataset and write it to disk for training.
+
+    The same command again does nothing while no file that it read or wrote has another size or
+    time.
+    """
+    from vmr_jax.data.prepare.unchanged import is_unchanged, keep_state, state_of_sources
     from vmr_jax.weights.registry import weights_path
 
-    prepare_dataset(
-        dataset,
-        annotations,
-        features,
-        feature_name,
-        glove,
-        data_dir,
-        name=name or dataset,
-        overwrite=overwrite,
-        drop_missing=drop_missing,
-        noun_chunks=noun_chunks,
-        patches=patches,
-        clip_seconds=pool_subtitles,
-        query_features=query_features,
-        query_feature_name=query_feature_name,
-        query_encoder=weights_path(query_encoder) if query_encoder else None,
-        key=key,
-    )
+    options: dict[str, Any] = {
+        "annotations_dir": annotations,
+        "features": features,
+        "feature_name": feature_name,
+        "glove": glove,
+        "data_dir": data_dir,
+        "name": name or dataset,
+        "drop_missing": drop_missing,
+        "noun_chunks": noun_chunks,
+        "patches": patches,
+        "clip_seconds": pool_subtitles,
+        "query_features": query_features,
+        "query_feature_name": query_feature_name,
+        "query_encoder": weights_path(query_encoder) if query_encoder else None,
+        "key": key,
+    }
+    asked = {"dataset": dataset, **options}
+    if not overwrite and is_unchanged(asked):
+        print(
+            f"{data_dir / options['name']}: is there, prepared of these files, whose sizes and "
+            "times are as they were; --overwrite reads them again"
+        )
+        return
+    sources = state_of_sources(asked)
+
+    from vmr_jax.data.prepare.prepare import prepare_dataset
+    from vmr_jax.data.sources.hdf5 import linked_files
+
+    with linked_files() as linked:
+        prepare_dataset(dataset, overwrite=overwrite, **options)
+    keep_state(asked, sources, linked)
 
 
 def doctor(

@@ -1,16 +1,15 @@
 """Find what is wrong with a dataset, before it is built or after."""
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vmr_jax.data.datasets.faults import bad_split_names, summarise
 from vmr_jax.data.datasets.records import Annotations, Fault
-from vmr_jax.data.prepare.feature_attributes import mixed, of_video
-from vmr_jax.data.sources.features import FLOAT16_MAX, FeatureSource
+from vmr_jax.data.prepare.feature_check import FeatureCheck
+from vmr_jax.data.sources.features import FeatureSource
 from vmr_jax.data.sources.names import describe_missing, match_names
 from vmr_jax.data.tables.dataset import Dataset, load_dataset
 from vmr_jax.data.tables.store import read_report
@@ -19,13 +18,6 @@ from vmr_jax.progress import Progress, quiet
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-# A video's features look wrong when their number differs from what the dataset's median clip
-# length predicts by this factor, and by more than this many clips.
-_ODD_RATIO = 1.5
-_ODD_CLIPS = 2
-
-_LONGEST_CLIP = 10  # seconds: features of longer ones are those of whole videos
 
 _LONG = 60  # characters; of places with longer names only the first is shown
 _QUERIES_DROPPED = "left out, with its queries"
@@ -36,13 +28,23 @@ def check(
     features: FeatureSource | None = None,
     vectors: Mapping[str, np.ndarray] | None = None,
     *,
-    drop_missing: bool = False,
     progress: Progress = quiet,
 ) -> list[Fault]:
     """Check annotations, and the features and word vectors that go with them, where given.
 
     A fault with an empty `repair` is an error: it must be mended before the dataset is built.
     """
+    faults = check_annotations(annotations, vectors)
+    if features is not None:
+        faults += check_names(annotations, features)
+        faults += _check_features(annotations.name, annotations.durations, features, progress)
+    return faults
+
+
+def check_annotations(
+    annotations: Annotations, vectors: Mapping[str, np.ndarray] | None = None
+) -> list[Fault]:
+    """Check annotations, and the word vectors that go with them, where given."""
     faults = [*annotations.faults, *bad_split_names(annotations)]
     sentences = [record.sentence for split in annotations.splits.values() for record in split]
     faults += [
@@ -55,11 +57,30 @@ def check(
         vocabulary = build_vocabulary(sentences, vectors)
         faults += _unknown_words(dict(vocabulary.unknown.most_common()), vocabulary.coverage)
         faults += _without_vectors(vocabulary.coverage)
-    if features is not None:
-        faults += features.faults
-        faults += _check_names(annotations, features, drop_missing)
-        faults += _check_features(annotations.name, annotations.durations, features, progress)
     return faults
+
+
+def check_names(
+    annotations: Annotations, features: FeatureSource, *, drop_missing: bool = False
+) -> list[Fault]:
+    """Compare the videos that are annotated with those that have features; nothing is read."""
+    names = match_names(features.ids, annotations.durations)
+    repair = _QUERIES_DROPPED if drop_missing else ""
+    missing = sorted(set(annotations.durations) - set(names))
+    unused = sorted(set(features.ids) - set(names.values()))
+    alike = sorted((video, name) for video, name in names.items() if video != name)
+    return [
+        *features.faults,
+        *(
+            Fault("video without features", where, repair)
+            for where in describe_missing(features.ids, missing).values()
+        ),
+        *(
+            Fault("id has another form in the features", f"{video!a} is {name!a}", "taken as one")
+            for video, name in alike
+        ),
+        *(Fault("features of no annotated video", name, "not stored") for name in unused),
+    ]
 
 
 def check_built(
@@ -144,122 +165,10 @@ def _without_vectors(coverage: float) -> list[Fault]:
     return [Fault("no word of the queries has a vector", where, "")]
 
 
-def _check_names(
-    annotations: Annotations, features: FeatureSource, drop_missing: bool
-) -> list[Fault]:
-    """Compare the videos that are annotated with those that have features."""
-    names = match_names(features.ids, annotations.durations)
-    repair = _QUERIES_DROPPED if drop_missing else ""
-    missing = sorted(set(annotations.durations) - set(names))
-    unused = sorted(set(features.ids) - set(names.values()))
-    alike = sorted((video, name) for video, name in names.items() if video != name)
-    return [
-        *(
-            Fault("video without features", where, repair)
-            for where in describe_missing(features.ids, missing).values()
-        ),
-        *(
-            Fault("id has another form in the features", f"{video!a} is {name!a}", "taken as one")
-            for video, name in alike
-        ),
-        *(Fault("features of no annotated video", name, "not stored") for name in unused),
-    ]
-
-
 def _check_features(
     dataset: str, durations: Mapping[str, float], features: FeatureSource, progress: Progress
 ) -> list[Fault]:
     """Read every video's features once and check them."""
-    faults, widths, lengths, zeros = [], {}, {}, []
-    names = match_names(features.ids, durations)
-    told: dict[str, Mapping[str, Any]] = {}
-    for video in progress(sorted(names), f"{dataset}: checking features", len(names)):
-        try:
-            clips = features.read(names[video])
-            told[video] = features.attributes(names[video])
-        except ValueError as error:
-            faults.append(Fault("features cannot be read", str(error), ""))
-            continue
-        if not len(clips):
-            faults.append(Fault("features without a clip", video, ""))
-            continue
-        widths[video] = " x ".join(map(str, clips.shape[1:]))
-        lengths[video] = len(clips)
-        largest = float(np.abs(clips).max(initial=0))  # NaN and infinity survive the maximum
-        if not largest:
-            zeros.append(video)
-        if not np.isfinite(largest):
-            faults.append(Fault("features with NaN or infinity", video, ""))
-        elif largest > FLOAT16_MAX:
-            faults.append(Fault(f"features beyond float16 ({FLOAT16_MAX})", video, ""))
-        elif largest:
-            faults += _dull_rows(video, clips)
-        faults += of_video(video, len(clips), told[video], durations[video])
-    faults += mixed(told)
-    faults += _zeros(zeros, len(lengths))
-    faults += _transposed(widths, lengths) or _odd_widths(widths)
-    return faults + _single_clips(durations, lengths) + _odd_lengths(durations, lengths)
-
-
-def _dull_rows(video: str, clips: np.ndarray) -> list[Fault]:
-    """Find rows without content: those at the end that are zero, and rows that are all the same."""
-    if len(clips) > 1 and (clips == clips[0]).all():
-        return [Fault("all rows are the same", video, "kept; nothing is found in it")]
-    content = clips.reshape(len(clips), -1).any(axis=1)
-    ending = len(clips) - 1 - int(np.flatnonzero(content)[-1])
-    if not ending:
-        return []
-    return [Fault("zero rows at the end", f"{video} ({ending} of {len(clips)})", "kept")]
-
-
-def _zeros(zeros: list[str], videos: int) -> list[Fault]:
-    """Report videos all of whose features are zero; that all of them are so is one error."""
-    if len(zeros) == videos > 0:
-        return [Fault("all features are zero", f"{videos} videos", "")]
-    return [
-        Fault("features are all zero", video, "kept; nothing is found in it") for video in zeros
-    ]
-
-
-def _transposed(widths: Mapping[str, str], lengths: Mapping[str, int]) -> list[Fault]:
-    """Find arrays (width, clips): as many rows in each video, and columns that vary."""
-    rows, columns = set(lengths.values()), Counter(widths.values())
-    if len(rows) != 1 or rows == {1} or max(columns.values()) > len(lengths) / 2:
-        return []
-    where = f"({rows.pop()}, {' or '.join(sorted(columns)[:3])}, …); expected (clips, width)"
-    return [Fault("features look transposed", f"{len(lengths)} videos of shape {where}", "")]
-
-
-def _odd_widths(widths: Mapping[str, str]) -> list[Fault]:
-    """Find videos whose features are of another width than those of most."""
-    usual = Counter(widths.values()).most_common(1)[0][0] if widths else ""
-    return [
-        Fault("features of another width", f"{video} ({width}, usual is {usual})", "")
-        for video, width in widths.items()
-        if width != usual
-    ]
-
-
-def _single_clips(durations: Mapping[str, float], lengths: Mapping[str, int]) -> list[Fault]:
-    """Find features that are one row for each whole, long video: no moment can be found in it."""
-    if set(lengths.values()) != {1}:
-        return []
-    seconds = float(np.median([durations[video] for video in lengths]))
-    where = f"{len(lengths)} videos of about {seconds:.0f} s; a row for each clip is needed"
-    return [Fault("one clip a video", where, "")] if seconds > _LONGEST_CLIP else []
-
-
-def _odd_lengths(durations: Mapping[str, float], lengths: Mapping[str, int]) -> list[Fault]:
-    """Find videos whose clips are far longer or shorter than the median of the dataset."""
-    if len(set(lengths.values())) < 2:  # resampled to one length
-        return []
-    clip_seconds = np.median([durations[video] / n for video, n in lengths.items()])
-    faults = []
-    for video, clips in lengths.items():
-        wanted = durations[video] / clip_seconds
-        ratio = max(clips / wanted, wanted / clips)
-        if ratio > _ODD_RATIO and abs(clips - wanted) > _ODD_CLIPS:
-            where = f"{video} ({clips} clips, {wanted:.0f} expected of {durations[video]:.1f} s)"
-            repair = "kept; its clips are spread over the duration"
-            faults.append(Fault("number of clips does not fit the duration", where, repair))
-    return faults
+    features_check = FeatureCheck(durations, features)
+    features_check.read_rest(dataset, progress)
+    return features_check.faults()

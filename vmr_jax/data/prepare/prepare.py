@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,11 +12,14 @@ from vmr_jax.data.datasets.records import Annotations, Fault
 from vmr_jax.data.datasets.repair import is_training
 from vmr_jax.data.prepare.doctor import (
     check,
+    check_annotations,
     check_built,
+    check_names,
     count_errors,
     fault_table,
     features_of,
 )
+from vmr_jax.data.prepare.feature_check import FeatureCheck
 from vmr_jax.data.prepare.feature_sample import describe_numbers
 from vmr_jax.data.sources.features import (
     RANDOM,
@@ -27,14 +31,17 @@ from vmr_jax.data.sources.features import (
     without_didemo_padding,
 )
 from vmr_jax.data.sources.subtitles import pool_subtitles
+from vmr_jax.data.tables.atomic_write import OtherContentError
 from vmr_jax.data.tables.build import write_dataset
 from vmr_jax.data.tables.chunk_table import write_chunks
 from vmr_jax.data.tables.dataset import load_dataset
 from vmr_jax.data.tables.query_features import write_query_features
 from vmr_jax.data.text.noun_chunks import Chunker, make_chunker
 from vmr_jax.data.text.vocabulary import load_glove, tokenize
-from vmr_jax.encoders.sentence import SentenceEncoder, open_sentence_encoder
 from vmr_jax.progress import shown
+
+if TYPE_CHECKING:
+    from vmr_jax.encoders.sentence import SentenceEncoder
 
 
 def prepare_dataset(
@@ -56,7 +63,7 @@ def prepare_dataset(
     query_encoder: Path | None,
     key: str,
 ) -> None:
-    """Check a dataset's files, then write its tables to data_dir/name.
+    """Check a dataset's files and write its tables to data_dir/name, unless an error is found.
 
     `features` are files, or directories, of different videos.
     `noun_chunks` names how to find the chunks of the queries, "" leaves those that are there.
@@ -92,29 +99,48 @@ def prepare_dataset(
         tokens = open_features(query_features, key=key)
         _refuse_disguise(tokens, [query_features], "query-feature-name", query_feature_name)
     if query_encoder is not None:
+        from vmr_jax.encoders.sentence import open_sentence_encoder
+
         tokens = _encode_queries(open_sentence_encoder(query_encoder), annotations)
     vectors = _load_vectors(annotations, glove)
-    faults = check(annotations, source, vectors, drop_missing=drop_missing, progress=shown)
+    faults = check_annotations(annotations, vectors)
+    faults += check_names(annotations, source, drop_missing=drop_missing)
+    features_check = FeatureCheck(annotations.durations, source)
     _print_annotations(annotations)
-    if not _print_faults(faults, name):
+    try:
+        _refuse(faults)
+        written = write_dataset(
+            data_dir,
+            annotations,
+            features_check.source,
+            feature_name,
+            vectors,
+            overwrite=overwrite,
+            drop_missing=drop_missing,
+            accept=lambda: _refuse(features_check.faults()),
+            progress=shown,
+        )
+    except OtherContentError:
+        raise
+    except ValueError:
+        features_check.read_rest(name, shown)
+        if _print_faults(faults + features_check.faults(), name):
+            raise
         missing = any(f.kind == "video without features" and not f.repair for f in faults)
         hint = "; --drop-missing leaves videos without features out" if missing else ""
-        raise ValueError(f"nothing was written: mend the errors above{hint}")
-    written = write_dataset(
-        data_dir,
-        annotations,
-        source,
-        feature_name,
-        vectors,
-        overwrite=overwrite,
-        drop_missing=drop_missing,
-        progress=shown,
-    )
+        raise ValueError(f"nothing was written: mend the errors above{hint}") from None
+    _print_faults(faults + features_check.faults(), name)
     _print_tables(data_dir / name, written["videos"], written["moments"]["vocabulary"], patches)
     if tokens:
         _write_tokens(data_dir, annotations, tokens, query_feature_name, overwrite=overwrite)
     if chunker:
         _write_chunks(data_dir, annotations, *chunker, overwrite=overwrite)
+
+
+def _refuse(faults: list[Fault]) -> None:
+    """Raise ValueError where a fault is an error."""
+    if count_errors(faults):
+        raise ValueError("there are errors")
 
 
 def _print_tables(where: Path, videos: dict, words: dict, patches: bool) -> None:
@@ -132,7 +158,7 @@ def _print_tables(where: Path, videos: dict, words: dict, patches: bool) -> None
         print("no word vectors: systems that read words need --glove FILE (and --overwrite)")
 
 
-def _encode_queries(encoder: SentenceEncoder, annotations: Annotations) -> FeatureSource:
+def _encode_queries(encoder: "SentenceEncoder", annotations: Annotations) -> FeatureSource:
     """The tokens of all queries as an encoder gives them, float16."""
     records = [record for split in annotations.splits.values() for record in split]
     rows = encoder.tokens([record.sentence for record in records])

@@ -1,5 +1,6 @@
 """Clip features of videos as extractors leave them: one HDF5 file, or a directory of arrays."""
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from vmr_jax.data.sources.names import match_names, stem
 from vmr_jax.metrics.didemo import SEGMENT, SEGMENTS
 
 FLOAT16_MAX = 65504
+_EXPONENT = np.uint16(0x7C00)  # bits of a float16, all of which are set in infinity and NaN
 SIMULATED = "simulated"  # HDF5 attribute of a file that `vmr simulate` made
 RANDOM = "random"  # HDF5 attribute "weights" of a file that `vmr extract --random-weights` made
 
@@ -209,7 +211,7 @@ def as_float16(features: np.ndarray, shape: tuple[int, ...], video: str) -> np.n
         raise ValueError(f"the features of {video} are {found} wide, others {others}")
     with np.errstate(over="ignore"):
         clips = np.ascontiguousarray(features, np.float16)
-    if not np.isfinite(clips).all():
+    if ((clips.view(np.uint16) & _EXPONENT) == _EXPONENT).any():  # faster than np.isfinite
         finite = np.isfinite(features).all()
         reason = f"beyond float16 ({FLOAT16_MAX})" if finite else "NaN or infinite"
         raise ValueError(f"the features of {video} hold a value that is {reason}")
@@ -242,6 +244,7 @@ def _open_hdf5(path: Path, check: _Check, key: str) -> FeatureSource:
     if not ids:
         raise ValueError(f"{path} is an HDF5 file without a dataset")
 
+    @functools.lru_cache(1)  # what is read is asked for its attributes too
     def dataset(video: str):
         return find_dataset(file, video, key or found, chosen=bool(key))
 

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from vmr_jax.input_files import check_unpacked, refuse_video, require_file
 
 _DEEPEST = 8  # virtual datasets of virtual datasets
+_LINKED: ContextVar[set[Path]] = ContextVar("linked files")  # that `linked_files` notes
 
 
 class UnreadableError(ValueError):
@@ -29,6 +31,17 @@ def naming(where: str) -> Iterator[None]:
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableError(f"{where}: cannot be read ({reason})") from error
+
+
+@contextmanager
+def linked_files() -> Iterator[set[Path]]:
+    """Yield the set of the other files that files read in this block turn out to need."""
+    found: set[Path] = set()
+    token = _LINKED.set(found)
+    try:
+        yield found
+    finally:
+        _LINKED.reset(token)
 
 
 def open_hdf5(path: Path, what: str) -> h5py.File:
@@ -242,6 +255,9 @@ def _find_file(file: h5py.File, name: str, what: str) -> Path:
     path = next((place for place in places if place.exists()), None)
     if path is None:
         raise UnreadableError(f"{what}: the file {name} is missing; put it beside {file.filename}")
+    found = _LINKED.get(None)
+    if found is not None:
+        found.add(path)
     return require_file(path, "features")
 
 

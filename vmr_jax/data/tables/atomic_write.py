@@ -37,19 +37,21 @@ def write_part(
         if there == report:
             return report
         if there and not overwrite:
-            raise other_content(target, what)
+            raise OtherContentError(target, what)
         with put_in_place(target, size) as directory:
             write(directory)
             write_report(directory, report)
     return report
 
 
-def other_content(target: Path, what: str) -> ValueError:
-    """Say that a table of other content is there."""
-    return ValueError(
-        f"{target} was built from other {what}; --overwrite replaces it, another --data-dir or "
-        "name keeps both"
-    )
+class OtherContentError(ValueError):
+    """A table of other content is there; `what` says what that was built from."""
+
+    def __init__(self, target: Path, what: str):
+        super().__init__(
+            f"{target} was built from other {what}; --overwrite replaces it, another --data-dir or "
+            "name keeps both"
+        )
 
 
 @contextmanager

@@ -10,7 +10,8 @@ The queries are stored once, whatever kinds of features there are.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from vmr_jax.data.datasets.faults import count_splits, refuse_faults, summarise
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import FeatureSource, as_float16
 from vmr_jax.data.sources.names import describe_missing, match_names
-from vmr_jax.data.tables.atomic_write import check_name, other_content, put_in_place
+from vmr_jax.data.tables.atomic_write import OtherContentError, check_name, put_in_place
 from vmr_jax.data.tables.statistics import RunningStatistics, training_videos
 from vmr_jax.data.tables.store import CORPUS, find_report, write_json, write_report, write_table
 from vmr_jax.data.text.vocabulary import PADDING, Vocabulary, build_vocabulary, tokenize
@@ -39,9 +40,12 @@ def write_dataset(
     *,
     overwrite: bool = False,
     drop_missing: bool = False,
+    accept: Callable[[], None] = lambda: None,
     progress: Progress = quiet,
 ) -> dict:
     """Write the tables of one dataset and one kind of features; what is there already is kept.
+
+    The features of a video are read once.
 
     Args:
         data_dir: receives <annotations.name>/.
@@ -53,6 +57,8 @@ def write_dataset(
         overwrite: write the tables again, whatever is there.
         drop_missing: leave videos without features out; their queries are counted, and
             `load_dataset` leaves them out.
+        accept: called when all features have been read and nothing is in its place yet; what it
+            raises ends the writing.
         progress: shows how far the writing is.
 
     Returns:
@@ -68,18 +74,23 @@ def write_dataset(
     check_name(feature_name)
     refuse_faults(annotations)
     root = Path(data_dir) / annotations.name
+    vocabulary = build_vocabulary(_sentences(annotations), vectors or {})
+    report = _report_moments(annotations, vocabulary)
     with locked(root):
-        moments = _write_moments(root / "moments", annotations, vectors, overwrite, progress)
+        there = _moments_there(root / "moments", report, vectors is None, overwrite)
         videos = _write_videos(
             root / f"videos-{feature_name}",
             annotations,
             features,
-            queries=moments["queries_fingerprint"],
+            queries=report["queries_fingerprint"],
             overwrite=overwrite,
             drop_missing=drop_missing,
+            accept=accept,
             progress=progress,
         )
-    return {"moments": moments, "videos": videos}
+        if not there:
+            _write_moments(root / "moments", annotations, vocabulary, report, progress)
+    return {"moments": there or report, "videos": videos}
 
 
 def _hash_video(digest, video: str, duration: float, clips: np.ndarray) -> None:
@@ -88,21 +99,15 @@ def _hash_video(digest, video: str, duration: float, clips: np.ndarray) -> None:
     digest.update(clips.tobytes())
 
 
-def _write_moments(
-    target: Path,
-    annotations: Annotations,
-    vectors: Mapping[str, np.ndarray] | None,
-    overwrite: bool,
-    progress: Progress,
-) -> dict:
-    """Write the table of queries with its vocabulary, unless it is there."""
-    import tensorflow_datasets as tfds
+def _sentences(annotations: Annotations) -> list[str]:
+    return [record.sentence for split in annotations.splits.values() for record in split]
 
-    sentences = [record.sentence for split in annotations.splits.values() for record in split]
-    vocabulary = build_vocabulary(sentences, vectors or {})
+
+def _report_moments(annotations: Annotations, vocabulary: Vocabulary) -> dict:
+    """The report of a table of queries with its vocabulary."""
     queries = _fingerprint_queries(annotations)
     words = hashlib.sha256("\n".join(vocabulary.words).encode() + vocabulary.vectors.tobytes())
-    report = {
+    return {
         "dataset": annotations.name,
         "fingerprint": hashlib.sha256((queries + words.hexdigest()).encode()).hexdigest(),
         "queries_fingerprint": queries,
@@ -115,14 +120,33 @@ def _write_moments(
             "unknown": dict(vocabulary.unknown.most_common()),
         },
     }
+
+
+def _moments_there(target: Path, report: dict, any_words: bool, overwrite: bool) -> dict | None:
+    """The report of the table of queries that is there and is kept; None where it is to be written.
+
+    With `any_words` the vocabulary that is there is kept. Raises OtherContentError.
+    """
     there = find_report(target, verify=True, replacing=overwrite)
-    if there and vectors is None and there["queries_fingerprint"] == queries:
+    same_queries = bool(there) and there["queries_fingerprint"] == report["queries_fingerprint"]
+    if any_words and same_queries:
         return there
-    if there and not overwrite:
-        if there["fingerprint"] != report["fingerprint"]:
-            same_queries = there["queries_fingerprint"] == queries
-            raise other_content(target, "word vectors" if same_queries else "queries")
-        return there
+    if not there or overwrite:
+        return None
+    if there["fingerprint"] != report["fingerprint"]:
+        raise OtherContentError(target, "word vectors" if same_queries else "queries")
+    return there
+
+
+def _write_moments(
+    target: Path,
+    annotations: Annotations,
+    vocabulary: Vocabulary,
+    report: dict,
+    progress: Progress,
+) -> None:
+    """Write the table of queries with its vocabulary."""
+    import tensorflow_datasets as tfds
 
     tensor, text = tfds.features.Tensor, tfds.features.Text()
     schema = {
@@ -136,7 +160,7 @@ def _write_moments(
     if any(record.saliency is not None for record in records):
         schema["saliency"] = tensor(shape=(None,), dtype=np.float32, encoding="bytes")
         schema["annotators"] = np.int32  # of each clip's saliency
-    size = vocabulary.vectors.nbytes + sum(map(len, sentences))
+    size = vocabulary.vectors.nbytes + sum(map(len, _sentences(annotations)))
     with put_in_place(target, size) as directory:
         splits = {
             split: progress(
@@ -156,7 +180,6 @@ def _write_moments(
             )
             (directory / "subtitles.jsonl").write_text("".join(lines), "utf-8")
         write_report(directory, report)
-    return report
 
 
 def _queries(
@@ -201,6 +224,7 @@ def _write_videos(
     queries: str,
     overwrite: bool,
     drop_missing: bool,
+    accept: Callable[[], None],
     progress: Progress,
 ) -> dict:
     """Write the table of videos, unless it is there.
@@ -212,14 +236,17 @@ def _write_videos(
     names = _names_of_features(annotations, features, drop_missing)
     missing = sorted(set(annotations.durations) - set(names))
     videos = sorted(names)
-    shape = features.read(names[videos[0]]).shape[1:]
+    arrays = (features.read(names[video]) for video in videos)
+    first = next(arrays)
+    shape = first.shape[1:]
     digest, index = hashlib.sha256(), []
     statistics = RunningStatistics(training_videos(annotations) if len(shape) == 1 else ())
 
     def records(label: str) -> Iterator[dict]:
         """Yield the videos' records, and note, hash and count them."""
-        for video in progress(videos, f"{annotations.name}: writing {label}", len(videos)):
-            clips = as_float16(features.read(names[video]), shape, video)
+        read = zip(videos, chain([first], arrays), strict=True)
+        for video, array in progress(read, f"{annotations.name}: writing {label}", len(videos)):
+            clips = as_float16(array, shape, video)
             duration = annotations.durations[video]
             index.append((video, duration, len(clips)))
             _hash_video(digest, video, duration, clips)
@@ -238,10 +265,12 @@ def _write_videos(
     if there and not overwrite:
         for _ in records(f"{target.name} is there, comparing"):
             pass
+        accept()
         return _keep_videos(target, there, digest.hexdigest(), of_queries, statistics)
     size = 2 * sum(features.size(name) for name in names.values())
     with put_in_place(target, size) as directory:
         write_table(directory, "videos", _video_schema(shape), {CORPUS: records(target.name)})
+        accept()
         ids, durations, lengths = zip(*index, strict=True)
         columns = {"video_id": ids, "duration": durations, "num_clips": lengths}
         write_json(directory / "videos.json", columns)
@@ -291,7 +320,7 @@ def _keep_videos(
 ) -> dict:
     """Keep a table of videos that is there; report and statistics follow its queries."""
     if there["fingerprint"] != fingerprint:
-        raise other_content(target, "features or durations")
+        raise OtherContentError(target, "features or durations")
     if there.get("queries_fingerprint") != of_queries["queries_fingerprint"]:
         there |= of_queries
         statistics.write(target)

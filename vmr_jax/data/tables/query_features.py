@@ -8,15 +8,18 @@ offsets[q] ... offsets[q + 1] - 1. It is memory-mapped where it is read.
 """
 
 import hashlib
+import io
+import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from vmr_jax.data.datasets.records import Annotations
 from vmr_jax.data.sources.features import FeatureSource, as_float16
-from vmr_jax.data.tables.atomic_write import check_name, write_part
-from vmr_jax.data.tables.store import find_report, read_array, read_report
+from vmr_jax.data.tables.atomic_write import OtherContentError, check_name, put_in_place
+from vmr_jax.data.tables.store import find_report, read_array, read_report, write_report
+from vmr_jax.locks import locked
 from vmr_jax.progress import Progress, quiet
 
 
@@ -52,43 +55,59 @@ def write_query_features(
             f"{len(missing)} of {len(ids)} queries of {annotations.name} have no features, such as "
             f"{', '.join(missing[:3])}: the file needs the tokens of every query under its id"
         )
-    shape = features.read(ids[0]).shape[1:]
-    digest, lengths = hashlib.sha256(), []
-    for query in progress(ids, f"{annotations.name}: checking query features", len(ids)):
-        read = features.read(query)
-        if not len(read):
-            raise ValueError(f"the features of query {query} are empty")
-        tokens = as_float16(read, shape, f"query {query}")
-        digest.update(f"{query}\0{tokens.shape}\0".encode() + tokens.tobytes())
-        lengths.append(len(tokens))
-    offsets = np.cumsum([1, *lengths])
+    target = root / f"queries-{name}"
     report = {
         "dataset": annotations.name,
-        "fingerprint": digest.hexdigest(),
         "queries_fingerprint": read_report(root / "moments")["queries_fingerprint"],
         "splits": {split: len(records) for split, records in annotations.splits.items()},
         "queries": len(ids),
-        "tokens": int(sum(lengths)),
-        "longest": max(lengths),
-        "width": shape[0],
-        "bytes": int(2 * offsets[-1] * shape[0]),
         "unused": len(set(features.ids) - set(ids)),
     }
-    target = root / f"queries-{name}"
 
-    def write(directory: Path) -> None:
-        label = f"{annotations.name}: writing {target.name}"
-        header = {"descr": "<f2", "fortran_order": False, "shape": (int(offsets[-1]), *shape)}
-        # Not a memory map: a full disk ends a process that writes into one.
-        with (directory / "rows.npy").open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            file.write(np.zeros(shape, "<f2").tobytes())
-            for query in progress(ids, label, len(ids)):
-                file.write(features.read(query).astype("<f2").tobytes())
-        np.save(directory / "offsets.npy", offsets)
+    def written(file: BinaryIO, label: str) -> tuple[dict, list[int]]:
+        """Write the rows one query after the other; the report and each query's number of rows."""
+        digest, lengths = hashlib.sha256(), []
+        shape = tuple[int, ...]()
+        for query in progress(ids, f"{annotations.name}: {label}", len(ids)):
+            read = features.read(query)
+            if not lengths:
+                shape = read.shape[1:]
+                file.write(_header(0, shape) + np.zeros(shape, "<f2").tobytes())
+            if not len(read):
+                raise ValueError(f"the features of query {query} are empty")
+            tokens = as_float16(read, shape, f"query {query}")
+            digest.update(f"{query}\0{tokens.shape}\0".encode() + tokens.tobytes())
+            file.write(tokens.astype("<f2").tobytes())
+            lengths.append(len(tokens))
+        total = sum(lengths)
+        file.seek(0)
+        file.write(_header(1 + total, shape))
+        content = {"tokens": total, "longest": max(lengths), "width": shape[0]}
+        size = 2 * (1 + total) * shape[0]
+        return report | content | {"bytes": size, "fingerprint": digest.hexdigest()}, lengths
 
-    of, size = "queries or query features", report["bytes"]
-    return write_part(target, report, of, write, size=size, overwrite=overwrite)
+    with locked(root):
+        there = find_report(target, verify=True, replacing=overwrite)
+        if there and not overwrite:
+            with open(os.devnull, "wb") as nowhere:
+                found, _ = written(nowhere, f"{target.name} is there, comparing")
+            if there != found:
+                raise OtherContentError(target, "queries or query features")
+            return there
+        with put_in_place(target, 2 * sum(map(features.size, ids))) as directory:
+            # Not a memory map: a full disk ends a process that writes into one.
+            with (directory / "rows.npy").open("wb") as file:
+                report, lengths = written(file, f"writing {target.name}")
+            np.save(directory / "offsets.npy", np.cumsum([1, *lengths]))
+            write_report(directory, report)
+    return report
+
+
+def _header(rows: int, shape: tuple[int, ...]) -> bytes:
+    """The header of a .npy of rows (rows, *shape) float16; as long for any number of rows."""
+    header, content = io.BytesIO(), {"descr": "<f2", "fortran_order": False}
+    np.lib.format.write_array_header_1_0(header, content | {"shape": (rows, *shape)})
+    return header.getvalue()
 
 
 def open_query_features(

@@ -10,13 +10,15 @@ VDI, section 3.1. How words are left out (VDI D1, D2):
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from vmr_jax.data.text.tokens import make_tokenizer
 from vmr_jax.encoders.tokenizer import Tokenizer, tokens_in_spans
-from vmr_jax.types import Config
+
+if TYPE_CHECKING:
+    from vmr_jax.types import Config
 
 MODES = ("drop", "token", "attention", "learned")
 
@@ -47,7 +49,7 @@ def has_word(text: str) -> bool:
 
 
 def mask_queries(
-    text: Config, sentences: Sequence[str], chunks: Sequence[np.ndarray], max_words: int
+    text: "Config", sentences: Sequence[str], chunks: Sequence[np.ndarray], max_words: int
 ) -> tuple[MaskedQueries, MaskedQueries]:
     """The static and the dynamic queries under text.query_mask_mode, M = max_words tokens each.
 

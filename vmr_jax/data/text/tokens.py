@@ -1,6 +1,7 @@
 """Sentences as the token ids of the text encoder that a config names."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from vmr_jax.data.text.lexicon import LEXICON
 from vmr_jax.encoders.tokenizer import (
@@ -11,7 +12,9 @@ from vmr_jax.encoders.tokenizer import (
     word_vocabulary,
     wordpiece_tokenizer,
 )
-from vmr_jax.types import Config
+
+if TYPE_CHECKING:
+    from vmr_jax.types import Config
 
 _READERS: dict[str, tuple[Callable[..., Tokenizer], str]] = {
     "clip": (clip_tokenizer, "vocab.json and merges.txt of openai/clip-vit-base-patch32"),
@@ -22,7 +25,7 @@ _SIZES = ("base", "small")
 _FEWEST = 3  # a word between the two special tokens
 
 
-def make_tokenizer(text: Config, max_words: int) -> Tokenizer:
+def make_tokenizer(text: "Config", max_words: int) -> Tokenizer:
     """The tokeniser of a config's text block, for sentences of at most `max_words` tokens.
 
     Size "base" reads the user's files at text.tokenizer. Size "small", an encoder with random
@@ -53,7 +56,7 @@ def make_tokenizer(text: Config, max_words: int) -> Tokenizer:
     return read(text.tokenizer, max_words)
 
 
-def encode_sentences(text: Config, sentences: Sequence[str], max_words: int) -> Tokens:
+def encode_sentences(text: "Config", sentences: Sequence[str], max_words: int) -> Tokens:
     """Tokenise Q sentences to M = max_words tokens; what does not fit is cut, and counted.
 
     Raises as `make_tokenizer`, and ValueError where the vocabulary lacks a part of a sentence.
@@ -61,7 +64,7 @@ def encode_sentences(text: Config, sentences: Sequence[str], max_words: int) -> 
     return make_tokenizer(text, max_words).encode(sentences, too_long="cut")
 
 
-def vocabulary_size(text: Config) -> int:
+def vocabulary_size(text: "Config") -> int:
     """The number of token ids, which is what the text encoder's table must have.
 
     0 where the features of tokens are stored. Raises as `make_tokenizer`.
