@@ -106,6 +106,9 @@ def get_config(dataset: str = "") -> Config:
             "kernel": 5,
             "layers": 8,
             "form": "sparse",  # sparse | dense: the same results (MMN A3)
+            # Clips on each side of a moment's edges whose likeness is added to the map: 0 = none,
+            # the paper's map (MMN A17)
+            "edges": 0,
         }
     )
     config.iou = Config(
@@ -123,6 +126,7 @@ def get_config(dataset: str = "") -> Config:
             "tau_v": 0.1,  # temperature of moment to sentence
             "tau_s": 0.1,  # of sentence to moment
             # What meets sentences: convolved | pooled (a moment's clips alone, not those around it)
+            # | mean (the same, their mean in place of the largest values)
             "cells": "convolved",
             "positives": 1,  # cells of a query, by IoU (MMN A8)
             "epsilon": 1e-6,  # added to the sum of sentence to moment (MMN A12)

@@ -16,6 +16,7 @@ from vmr_jax.layers.moment_map import (
     on_map,
     pool_clips,
     span_max,
+    span_mean,
     stretch_clips,
 )
 
@@ -147,3 +148,11 @@ def test_parts_of_any_number_of_clips_are_means_by_share():
     whole = stretch_clips(x, np.full(3, 6), 3)
     np.testing.assert_allclose(whole, pool_clips(x, 3), rtol=1e-6)
     assert not np.asarray(stretch_clips(x, np.zeros(3, np.int32), 4)).any()
+
+
+def test_span_mean_is_the_mean_over_a_cells_clips():
+    cells = moment_cells(8, (3, 2))
+    video = np.random.default_rng(0).normal(size=(2, 8, 5))
+    found = span_mean(video, cells)
+    for p, (i, j) in enumerate(zip(cells.row, cells.column, strict=True)):
+        np.testing.assert_allclose(found[:, p], video[:, i : j + 1].mean(axis=1), atol=1e-6)

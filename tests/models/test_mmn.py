@@ -12,7 +12,8 @@ from tests.gradients import check_gradients
 from tests.losses import mutual_matching_cases as losses
 from vmr_jax.configs import mmn as mmn_config
 from vmr_jax.decoding.ranking import rank_moments
-from vmr_jax.layers.moment_map import map_cells, pool_clips, span_max
+from vmr_jax.layers.moment_map import map_cells, pool_clips, span_max, span_mean
+from vmr_jax.layers.self_similarity import moment_similarities
 from vmr_jax.layers.sequences import unit_rows
 from vmr_jax.losses.mutual_matching import scale_iou
 from vmr_jax.models.mmn import system as mmn
@@ -321,8 +322,9 @@ def _iou(one, other):
     return max(inter, 0) / (max(one[1], other[1]) - min(one[0], other[0]))
 
 
-def test_pooled_cells_meet_sentences_as_they_are_before_the_convolutions():
-    c = cases.config(contrastive__cells="pooled")
+@pytest.mark.parametrize(("cells_are", "span"), [("pooled", span_max), ("mean", span_mean)])
+def test_cells_can_meet_sentences_as_they_are_before_the_convolutions(cells_are, span):
+    c = cases.config(contrastive__cells=cells_are)
     made, params = cases.system(c)
     b = cases.batch()
     network, variables = cases.network(c), as_variables(params)
@@ -333,7 +335,7 @@ def test_pooled_cells_meet_sentences_as_they_are_before_the_convolutions():
     @jit
     def pooled(video):
         clips = pool_clips(jax.nn.relu(linear("video_fc", video)), c.map.clips)
-        return linear("cell_contrastive", span_max(clips, map_cells(c.map)))
+        return linear("cell_contrastive", span(clips, map_cells(c.map)))
 
     expected = losses.unit(pooled(b.video))
     np.testing.assert_allclose(cells.contrastive, expected, rtol=1e-4, atol=1e-5)
@@ -353,3 +355,27 @@ def test_a_given_match_adds_the_contrastive_cosine_and_is_not_trained():
         np.testing.assert_allclose(found[t], 10 * cosine, rtol=1e-4, atol=1e-5)
     of_cells = jax.grad(lambda cells: jnp.sum(mmn.iou_logits(c, cells, queries, owner) ** 2))(cells)
     assert not of_cells.contrastive.any() and of_cells.iou.any()
+
+
+def test_edges_are_added_to_the_rows_of_the_map_alone():
+    plain, c = (
+        cases.config(contrastive__cells="pooled"),
+        cases.config(contrastive__cells="pooled", map__edges=2),
+    )
+    b = cases.batch()
+    params = cases.system(c)[1]
+    network = cases.network(c)
+    with_edges, without = (
+        jit(lambda v, b, made=made: made.apply(v, b, train=False)[0])(as_variables(params), b)
+        for made in (network, cases.network(plain))
+    )
+    np.testing.assert_array_equal(with_edges.contrastive, without.contrastive)
+    assert np.abs(with_edges.iou - without.iou).max() > 1e-3
+    cells = map_cells(c.map)
+    first, end = cells.row * 2, (cells.column + 1) * 2
+    weights = params["edges_0"], params["edges_1"]
+    x = np.asarray(moment_similarities(b.video, first, end, 2))
+    x = np.maximum(x @ weights[0]["kernel"] + weights[0]["bias"], 0)
+    expected = x @ weights[1]["kernel"] + weights[1]["bias"]
+    rows = network.apply(as_variables(params), b.video, cells, method="edge_rows")
+    np.testing.assert_allclose(rows, expected, rtol=1e-4, atol=1e-5)

@@ -11,7 +11,7 @@ from vmr_jax.training.checkpoint import Checkpoints
 from vmr_jax.types import Config, Params
 
 _OF_THE_DATA = ("target", "data_dir", "eval", "metric", "data")
-_OF_MMN = {"contrastive.cells": "convolved", "iou.given_match": False}
+_OF_MMN = {"contrastive.cells": "convolved", "iou.given_match": False, "map.edges": 0}
 # Keys that checkpoints of older versions lack, and what held before there was a choice
 _ADDED = {
     "mmn": _OF_MMN,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int, Int32
+from jaxtyping import Float, Float32, Int, Int32
 
 from vmr_jax.layers.clip_spans import spans_to_seconds
 from vmr_jax.layers.sequences import running_maxima
@@ -115,3 +115,10 @@ def span_max(video: Float[AnyArray, "B N D"], cells: Cells) -> Float[Array, "B P
     base = np.array(offsets)[level]
     last = cells.column + 1 - 2**level
     return jnp.maximum(table[:, base + cells.row], table[:, base + last])
+
+
+def span_mean(video: Float[AnyArray, "B N D"], cells: Cells) -> Float32[Array, "B P D"]:
+    """The mean of each channel over a cell's clips."""
+    total = jnp.pad(jnp.cumsum(video.astype(jnp.float32), axis=1), ((0, 0), (1, 0), (0, 0)))
+    length = (cells.column + 1 - cells.row)[:, None]
+    return (total[:, cells.column + 1] - total[:, cells.row]) / length

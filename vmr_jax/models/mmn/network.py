@@ -11,7 +11,8 @@ from vmr_jax.encoders.clip import ClipText, ClipTextConfig
 from vmr_jax.encoders.distilbert import DistilBert, DistilBertConfig
 from vmr_jax.encoders.sentence import read_sizes
 from vmr_jax.layers.map_convolution import MapConvolutions
-from vmr_jax.layers.moment_map import map_cells, pool_clips, span_max
+from vmr_jax.layers.moment_map import Cells, map_cells, pool_clips, span_max, span_mean
+from vmr_jax.layers.self_similarity import PARTS, moment_similarities
 from vmr_jax.layers.sequences import (
     masked_mean,
     symmetric_uniform,
@@ -21,6 +22,7 @@ from vmr_jax.layers.transformer import layer_norm
 from vmr_jax.models.switches import compute_dtype
 from vmr_jax.types import Array, Config, VideoBatch
 
+EDGE_WIDTH = 32  # channels between the similarities of a moment and its row of the map
 _SMALL = {"width": 64, "layers": 2, "heads": 4}
 
 
@@ -67,6 +69,8 @@ class MMN(nn.Module):
             group_size=config.contrastive.group_size,
             dtype=dtype,
         )
+        if config.map.edges:
+            self.edges = [_linear(PARTS, EDGE_WIDTH, dtype), _linear(EDGE_WIDTH, config.dim, dtype)]
         self.cell_iou = _linear(config.dim, config.joint_dim, dtype)
         self.cell_contrastive = _linear(config.dim, config.joint_dim, dtype)
 
@@ -101,13 +105,27 @@ class MMN(nn.Module):
 
         In training batch normalisation reads the videos of weight 1.
         """
+        cells, steps = map_cells(self.config.map), video
         if self.config.video.conv:
             video = nn.relu(self.video_fc(video))
-        clips = pool_clips(video, self.config.map.clips)
-        pooled = span_max(clips, map_cells(self.config.map))
+        clips = pool_clips(video, cells.clips)
+        pooled = span_max(clips, cells)
         rows = self.map(pooled, train, weight)
-        alone = self.config.contrastive.cells == "pooled"
-        return _unit(self.cell_iou(rows), self.cell_contrastive(pooled if alone else rows))
+        if self.config.map.edges:
+            rows = rows + self.edge_rows(steps, cells)
+        meets_sentences = {
+            "convolved": lambda: rows,
+            "pooled": lambda: pooled,
+            "mean": lambda: span_mean(clips, cells),
+        }[self.config.contrastive.cells]
+        return _unit(self.cell_iou(rows), self.cell_contrastive(meets_sentences()))
+
+    def edge_rows(self, video: Array, cells: Cells) -> Array:
+        """What is added to each cell where scenes change at its edges: (B, N, F) -> (B, P, D)."""
+        steps = video.shape[1] // cells.clips
+        spans = cells.row * steps, (cells.column + 1) * steps
+        first, second = self.edges
+        return second(nn.relu(first(moment_similarities(video, *spans, self.config.map.edges))))
 
     def __call__(
         self, batch: VideoBatch, train: bool, key: Array | None = None

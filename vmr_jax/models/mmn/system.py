@@ -54,7 +54,7 @@ _CHOICES = {
     "text.encoder": ("distilbert", "clip", STORED),
     "text.size": ("base", "small"),
     "map.form": FORMS,
-    "contrastive.cells": ("convolved", "pooled"),
+    "contrastive.cells": ("convolved", "pooled", "mean"),
     "neg_mask": NEGATIVE_MASKS,
     "score.fusion": ("mmn_pow", "product", "iou_only"),
 }
