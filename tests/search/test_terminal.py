@@ -213,11 +213,11 @@ def test_mistakes(runs, tmp_path):
     (trained / "first_run").mkdir()
     with pytest.raises(ValueError, match="is no retriever; its retriever is in .*l/first_run"):
         vmr(*made, trained)
-    with pytest.raises(FileNotFoundError, match="no checkpoint found"):
+    with pytest.raises(FileNotFoundError, match="no trained run at .*nothing: --checkpoint is the workdir"):
         vmr(*made, tmp_path / "nothing")
     with pytest.raises(ValueError, match="--checkpoint names the retriever"):
         vmr("index", "--out", out, "--videos", "toy:test")
-    with pytest.raises(ValueError, match="--videos, or those to --remove"):
+    with pytest.raises(ValueError, match="features by --videos; or --remove some"):
         vmr("index", "--out", out)
     with pytest.raises(ValueError, match="not both"):
         vmr("index", "--out", out, "--videos", "toy", "--remove", "a")
