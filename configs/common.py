@@ -191,7 +191,7 @@ def run() -> Config:
             "queries_per_video": 1,  # 1 | 2 (EVA A16)
         }
     )
-    config.log_every = 25  # steps of one dispatch, at most; an epoch is cut into such pieces
+    config.log_every = 25  # steps of one dispatch, about; an epoch is cut into such pieces
     # Epochs between evaluations on the selection split (0: every checkpoint); the last epoch is
     # always evaluated.
     config.eval_every = 0

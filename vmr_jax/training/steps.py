@@ -51,12 +51,15 @@ def chunks(first: int, last: int, steps_per_epoch: int, size: int) -> Iterator[t
     """Split [first, last) into pieces that end with an epoch, of one length where that is near.
 
     The length is the largest divisor of an epoch up to `size`; if that is under a quarter of
-    `size`, an epoch is cut into pieces that differ by one step (two compilations, not one).
-    The pieces do not depend on `first`, so that a resumed run makes the same ones.
+    `size`, the smallest one up to twice of it; without one, an epoch is cut into pieces that
+    differ by one step (two compilations, not one). The pieces do not depend on `first`, so that a
+    resumed run makes the same ones.
     """
     size = min(size, steps_per_epoch)
-    length = max(n for n in range(1, size + 1) if steps_per_epoch % n == 0)
-    pieces = steps_per_epoch // length if 4 * length >= size else -(-steps_per_epoch // size)
+    lengths = [n for n in range(1, 2 * size + 1) if steps_per_epoch % n == 0]
+    near = [n for n in lengths if 4 * n >= size]
+    length = max((n for n in near if n <= size), default=min(near, default=size))
+    pieces = -(-steps_per_epoch // length)
     edges = [piece * steps_per_epoch // pieces for piece in range(pieces + 1)]
     for epoch in range(first // steps_per_epoch, -(-last // steps_per_epoch)):
         for begin, end in zip(edges[:-1], edges[1:], strict=True):
