@@ -213,7 +213,7 @@ def test_mistakes(runs, tmp_path):
     (trained / "first_run").mkdir()
     with pytest.raises(ValueError, match="is no retriever; its retriever is in .*l/first_run"):
         vmr(*made, trained)
-    with pytest.raises(FileNotFoundError, match="no trained run at .*nothing: --checkpoint is the workdir"):
+    with pytest.raises(FileNotFoundError, match="no trained run at .*nothing: --checkpoint is"):
         vmr(*made, tmp_path / "nothing")
     with pytest.raises(ValueError, match="--checkpoint names the retriever"):
         vmr("index", "--out", out, "--videos", "toy:test")
