@@ -34,19 +34,22 @@ from vmr_jax.training.steps import chunks, train_step
 
 # pairs, videos, clips, width of a domain
 _PAPER = {"source": (12_408, 4_000, 51, 1024), "target": (12_408, 5_338, 75, 1024)}
+_TINY = {"source": (40, 20, 20, 8), "target": (40, 20, 20, 8)}
 _SMALL = {"source": (512, 200, 51, 1024), "target": (512, 200, 75, 1024)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--paper", action="store_true", help="Charades-STA's size")
+    parser.add_argument("--tiny", action="store_true", help="toy sizes: only to see that it runs")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--json", default="")
     args = parser.parse_args()
-    config = eva.get_config("tvr,charades_sta")
+    config = eva.get_config("" if args.tiny else "tvr,charades_sta")
     config.precision, config.epochs = args.precision, args.epochs
-    sizes = _PAPER if args.paper else _SMALL
+    config.batch_size = 8 if args.tiny else config.batch_size
+    sizes = _TINY if args.tiny else _PAPER if args.paper else _SMALL
     domains = {role: _random_domain(config[role], *sizes[role]) for role in sizes}
     started = time.perf_counter()
     wall, scans, step, steps, prepared = _measure(config, domains)

@@ -11,9 +11,20 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from vmr_jax.configs import eva, mmn, vdi, vlanet
+from vmr_jax.configs import (
+    eva,
+    mmcda,
+    mmn,
+    moment_detr,
+    prem_localizer,
+    prem_retriever,
+    qd_detr,
+    vdi,
+    vlanet,
+)
+from vmr_jax.data.text.tokens import vocabulary_size
 from vmr_jax.training.steps import as_batch
-from vmr_jax.types import Array, Batch, DataSpec, HybridBatch, VideoBatch
+from vmr_jax.types import AnyBatch, Array, Batch, CandidateBatch, DataSpec, VideoBatch
 
 
 class Pairs(NamedTuple):
@@ -21,6 +32,8 @@ class Pairs(NamedTuple):
 
     spec: DataSpec  # padded
     clips: tuple[int, int]  # fewest and most of a video
+    moments: int = 0  # A of a query, with the saliency of clips; 0: one moment alone
+    videos: int = 0  # C of a query, the true one first; 0: that one alone, without its axis
 
 
 class Videos(NamedTuple):
@@ -42,8 +55,8 @@ class Case(NamedTuple):
     config: ConfigDict
     domains: dict[str, Pairs | Videos]
     items: int  # pairs or videos of a domain
-    ablations: dict[str, dict]
-    forms: dict[str, dict]
+    ablations: dict[str, dict] = {}
+    forms: dict[str, dict] = {}
 
     def specs(self) -> dict[str, DataSpec]:
         """What the system is made for."""
@@ -63,7 +76,7 @@ def _eva() -> list[Case]:
         for role, (clips, width) in zip(("target", "source"), sizes, strict=True):
             domains[role] = Pairs(DataSpec(width, 300, clips, 20), (clips // 2, clips))
             config[role].max_clips = clips
-        cases.append(Case(name, config, domains, 64, {}, {}))
+        cases.append(Case(name, config, domains, 64))
     return cases
 
 
@@ -81,7 +94,7 @@ def _vlanet() -> list[Case]:
         config.proposals.stride = stride
         domains = {"target": Pairs(DataSpec(*widths, config.target.max_clips, 20), clips)}
         ablations = {"w/o surrogates": {"surrogate": False}}
-        cases.append(Case(name, config, domains, pairs, ablations, {}))
+        cases.append(Case(name, config, domains, pairs, ablations))
     return cases
 
 
@@ -100,7 +113,8 @@ def _mmn() -> list[Case]:
         config.text.tokenizer = _distilbert_vocabulary().name
         config.optimizer.slow.freeze_epochs = 0
         domains = {"target": Videos(DataSpec(width, 0, clips, 16), queries, _DISTILBERT_IDS)}
-        cases.append(Case(name, config, domains, videos, {}, {"dense map": {"map.form": "dense"}}))
+        forms = {"dense map": {"map.form": "dense"}}
+        cases.append(Case(name, config, domains, videos, forms=forms))
     return cases
 
 
@@ -119,6 +133,61 @@ def _vdi() -> list[Case]:
         forms = {"rematerialised text": {"text.remat": True}}
         cases.append(Case(name, config, {"target": domain}, videos, ablations, forms))
     return cases
+
+
+def _mmcda() -> list[Case]:
+    """The transfer of EVA's third set-up."""
+    config, domains = mmcda.get_config("tvr,charades_sta"), {}
+    for role, clips in (("source", 100), ("target", 128)):
+        domains[role] = Pairs(DataSpec(1024, 300, clips, 20), (clips // 2, clips))
+        config[role].max_clips = clips
+    return [Case("tvr 100x1024 + charades 128x1024", config, domains, 32)]
+
+
+def _prem_retriever() -> list[Case]:
+    """TVR's clips with subtitles, RoBERTa's tokens as queries."""
+    return [Case("tvr 100x4352", prem_retriever.get_config("tvr"), {"target": _TVR}, 256)]
+
+
+def _prem_localizer() -> list[Case]:
+    """The same with four videos beside the true one."""
+    config = prem_localizer.get_config("tvr")
+    domain = _TVR._replace(videos=1 + config.negatives)
+    return [Case("tvr 100x4352, 5 videos", config, {"target": domain}, 32)]
+
+
+def _detr(module) -> list[Case]:
+    """QVHighlights: SlowFast and CLIP side by side, clips of 2 s of 150 s, CLIP's tokens."""
+    config = module.get_config("qvhighlights")
+    domain = Pairs(DataSpec(2816, 512, 75, 32), (37, 75), config.most_moments)
+    return [Case("qvhighlights 75x2816", config, {"target": domain}, 32)]
+
+
+def tiny() -> list[tuple[str, Case]]:
+    """Each system with the network of its simulated run on two items of 8 numbers a clip."""
+    modules = (eva, mmcda, mmn, moment_detr, prem_localizer, prem_retriever, qd_detr, vdi, vlanet)
+    return [(module.get_config().system, _tiny(module.get_config())) for module in modules]
+
+
+def _tiny(config: ConfigDict) -> Case:
+    domains = {}
+    for role in ("source", "target"):
+        if role not in config:
+            continue
+        block = config[role]
+        clips, sub_dim = block.max_clips, 8 if "subtitles" in block and block.subtitles else 0
+        spec = DataSpec(8, 8, clips, block.max_words, sub_dim)
+        domains[role] = Pairs(
+            spec,
+            (clips // 2, clips),
+            moments=2 if block.training_moment == "all" else 0,
+            videos=1 + config.negatives if config.system == "prem_localizer" else 0,
+        )
+        if "text" in config:
+            patches = block.patch_frames if config.system == "vdi" else 0
+            spec = spec._replace(word_dim=0)
+            domains[role] = Videos(spec, 2.0, vocabulary_size(config.text), patches)
+    return Case("tiny", config, domains, 2)
 
 
 @functools.cache
@@ -142,10 +211,21 @@ def _clip_vocabulary() -> tempfile.TemporaryDirectory:
 
 
 _CLIP_IDS, _DISTILBERT_IDS = 49408, 30522
-SYSTEMS = {"eva": _eva, "mmn": _mmn, "vdi": _vdi, "vlanet": _vlanet}
+_TVR = Pairs(DataSpec(4352, 768, 100, 30, sub_dim=768), (20, 80))
+SYSTEMS = {
+    "eva": _eva,
+    "mmn": _mmn,
+    "vdi": _vdi,
+    "vlanet": _vlanet,
+    "mmcda": _mmcda,
+    "prem_retriever": _prem_retriever,
+    "prem_localizer": _prem_localizer,
+    "moment_detr": functools.partial(_detr, moment_detr),
+    "qd_detr": functools.partial(_detr, qd_detr),
+}
 
 
-def random_batch(case: Case, items: int, seed: int = 0) -> Batch | VideoBatch | HybridBatch:
+def random_batch(case: Case, items: int, seed: int = 0) -> AnyBatch:
     """Pairs of different videos, or videos, on the device.
 
     Lengths are uniform, of queries from 4 words, or 6 tokens, to the most.
@@ -160,30 +240,44 @@ def random_batch(case: Case, items: int, seed: int = 0) -> Batch | VideoBatch | 
     )
 
 
-def _random_pairs(domain: Pairs, pairs: int, rng: np.random.Generator, key: Array) -> Batch:
-    spec, (fewest, most) = domain
-    clips = rng.integers(fewest, most + 1, pairs).astype(np.int32)
-    video_mask = np.arange(spec.max_clips) < clips[:, None]
+def _random_pairs(
+    domain: Pairs, pairs: int, rng: np.random.Generator, key: Array
+) -> Batch | CandidateBatch:
+    spec, (fewest, most), several, videos = domain
+    clips = rng.integers(fewest, most + 1, (pairs, max(videos, 1))).astype(np.int32)
+    video_mask = np.arange(spec.max_clips) < clips[..., None]
     query_mask = np.arange(spec.max_words) < rng.integers(4, spec.max_words + 1, pairs)[:, None]
-    first = rng.integers(0, clips)
-    last = rng.integers(first, clips)
-    ids = np.arange(pairs, dtype=np.int32)
-    of_video, of_query = jax.random.split(key)
-    return jax.device_put(
-        Batch(
-            video=_random_rows(of_video, video_mask, spec.video_dim),
-            video_mask=video_mask,
-            num_clips=clips,
-            query=_random_rows(of_query, query_mask, spec.word_dim),
-            query_mask=query_mask,
-            duration=clips / np.float32(3),
-            video_id=ids,
-            query_id=ids,
-            moment=np.stack([first, last + 1], -1).astype(np.float32) / 3,
-            span=np.stack([first, last], -1).astype(np.int32),
-            weight=np.ones(pairs, np.float32),
+    first = rng.integers(0, clips[:, 0])
+    last = rng.integers(first, clips[:, 0])
+    of_video, of_query, of_sub = jax.random.split(key, 3)
+    of_videos = {
+        "video": _random_rows(of_video, video_mask, spec.video_dim),
+        "video_mask": video_mask,
+        "num_clips": clips,
+        "duration": clips / np.float32(3),
+        "video_id": np.arange(clips.size, dtype=np.int32).reshape(clips.shape),
+        "sub": _random_rows(of_sub, video_mask, spec.sub_dim) if spec.sub_dim else None,
+    }
+    of_queries = {
+        "query": _random_rows(of_query, query_mask, spec.word_dim),
+        "query_mask": query_mask,
+        "query_id": np.arange(pairs, dtype=np.int32),
+        "moment": np.stack([first, last + 1], -1).astype(np.float32) / 3,
+        "weight": np.ones(pairs, np.float32),
+    }
+    if videos:
+        return jax.device_put(CandidateBatch(**of_videos, **of_queries))
+    of_videos = {name: leaf if leaf is None else leaf[:, 0] for name, leaf in of_videos.items()}
+    batch = Batch(**of_videos, **of_queries, span=np.stack([first, last], -1).astype(np.int32))
+    if several:
+        inside = (np.arange(spec.max_clips) >= first[:, None]) & (
+            np.arange(spec.max_clips) <= last[:, None]
         )
-    )
+        saliency = np.where(inside, rng.integers(0, 5, inside.shape), -1).astype(np.float32)
+        moments = np.repeat(batch.moment[:, None], several, axis=1)
+        moments[:, 1:] = np.nan
+        batch = batch._replace(moments=moments, saliency=saliency)
+    return jax.device_put(batch)
 
 
 def _random_videos(domain: Videos, videos: int, rng: np.random.Generator, key: Array) -> VideoBatch:

@@ -13,7 +13,8 @@ PyTorch's FlopCounterMode (matrix products only); the peak is a large matrix pro
 library, the faster one. Memory is what the program needs with its batch and state: XLA's figure,
 and what PyTorch allocates on a GPU. Device peak is the most that JAX's process has held on a GPU so
 far, so it is a set-up's own only in the first one. Without PyTorch its rows are left out; MMN's
-need `transformers` too. VDI stands beside MMN on CLIP's text encoder, not beside PyTorch.
+need `transformers` too. Other systems have no counterpart in PyTorch: VDI stands beside MMN on
+CLIP's text encoder, the rest alone.
 """
 
 import argparse
@@ -28,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.report import show
-from benchmarks.step_cases import SYSTEMS, Case, random_batch
+from benchmarks.step_cases import SYSTEMS, Case, random_batch, tiny
 from vmr_jax import models
 from vmr_jax.training.optimizer import make_optimizer
 from vmr_jax.training.state import TrainState, split_statistics
@@ -47,20 +48,22 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=0, help="pairs or videos of a domain")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--compile", action="store_true", help="also torch.compile")
+    parser.add_argument("--tiny", action="store_true", help="toy sizes: only to see that it runs")
     parser.add_argument("--json", default="")
     args = parser.parse_args()
+    systems = dict(tiny()) if args.tiny else SYSTEMS
     cases = [
         (name, case)
-        for name, make_cases in SYSTEMS.items()
+        for name, found in systems.items()
         if args.system in ("", name)
-        for case in make_cases()
+        for case in ([found] if args.tiny else found())
         if args.setups in case.name
     ]
     if not cases:
         parser.error(f"no set-up of {args.system or 'any system'} has {args.setups!r} in its name")
     if not _WITH_TORCH:
         print("PyTorch is not installed: its rows are left out.")
-    peak = _peak(args.precision)
+    peak = _peak(args.precision, 64 if args.tiny else 0)
     rows = []
     for name, case in cases:
         rows += [{"system": name, **row} for row in _measure(case, args, peak)]
@@ -172,9 +175,9 @@ def _repeated_flops(jaxpr, again: int = 0) -> int:
     return total
 
 
-def _peak(precision: str) -> float:
-    """GFLOP/s of the largest square matrix product, the better library's."""
-    n = 2048 if jax.default_backend() == "cpu" else 8192
+def _peak(precision: str, size: int) -> float:
+    """GFLOP/s of a square matrix product, the better library's. Size 0: what fills the device."""
+    n = size or (2048 if jax.default_backend() == "cpu" else 8192)
     x = jax.random.normal(jax.random.key(0), (n, n), jnp.dtype(precision))
     multiply = jax.jit(jnp.matmul)
     products = [lambda: jax.block_until_ready(multiply(x, x))]
