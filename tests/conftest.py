@@ -1,5 +1,6 @@
 """What several tests share: a prepared pair of tiny domains, small systems on it."""
 
+import functools
 import gc
 import os
 import shutil
@@ -12,13 +13,13 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
-from tests import quick_random
 from vmr_jax.configs import eva, mmcda, mmn, qd_detr, vdi, vlanet
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.sources.features import from_arrays
 from vmr_jax.data.tables.build import write_dataset
 from vmr_jax.data.tables.chunk_table import write_chunks
 from vmr_jax.data.tables.query_features import write_query_features
+from vmr_jax.layers.hashed_keys import HASHED
 
 # Property tests: no time limit on an example, since a first one compiles; the same ones in CI.
 hypothesis.settings.register_profile(
@@ -140,7 +141,7 @@ def quick_compilation(pytestconfig, tmp_path_factory):
 def quick_random_numbers():
     """Draw random numbers, such as those of dropout, that compile quickly."""
     own = jax.random.key
-    quick_random.install()
+    jax.random.key = functools.partial(own, impl=HASHED)
     yield
     jax.random.key = own
 

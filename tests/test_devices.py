@@ -24,9 +24,6 @@ def simulate_devices() -> None:
     """Give this process eight devices."""
     import jax
 
-    from tests import quick_random
-
-    quick_random.install()
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", 8)
 

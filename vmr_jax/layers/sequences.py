@@ -4,14 +4,13 @@ Softmax, pooling, vectors of length 1, positions, convolution and dropout. Masks
 rows.
 """
 
-import math
 from typing import Any, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, PRNGKeyArray, UInt32
+from jaxtyping import Bool, Float, Float32, Int, PRNGKeyArray
 
 from vmr_jax.types import AnyArray, Array
 
@@ -189,13 +188,13 @@ def dropout(
 ) -> Float[Array, "*shape"]:
     """Zero each element of x with probability `rate` and scale the others by 1 / (1 - rate).
 
-    The identity where `key` is None or `rate` is 0. The random bits are `position_hash`:
-    `jax.random.bernoulli` spends about ten times as long as the rest of a dropout on a CPU, because
-    Threefry there makes twenty passes over memory.
+    The identity where `key` is None or `rate` is 0. Whole bits are
+    compared: a draw from `jax.random.bernoulli` would be made a float first.
     """
     if key is None or rate == 0:
         return x
-    kept = position_hash(key, x.shape) < jnp.uint32(round((1 - rate) * 2**32))
+    bits = jax.random.bits(key, x.shape, jnp.uint32)
+    kept = bits < jnp.uint32(round((1 - rate) * 2**32))
     return jnp.where(kept, x * jnp.asarray(1 / (1 - rate), x.dtype), 0)
 
 
@@ -209,24 +208,3 @@ def feature_dropout(
     if key is None or rate == 0:
         return x
     return x * dropout(key, jnp.ones_like(x[:, :1]), rate)
-
-
-def position_hash(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
-    """Uniform integers of `shape`: a hash of each element's position and the key.
-
-    One pass over memory, which fuses with what follows and does not depend on how an array is
-    sharded.
-    """
-    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    words = jax.random.key_data(key) if typed else key
-    first = _mix(words[0] ^ _mix(words[1] + jnp.uint32(0x9E3779B9)))
-    second = _mix(words[1] ^ first)
-    position = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
-    return _mix(position ^ first, second)
-
-
-def _mix(bits: Array, between: Array | int = 0) -> Array:
-    """The rounds of C. Wellons' lowbias32; `between` enters after the first product."""
-    bits = ((bits ^ (bits >> 16)) * jnp.uint32(0x7FEB352D)) ^ jnp.uint32(between)
-    bits = (bits ^ (bits >> 15)) * jnp.uint32(0x846CA68B)
-    return bits ^ (bits >> 16)

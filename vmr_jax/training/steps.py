@@ -9,6 +9,7 @@ import optax
 from jax.sharding import Mesh
 
 from vmr_jax.data.batches.data_paths import ResidentTables, gather_batch
+from vmr_jax.layers.hashed_keys import step_key
 from vmr_jax.training.mesh import along_batch, replicated
 from vmr_jax.training.state import TrainState, split_statistics
 from vmr_jax.types import (
@@ -76,11 +77,11 @@ def train_step(
     gradient's norm.
     """
     batch = as_float32(batch)
-    step_key = jax.random.fold_in(jax.random.key(seed), state.step)
+    key = step_key(seed, state.step)
     trained, fixed = split_statistics(state.params)
 
     def loss_of(trained):
-        losses = system.loss(trained | fixed, batch, step_key, pace.progress(state.step))
+        losses = system.loss(trained | fixed, batch, key, pace.progress(state.step))
         means = term_means(losses.terms)
         watched = term_means(losses.watched)
         return sum(means.values()), (means | watched, losses.statistics)

@@ -11,9 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from vmr_jax.decoding.ranking import rank_moments
-from vmr_jax.layers.sequences import position_hash
 from vmr_jax.models.description import OPTIONAL_KEYS, Description
-from vmr_jax.models.detr.layers import uniform
 from vmr_jax.models.detr.losses import (
     draw_pairs,
     label_loss,
@@ -107,7 +105,7 @@ def _loss(
 ) -> Losses:
     """Moment-DETR, Eq. 6, and QD-DETR, Eq. 10."""
     del progress
-    of_network, of_pairs, of_moments = position_hash(key, (3, 2))
+    of_network, of_pairs, of_moments = jax.random.split(key, 3)
     found, saliency, other = cast(
         Said,
         network.apply({"params": params}, batch, of_network, negatives=config.saliency.negatives),
@@ -122,7 +120,7 @@ def draw_moments(key: Array, batch: Batch, most: int) -> tuple[Array, Array]:
     span = span_of(cast(Array, batch.moments) / batch.duration[:, None, None])
     real = ~jnp.isnan(span[..., 0])
     if span.shape[1] > most:
-        order = jnp.where(real, uniform(key, real.shape), 2.0)
+        order = jnp.where(real, jax.random.uniform(key, real.shape), 2.0)
         kept = jnp.argsort(order, axis=1)[:, :most]
         real = jnp.take_along_axis(real, kept, axis=1)
         span = jnp.take_along_axis(span, kept[..., None], axis=1)

@@ -10,9 +10,10 @@ there is no dropout.
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from vmr_jax.layers.sequences import dropout, position_hash, symmetric_uniform
+from vmr_jax.layers.sequences import dropout, symmetric_uniform
 from vmr_jax.layers.transformer import layer_norm, multi_head_attention
 from vmr_jax.types import AnyArray, Array
 
@@ -22,16 +23,8 @@ Key = Array | None
 
 
 def split(key: Key, count: int) -> tuple[Key, ...]:
-    """`count` keys for `dropout`, each two words, or as many None without one.
-
-    A hash of the key and places: XLA compiles 20 rounds of Threefry for each jax.random.split.
-    """
-    return (None,) * count if key is None else tuple(position_hash(key, (count, 2)))
-
-
-def uniform(key: Array, shape: tuple[int, ...]) -> Array:
-    """Numbers of `shape` in [0, 1) by a hash of the key, for the reason that `split` gives."""
-    return position_hash(key, shape).astype(jnp.float32) * 2.0**-32
+    """`count` keys for `dropout`, or as many None without one."""
+    return (None,) * count if key is None else tuple(jax.random.split(key, count))
 
 
 def sine_embedding(position: AnyArray, width: int) -> Array:

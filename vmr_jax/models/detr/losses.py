@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 
 from vmr_jax.layers.sequences import masked_log_softmax
-from vmr_jax.models.detr.layers import uniform
 from vmr_jax.models.detr.matching import edges_of, generalized_iou
 from vmr_jax.types import AnyArray, Array, Term
 
@@ -66,7 +65,7 @@ def draw_pairs(key: Array, saliency: AnyArray, mask: AnyArray) -> ClipPairs:
     both are easy (DETR D6). `saliency` (B, N), `mask` (B, N).
     """
     inside, outside = mask & (saliency >= 0), mask & (saliency < 0)
-    of_inside, of_outside = uniform(key, (2, 2, *mask.shape))
+    of_inside, of_outside = jax.random.uniform(key, (2, 2, *mask.shape))
     pick = lambda score, of: jnp.argmax(jnp.where(of, score, -jnp.inf), axis=-1)  # noqa: E731
     hard = pick(saliency, inside), pick(-saliency, inside)
     easy = pick(of_inside, inside), pick(of_outside, outside)  # (2, B) each

@@ -1,0 +1,89 @@
+"""CPU seconds until the first piece of a default run is trained, by the generator of its keys.
+
+    python -m benchmarks.compile_step eva vlanet
+
+With an empty cache of compiled programs: tracing, compilation and the steps of one piece, then the
+steps of further pieces. `threefry` are JAX's own keys, `hashed` those of `train_step`. Each row is
+a process of its own; a config's two run at the same time, so that both have an equal share of a
+busy machine.
+"""
+
+import argparse
+import importlib
+import itertools
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor
+from unittest import mock
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from benchmarks.report import show
+from vmr_jax import models
+from vmr_jax.datasets import training_domains
+from vmr_jax.layers.hashed_keys import step_key
+from vmr_jax.training.input_pipeline import make_input_pipeline
+from vmr_jax.training.mesh import make_mesh
+from vmr_jax.training.optimizer import make_optimizer
+from vmr_jax.training.run import settled
+from vmr_jax.training.state import abstract_state, first_state, state_maker
+from vmr_jax.training.steps import chunks
+
+_PIECES = 5  # after the first one
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="+", help="of configs")
+    parser.add_argument("--data_dir", default="data")
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--json", default="")
+    args = parser.parse_args()
+    rows = []
+    for name in args.names * args.repeats:
+        with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+            rows += pool.map(_row, (name,) * 2, ("threefry", "hashed"), (args.data_dir,) * 2)
+    show("the first piece", rows, args.json)
+
+
+def _row(name: str, keys: str, data_dir: str) -> dict:
+    config = importlib.import_module(f"vmr_jax.configs.{name}").get_config()
+    config.data_dir = data_dir
+    described, config = models.of(config), settled(config)
+    domains = training_domains(config, described.domains(config), described.chooser(config))
+    mesh = make_mesh()
+    pipeline = make_input_pipeline(
+        config, described.batch, domains, mesh, Console(quiet=True), described.epoch
+    )
+    system = models.make(config, {role: domain.spec for role, domain in domains.items()})
+    optimizer = make_optimizer(config.optimizer, pipeline.pace)
+    maker = state_maker(system, optimizer, pipeline.example, config.seed)
+    state = first_state(maker, abstract_state(maker, mesh))
+    used = {"threefry": _threefry, "hashed": step_key}[keys]
+    with mock.patch("vmr_jax.training.steps.step_key", used):
+        advance = pipeline.make_advance(system, optimizer, state)
+        steps, per_epoch = pipeline.pace.steps_per_epoch * config.epochs, pipeline.pace[0]
+        spent, lengths = [], []
+        pieces = chunks(0, steps, per_epoch, config.log_every)
+        for first, last in itertools.islice(pieces, _PIECES + 1):
+            started = time.process_time()
+            state, metrics = jax.block_until_ready(advance(state, first, last))
+            spent.append(time.process_time() - started)
+            lengths.append(last - first)
+    return {
+        "system": name,
+        "keys": keys,
+        "first piece s": spent[0],
+        "step ms": 1e3 * float(np.median(np.divide(spent, lengths)[1:])),
+        "loss": float(metrics["loss"][-1]),
+    }
+
+
+def _threefry(seed, step):
+    return jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), step)
+
+
+if __name__ == "__main__":
+    main()
