@@ -26,13 +26,13 @@ from benchmarks.report import show
 from benchmarks.search_cases import IMPLEMENTATIONS, Size, make_queries, recall, write_corpus
 
 _PACKAGE = {"PyTorch": "torch", "FAISS flat": "faiss"}
-_QUERIES = (1, 64)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sizes", default="1000x50,10000x50,100000x50", help="VIDEOSxCLIPS,...")
-    parser.add_argument("--dtypes", default="float32,float16,int8")
+    parser.add_argument("--dtypes", default="float32,float16,bfloat16,int8")
+    parser.add_argument("--queries", default="1,8,64,512", help="that are searched for at once")
     parser.add_argument("--implementations", default=",".join(IMPLEMENTATIONS))
     parser.add_argument("--repeats", type=int, default=7, help="of a process")
     parser.add_argument("--rounds", type=int, default=2)
@@ -69,18 +69,19 @@ def _compare(size: Size, names: list[str], args) -> list[dict]:
     cases = [(n, d) for d in dtypes for n in names if d != "int8" or n == "vmr_jax"]
     runs = {case: [] for case in cases}
     with tempfile.TemporaryDirectory(prefix="vmr_benchmark_", dir=args.dir) as folder:
-        exact = write_corpus(Path(folder), size, dtypes)
+        counts = list(map(int, args.queries.split(",")))
+        exact = write_corpus(Path(folder), size, dtypes, max(counts))
         np.save(Path(folder) / "exact.npy", exact)
         for _ in range(args.rounds):
             for name, dtype in cases:
                 setting = {"name": name, "folder": folder, "size": size, "dtype": dtype}
-                setting = json.dumps(setting | {"repeats": args.repeats})
+                setting = json.dumps(setting | {"repeats": args.repeats, "counts": counts})
                 command = [sys.executable, "-m", "benchmarks.search", "--measure", setting]
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
                 runs[name, dtype].append(json.loads(done.stdout.splitlines()[-1]))
     return [
         _row(size, name, dtype, str(count), results)
-        for count in _QUERIES
+        for count in counts
         for (name, dtype), results in runs.items()
     ]
 
@@ -106,13 +107,15 @@ def _row(size: Size, name: str, dtype: str, count: str, results: list[dict]) -> 
     }
 
 
-def _measure(name: str, folder: str, size: list[int], dtype: str, repeats: int) -> dict:
+def _measure(
+    name: str, folder: str, size: list[int], dtype: str, repeats: int, counts: list[int]
+) -> dict:
     """Seconds of wall and CPU of each repeat, recall, and the process's peak of memory."""
     exact = np.load(Path(folder) / "exact.npy")
     search = IMPLEMENTATIONS[name](Path(folder), Size(*size), dtype)
     measured = {}
-    for count in _QUERIES:
-        queries = make_queries()[:count]
+    for count in counts:
+        queries = make_queries(max(counts))[:count]
         found = search(queries)
         wall, cpu = [], []
         for _ in range(repeats):

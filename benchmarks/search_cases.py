@@ -5,11 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import ml_dtypes
 import numpy as np
 
 WIDTH, MODALITIES = 384, 2
 _CHUNK = 50_000  # clips that are generated or converted at a time
 _FAISS_CLIPS = 1000  # that are asked for in each modality: from these its videos are ranked
+# FAISS multiplies by BLAS from so many queries on, and below one by one. Its own default is larger
+# by far in some versions.
+_FAISS_BLAS = 20
 _FOUND = 100  # videos a query, as many as PREM's hard negatives are drawn from
 
 # queries (B, J, D) -> rows (B, _FOUND)
@@ -30,22 +34,25 @@ class Size(NamedTuple):
     def bytes(self, dtype: str) -> int:
         """Of the vectors, and of the scales of int8."""
         scale = 4 if dtype == "int8" else 0
-        return MODALITIES * self.rows * (WIDTH * np.dtype(dtype).itemsize + scale)
+        return MODALITIES * self.rows * (WIDTH * _dtype(dtype).itemsize + scale)
 
 
-def make_queries(count: int = 64) -> np.ndarray:
-    """Random queries (B, J, D) of length 1."""
+def make_queries(count: int) -> np.ndarray:
+    """Random queries (B, J, D) of length 1; fewer are the first of more."""
     return _unit(np.random.default_rng(0), count, MODALITIES, WIDTH)
 
 
-def write_corpus(folder: Path, size: Size, dtypes: list[str]) -> np.ndarray:
-    """Write random clips as .npy of each type; returns the exact ranking (B, _FOUND) in float32."""
+def write_corpus(folder: Path, size: Size, dtypes: list[str], count: int) -> np.ndarray:
+    """Write random clips as .npy of each type; returns the exact ranking (B, _FOUND) in float32.
+
+    `count` is B.
+    """
     from vmr_jax.search.table import quantize
 
-    queries, files = make_queries(), {}
+    queries, files = make_queries(count), {}
     for dtype in dtypes:
         for modality in range(MODALITIES):
-            names = {f"{dtype}_{modality}.npy": (dtype, (size.rows, WIDTH))}
+            names = {f"{dtype}_{modality}.npy": (_dtype(dtype), (size.rows, WIDTH))}
             if dtype == "int8":
                 names[f"scale_{modality}.npy"] = ("float32", (size.rows,))
             for name, (kind, shape) in names.items():
@@ -84,32 +91,38 @@ def ours(folder: Path, size: Size, dtype: str) -> Search:
     from vmr_jax.search.exact import top_videos
     from vmr_jax.search.table import Clips, make_table
 
-    load = lambda name: tuple(  # noqa: E731
-        np.load(folder / f"{name}_{modality}.npy", mmap_mode="r") for modality in range(MODALITIES)
-    )
     clips = np.full(size.videos, size.clips)
-    scale = load("scale") if dtype == "int8" else ()
-    table = make_table([Clips(load(dtype), clips, scale)])
+    scale = ()
+    if dtype == "int8":
+        paths = (folder / f"scale_{modality}.npy" for modality in range(MODALITIES))
+        scale = tuple(np.load(path, mmap_mode="r") for path in paths)
+    vectors = tuple(_load(folder, dtype, modality) for modality in range(MODALITIES))
+    table = make_table([Clips(vectors, clips, scale)])
     return lambda queries: jax.device_get(top_videos(queries, table, _FOUND))[1]
 
 
 def plain_torch(folder: Path, size: Size, dtype: str) -> Search:
-    """A matrix product and a maximum; float16 is converted chunk by chunk, all else is one call."""
+    """A matrix product and a maximum; float16 is converted chunk by chunk, all else is one call.
+
+    bfloat16 is multiplied as such.
+    """
     import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
+    kind = getattr(torch, dtype)
     arrays = [
-        torch.from_numpy(np.load(folder / f"{dtype}_{modality}.npy"))
+        torch.from_numpy(np.array(_load(folder, dtype, modality)).view(np.uint8)).view(kind)
         for modality in range(MODALITIES)
     ]
-    step = size.rows if dtype == "float32" else max(1, _CHUNK // size.clips) * size.clips
+    step = size.rows if dtype != "float16" else max(1, _CHUNK // size.clips) * size.clips
+    computed = torch.bfloat16 if dtype == "bfloat16" else torch.float32
 
     def search(queries: np.ndarray) -> np.ndarray:
-        asked = torch.from_numpy(queries)
+        asked = torch.from_numpy(queries).to(computed)
         total = 0
         for modality, clips in enumerate(arrays):
-            products = (part.float() @ asked[:, modality].T for part in clips.split(step))
-            best = [p.view(-1, size.clips, len(queries)).amax(dim=1) for p in products]
+            products = (part.to(computed) @ asked[:, modality].T for part in clips.split(step))
+            best = [p.view(-1, size.clips, len(queries)).amax(dim=1).float() for p in products]
             total = total + torch.cat(best)
         return total.T.topk(_FOUND).indices.numpy()
 
@@ -125,13 +138,15 @@ def faiss_flat(folder: Path, size: Size, dtype: str) -> Search:
     import faiss
 
     faiss.omp_set_num_threads(len(os.sched_getaffinity(0)))
+    faiss.cvar.distance_compute_blas_threshold = _FAISS_BLAS
     indices = []
     for modality in range(MODALITIES):
-        clips = np.load(folder / f"{dtype}_{modality}.npy", mmap_mode="r")
+        clips = _load(folder, dtype, modality)
         if dtype == "float32":
             index = faiss.IndexFlatIP(WIDTH)
         else:
-            kind = faiss.ScalarQuantizer.QT_fp16
+            quantizer = faiss.ScalarQuantizer
+            kind = quantizer.QT_bf16 if dtype == "bfloat16" else quantizer.QT_fp16
             index = faiss.IndexScalarQuantizer(WIDTH, kind, faiss.METRIC_INNER_PRODUCT)
         for first in range(0, size.rows, _CHUNK):
             index.add(np.asarray(clips[first : first + _CHUNK], np.float32))
@@ -153,6 +168,15 @@ def faiss_flat(folder: Path, size: Size, dtype: str) -> Search:
 
 
 IMPLEMENTATIONS = {"vmr_jax": ours, "PyTorch": plain_torch, "FAISS flat": faiss_flat}
+
+
+def _dtype(name: str) -> np.dtype:
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+
+
+def _load(folder: Path, dtype: str, modality: int) -> np.ndarray:
+    """The clips of a modality, mapped; NumPy's files do not tell bfloat16."""
+    return np.load(folder / f"{dtype}_{modality}.npy", mmap_mode="r").view(_dtype(dtype))
 
 
 def _unit(rng: np.random.Generator, *shape: int) -> np.ndarray:
