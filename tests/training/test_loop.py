@@ -368,6 +368,10 @@ def test_chunks_cover_every_step_once(epoch, size):
     assert list(steps.chunks(middle, 3 * epoch, epoch, size)) == [
         p for p in pieces if p[0] >= middle
     ]
+    for first in (1, middle + 1, 3 * epoch - 1):  # a run that other pieces were cut for
+        rest = list(steps.chunks(first, 3 * epoch, epoch, size))
+        assert [step for a, b in rest for step in range(a, b)] == list(range(first, 3 * epoch))
+        assert rest[1:] == [piece for piece in pieces if piece[0] > first]
 
 
 def test_a_run_without_patience_ends_early_and_stays_ended(toy_data, tmp_path, monkeypatch):

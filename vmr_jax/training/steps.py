@@ -54,7 +54,7 @@ def chunks(first: int, last: int, steps_per_epoch: int, size: int) -> Iterator[t
     The length is the largest divisor of an epoch up to `size`; if that is under a quarter of
     `size`, the smallest one up to twice of it; without one, an epoch is cut into pieces that
     differ by one step (two compilations, not one). The pieces do not depend on `first`, so that a
-    resumed run makes the same ones.
+    resumed run makes the same ones, but for what is left of a piece that `first` lies in.
     """
     size = min(size, steps_per_epoch)
     lengths = [n for n in range(1, 2 * size + 1) if steps_per_epoch % n == 0]
@@ -64,8 +64,9 @@ def chunks(first: int, last: int, steps_per_epoch: int, size: int) -> Iterator[t
     edges = [piece * steps_per_epoch // pieces for piece in range(pieces + 1)]
     for epoch in range(first // steps_per_epoch, -(-last // steps_per_epoch)):
         for begin, end in zip(edges[:-1], edges[1:], strict=True):
-            if epoch * steps_per_epoch + begin >= first:
-                yield epoch * steps_per_epoch + begin, epoch * steps_per_epoch + end
+            start, stop = epoch * steps_per_epoch + begin, epoch * steps_per_epoch + end
+            if stop > first:
+                yield max(start, first), stop
 
 
 def train_step(
