@@ -40,6 +40,7 @@ _MMN = (
         "map.pooling_counts": (15, 8),
         "map.kernel": 3,
         "map.layers": 2,
+        "map.edges": 3,
         "dim": 256,
         "joint_dim": 256,
         "batch_size": 16,
@@ -47,12 +48,12 @@ _MMN = (
         "optimizer.learning_rate": 1e-3,
         "optimizer.milestones": (4, 5),
         "optimizer.slow.freeze_epochs": 0,
-        "contrastive.cells": "pooled",
+        "contrastive.cells": "mean",
         "contrastive.weight": 0.1,
         "contrastive.full_epochs": 6,
         "contrastive.margin": 0.0,
         "iou.given_match": True,
-        "score.power": 2.0,
+        "score.power": 4.0,
     }
 )
 _MMCDA = (

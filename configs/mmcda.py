@@ -61,6 +61,9 @@ def get_config(domains: str = "") -> Config:
     config.position_rows = max(config.source.max_clips, config.target.max_clips)
     config.share_encoders = True  # False: a projection of the features a domain (MMCDA C6)
     config.base = "span"  # span | map2d: MMN's map over the fused clips (MMCDA C4)
+    # Of span: clips on each side of a clip's edges whose difference the boundaries read too, widths
+    # such as (1, 2, 4); none: the video's and the query's rows alone
+    config.edges = ()
     config.map = Config(  # of map2d
         {"clips": 16, "pooling_counts": (15,), "kernel": 5, "layers": 4, "dim": 256}
     )

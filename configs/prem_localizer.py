@@ -37,6 +37,9 @@ def get_config(dataset: str = "") -> Config:
     config.first.retriever.clip_seconds = config.get_ref("clip_seconds")  # both read the same clips
     config.gate = "l2"  # l2 | sigmoid | none (PREM P12, Table 6)
     config.head = "conv5_conv1"  # conv5_conv1 | conv5_single | conv3 (PREM P11)
+    # Clips on each side of a clip's edges whose difference the heads read too, widths such as
+    # (1, 2, 4); none: the paper's heads
+    config.edges = ()
     config.shared_norm = True  # False: softmax over the true video alone (PREM P20, Table 6)
     config.lc = Config(
         {

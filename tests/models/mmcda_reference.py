@@ -27,6 +27,7 @@ class Half:
         self.layer.pos = "learned" if c.position == "learned" else "sin"
         fc = p["video_fc_both" if c.share_encoders else f"video_fc_{role}"]
         projected = [prem.linear(fc, v) for v, _ in pairs]
+        self.v = [v for v, _ in pairs]
         self.F = [self.video(x) for x in projected]
         self.W = [bigru(p["query_encoder"], q) for _, q in pairs]
         self.H = [self.meet(f, w) for f, w in zip(self.F, self.W, strict=True)]
@@ -53,7 +54,11 @@ class Half:
 
     def boundary(self, i):
         """Logits of start, end and inside of pair i."""
-        start, end = prem.convolve(self.p["boundary"]["kernel"], self.H[i]).T
+        rows = self.H[i]
+        if self.c.edges:
+            edges = prem.edge_rows(self.p["edges"], self.c.edges, self.v[i])
+            rows = np.concatenate([rows, edges], axis=1)
+        start, end = prem.convolve(self.p["boundary"]["kernel"], rows).T
         hidden = prem.relu(prem.linear(self.p["inside_0"], self.H[i]))
         return start, end, prem.linear(self.p["inside_1"], hidden)[:, 0]
 

@@ -133,6 +133,20 @@ def boundary(p, x):
     return x[:, 0]
 
 
+def edge_rows(p, widths, video):
+    """What changes at the start and end of each clip, as rows: (N, F) -> (N, 32)."""
+    rows, changes = unit(video), []
+    for width in widths:
+        for shift in (0, 1):
+            column = []
+            for edge in range(shift, len(rows) + shift):
+                before, after = rows[max(edge - width, 0) : edge], rows[edge : edge + width]
+                both = len(before) and len(after)
+                column.append(1 - unit(before.sum(0)) @ unit(after.sum(0)) if both else 1)
+            changes.append(column)
+    return relu(linear(p["Dense_0"], np.stack(changes, axis=1)))
+
+
 def locate(p, c, words, image, sub):
     """Logits of start and end, and g of the content's head: (N,), (N,), (N, D)."""
     rows, query = encode_query(p["encoder"], c, words)
@@ -142,4 +156,6 @@ def locate(p, c, words, image, sub):
     content = middle if c.lc.share_fusion else merged
     for name in sorted(name for name in p if name.startswith("content_")):
         content = fuse(p[name], c, content, rows)
+    if c.edges:
+        last = np.concatenate([last, edge_rows(p["edges"], c.edges, image)], axis=1)
     return boundary(p["start"], last), boundary(p["end"], last), content

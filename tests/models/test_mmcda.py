@@ -48,7 +48,8 @@ def test_every_term_equals_its_formula(switches):
 
 @pytest.mark.parametrize("aligned", [False, True])
 def test_the_upper_bound_learns_the_targets_boundaries(aligned):
-    switches = {"align_target": True, "joint_clips": "projected"} if aligned else {}
+    further = {"align_target": True, "joint_clips": "projected", "edges": (1, 2)}
+    switches = further if aligned else {}
     c = cases.config(supervision="target", target__labels=True, **switches)
     made, params = cases.system(c)
     batch = cases.example(c)

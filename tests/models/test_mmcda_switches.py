@@ -184,6 +184,7 @@ def test_domains_and_what_chooses():
         ({"ca__attention": -1.0}, "config.ca.attention=-1.0: use more than 0"),
         ({"lambdas__da": -1.0}, "config.lambdas.da=-1.0: use 0 or more"),
         ({"base": "map2d", "map__pooling_counts": (3,)}, "reach offset 3, but the longest moment"),
+        ({"base": "map2d", "edges": (1,)}, "config.edges=(1,) with config.base='map2d'"),
         ({"base": "map2d", "iou__min": 1.0}, "config.iou.min=1.0 and config.iou.max=1.0 scale no"),
         (
             {

@@ -130,6 +130,7 @@ SWITCHES = [
         "modalities": ("image",),
         "infer__max_l": 20,
         "act": "gelu",
+        "edges": (1, 2),
     },
     {"lc__enabled": False, "modalities": ("sub",), "pos": "sin"},
 ]
@@ -295,6 +296,7 @@ def test_the_first_run_reads_the_same_data(tmp_path):
         ({"negatives": 0}, "config.negatives=0: use at least 1"),
         ({"first__top": 0}, "config.first.top=0: use at least 1"),
         ({"first__retrieve": 0}, "config.first.retrieve=0: use at least 1"),
+        ({"edges": (0,)}, r"config.edges=\(0,\): give a tuple of widths in clips"),
         ({"infer__keep": 0}, "config.infer.keep=0: use at least 1"),
         ({"infer__min_l": 4}, "config.infer.min_l=4 and max_l=3 leave no segment"),
         ({"infer__min_l": 9, "infer__max_l": 20}, "of config.target.max_clips=9 clips"),

@@ -16,7 +16,8 @@ _OF_MMN = {"contrastive.cells": "convolved", "iou.given_match": False, "map.edge
 _ADDED = {
     "mmn": _OF_MMN,
     "vdi": _OF_MMN,
-    "mmcda": {"align_target": False, "joint_clips": "encoded"},
+    "mmcda": {"align_target": False, "joint_clips": "encoded", "edges": ()},
+    "prem_localizer": {"edges": ()},
 }
 
 

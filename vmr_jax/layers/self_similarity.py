@@ -5,6 +5,9 @@ this library has these numbers; they are cosines of clips as they come in, after
 that a config names, and everything is float32. A side without clips gives 0.
 """
 
+from typing import Any
+
+import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Float32
@@ -13,6 +16,7 @@ from vmr_jax.layers.sequences import unit_rows
 from vmr_jax.types import AnyArray, Array
 
 PARTS = 6  # numbers of a moment
+WIDTH = 32  # channels that a network makes of either
 _EPSILON = 1e-6
 
 
@@ -71,3 +75,20 @@ def edge_changes(
         same = jnp.sum(unit_rows(before, _EPSILON) * unit_rows(after, _EPSILON), axis=-1)
         found += [1 - same[..., :-1], 1 - same[..., 1:]]
     return jnp.stack(found, axis=-1) * mask[..., None]
+
+
+class EdgeRows(nn.Module):
+    """`edge_changes` as rows for the heads of boundaries; no widths, no rows."""
+
+    widths: tuple[int, ...]
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, video: Float[AnyArray, "*batch N F"], mask: Bool[AnyArray, "*batch N"]
+    ) -> Float[Array, "*batch N C"]:
+        """Rows of WIDTH channels, zero on padding; of none where there are no widths."""
+        if not self.widths:
+            return jnp.zeros((*mask.shape, 0), self.dtype)
+        changes = edge_changes(video, mask, self.widths).astype(self.dtype)
+        return nn.relu(nn.Dense(WIDTH, dtype=self.dtype)(changes)) * mask[..., None]

@@ -62,3 +62,15 @@ def compute_dtype(config: Config) -> Any:
 def _value(config: Config, path: str) -> Any:
     """What stands at a dotted key."""
     return functools.reduce(lambda part, name: part[name], path.split("."), config)
+
+
+def check_edges(config: Config) -> None:
+    """Refuse `config.edges` that are no widths in clips."""
+    widths = config.edges
+    if not isinstance(widths, (tuple, list)) or not all(
+        isinstance(width, int) and width > 0 for width in widths
+    ):
+        raise ValueError(
+            f"config.edges={widths!r}: give a tuple of widths in clips, each at least 1, such as "
+            '--config.edges="(1, 2, 4)", or () for none.'
+        )

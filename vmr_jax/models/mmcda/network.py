@@ -11,6 +11,7 @@ from vmr_jax.layers.fusion import FusionLayer
 from vmr_jax.layers.map_convolution import MapConvolutions
 from vmr_jax.layers.moment_map import map_cells, span_max, stretch_clips
 from vmr_jax.layers.recurrent import BiGRU
+from vmr_jax.layers.self_similarity import EdgeRows
 from vmr_jax.layers.sequences import ClipConvolution, masked_mean, sinusoids, unit_rows
 from vmr_jax.layers.transformer import TransformerLayer
 from vmr_jax.models.mmcda.switches import has_joint_space, terms
@@ -83,6 +84,7 @@ class MMCDA(nn.Module):
         self.query_encoder = BiGRU(config.dim, **common)
         self.interaction = FusionLayer(**layer)
         if config.base == "span":
+            self.edges = EdgeRows(tuple(config.edges), compute_dtype(config))
             self.boundary = ClipConvolution(_BOUNDARY_WIDTH, 2, compute_dtype(config))
             self.inside = [nn.Dense(config.dim, **common), nn.Dense(1, **common)]
         else:
@@ -120,7 +122,8 @@ class MMCDA(nn.Module):
         fused = jnp.where(mask[..., None], fused, 0)
         if self.config.base == "span":
             first, second = self.inside
-            boundary = self.boundary(fused)
+            edges = self.edges(batch.video, mask)
+            boundary = self.boundary(jnp.concatenate([fused, edges.astype(fused.dtype)], axis=-1))
             inside = second(nn.relu(first(fused)))[..., 0].astype(jnp.float32)
             logits = SpanLogits(boundary, inside)
         else:

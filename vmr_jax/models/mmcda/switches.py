@@ -8,6 +8,7 @@ from vmr_jax.models.switches import (
     PRECISIONS,
     check_choices,
     check_dropout,
+    check_edges,
     check_heads,
     check_iou_labels,
     check_same_widths,
@@ -106,7 +107,13 @@ def check(config: Config) -> None:
             "config.share_encoders=False: no term of the loss trains the target's own projection. "
             "Use True, or leave a term on that reads the target's videos."
         )
+    check_edges(config)
     if config.base == "map2d":
+        if config.edges:
+            raise ValueError(
+                f"config.edges={tuple(config.edges)!r} with config.base='map2d': only the heads of "
+                "base='span' read them, leave one of the two."
+            )
         map_cells(config.map)
         check_iou_labels(config)
 

@@ -12,7 +12,7 @@ from vmr_jax.encoders.distilbert import DistilBert, DistilBertConfig
 from vmr_jax.encoders.sentence import read_sizes
 from vmr_jax.layers.map_convolution import MapConvolutions
 from vmr_jax.layers.moment_map import Cells, map_cells, pool_clips, span_max, span_mean
-from vmr_jax.layers.self_similarity import PARTS, moment_similarities
+from vmr_jax.layers.self_similarity import PARTS, WIDTH, moment_similarities
 from vmr_jax.layers.sequences import (
     masked_mean,
     symmetric_uniform,
@@ -22,7 +22,6 @@ from vmr_jax.layers.transformer import layer_norm
 from vmr_jax.models.switches import compute_dtype
 from vmr_jax.types import Array, Config, VideoBatch
 
-EDGE_WIDTH = 32  # channels between the similarities of a moment and its row of the map
 _SMALL = {"width": 64, "layers": 2, "heads": 4}
 
 
@@ -70,7 +69,7 @@ class MMN(nn.Module):
             dtype=dtype,
         )
         if config.map.edges:
-            self.edges = [_linear(PARTS, EDGE_WIDTH, dtype), _linear(EDGE_WIDTH, config.dim, dtype)]
+            self.edges = [_linear(PARTS, WIDTH, dtype), _linear(WIDTH, config.dim, dtype)]
         self.cell_iou = _linear(config.dim, config.joint_dim, dtype)
         self.cell_contrastive = _linear(config.dim, config.joint_dim, dtype)
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from vmr_jax.decoding.spans import Spans
 from vmr_jax.layers.fusion import FusionLayer, Memory
+from vmr_jax.layers.self_similarity import EdgeRows
 from vmr_jax.layers.sequences import ClipConvolution, l2_normalize, range_max
 from vmr_jax.models.prem.network import (
     KERNEL_INIT,
@@ -30,6 +31,7 @@ class VideoCode(NamedTuple):
 
     rows: Array  # (B, N, J, D)
     gate: Array | None  # (B, N, J, D) W_d d_j of the gates, where there are gates
+    edges: Array  # (B, N, E) what changes at the clips' edges; E = 0 without config.edges
 
 
 class QueryCode(NamedTuple):
@@ -81,6 +83,7 @@ class PremLocalizer(nn.Module):
             FusionLayer(**layer_sizes(config), dtype=dtype) for _ in range(count)
         ]
         self.boundary = fusion(2)
+        self.edges = EdgeRows(tuple(config.edges), dtype)
         self.start, self.end = BoundaryScore(config), BoundaryScore(config)
         if config.lc.enabled:
             self.content = fusion(1 if config.lc.share_fusion else 2)
@@ -90,9 +93,11 @@ class PremLocalizer(nn.Module):
     def encode_videos(self, videos: Videos, key: Array | None = None) -> VideoCode:
         """What does not depend on a query."""
         rows = self.encoder.videos(videos, key)
+        edges = self.edges(videos.video, videos.video_mask)
         if self.config.gate == "none":
-            return VideoCode(rows, None)
-        return VideoCode(rows, jnp.einsum("bnjd,jde->bnje", rows, self.gate.astype(rows.dtype)))
+            return VideoCode(rows, None, edges)
+        gate = jnp.einsum("bnjd,jde->bnje", rows, self.gate.astype(rows.dtype))
+        return VideoCode(rows, gate, edges)
 
     def encode_queries(self, queries: Queries) -> QueryCode:
         """What does not depend on a video."""
@@ -117,10 +122,11 @@ class PremLocalizer(nn.Module):
         rows = self.merge(query, video)
         for layer, memory in zip(self.boundary, query.memory, strict=True):
             rows = layer(rows, mask, memory, query.mask)
-        return self._boundaries(rows, mask)
+        return self._boundaries(rows, video.edges, mask)
 
-    def _boundaries(self, rows: Array, mask: Array) -> tuple[Array, Array]:
-        """Logits of both boundaries: (B, C, N, D), (B, C, N) -> two (B, C, N)."""
+    def _boundaries(self, rows: Array, edges: Array, mask: Array) -> tuple[Array, Array]:
+        """Logits of both boundaries: (B, C, N, D), (B, C, N, E), (B, C, N) -> two (B, C, N)."""
+        rows = jnp.concatenate([rows, edges.astype(rows.dtype)], axis=-1)
         rows = jnp.where(mask[..., None], rows, 0)
         start, end = (jnp.where(mask, head(rows), -1e10) for head in (self.start, self.end))
         return start, end
@@ -149,4 +155,4 @@ class PremLocalizer(nn.Module):
             content = middle if self.config.lc.share_fusion else merged
             for layer, layer_key in zip(self.content, keys[4:], strict=False):
                 content = layer(content, mask, layer.memory(encoded.words), query.mask, layer_key)
-        return Located(*self._boundaries(rows, mask), content)
+        return Located(*self._boundaries(rows, code.edges, mask), content)

@@ -25,6 +25,7 @@ from vmr_jax.models.prem.localizer_network import (
     VideoCode,
 )
 from vmr_jax.models.prem.switches import check_config, check_spec
+from vmr_jax.models.switches import check_edges
 from vmr_jax.types import (
     Array,
     CandidateBatch,
@@ -67,6 +68,7 @@ def build(config: Config, specs: Mapping[str, DataSpec]) -> Localizer:
 def domains(config: Config) -> tuple[str, ...]:
     """The only domain is the target. Raises ValueError for a bad switch."""
     check_config(config, _CHOICES)
+    check_edges(config)
     lengths = config.infer
     if not 0 <= lengths.min_l <= lengths.max_l or lengths.min_l >= config.target.max_clips:
         raise ValueError(
