@@ -68,6 +68,22 @@ DATASETS = {
         "select_split": "val",
         "eval_split": "test",
     },
+    "simulated_events_source": {
+        "features": "simulated",
+        "max_clips": 48,
+        "windows": (3, 4, 5, 6, 7, 8),
+        "stride": 1,
+        "select_split": "val",
+        "eval_split": "test",
+    },
+    "simulated_events_target": {
+        "features": "simulated",
+        "max_clips": 40,
+        "windows": (3, 4, 5, 6, 7),
+        "stride": 1,
+        "select_split": "val",
+        "eval_split": "test",
+    },
     "simulated_highlights": {
         "features": "simulated",
         "max_clips": 40,

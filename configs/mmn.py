@@ -151,10 +151,10 @@ def get_config(dataset: str = "") -> Config:
         }
     )
     config.update_from_flattened_dict(PAPER.get(dataset, _CHARADES))
-    if dataset:
-        config.parameter_rules = _TEXT_RULES
-    else:
+    if common.are_simulated(config.target.dataset):
         _size_for_two_cores(config)
+    else:
+        config.parameter_rules = _TEXT_RULES
     common.evaluate_as(config, dataset)
     return config.lock()
 

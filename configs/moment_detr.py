@@ -86,7 +86,7 @@ def family(system: str, dataset: str) -> Config:
         config.optimizer.update({"learning_rate": 2e-4, "milestones": (40,)})
         config.epochs = 100
         config.saliency.weight = 4.0
-    if not dataset:
+    if common.are_simulated(config.target.dataset):
         _size_for_two_cores(config)
     common.evaluate_as(config, dataset)
     config.metric.didemo = ""  # its metric ranks all of DiDeMo's moments, a set has a few

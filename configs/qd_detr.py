@@ -10,6 +10,7 @@ The argument is any prepared dataset. What is not set here is Moment-DETR's, as 
 (wjun0830/QD-DETR); each key can be set back alone.
 """
 
+from vmr_jax.configs import common
 from vmr_jax.configs.moment_detr import family
 from vmr_jax.types import Config
 
@@ -20,6 +21,6 @@ def get_config(dataset: str = "") -> Config:
     config.encoder = "cross"
     config.decoder = "anchors"
     config.saliency.update({"head": "token", "negatives": True, "ranking": True})
-    if not dataset:  # a step takes longer than Moment-DETR's
+    if common.are_simulated(config.target.dataset):  # a step takes longer than Moment-DETR's
         config.epochs, config.optimizer.milestones = 20, (16,)
     return config.lock()

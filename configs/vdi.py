@@ -78,8 +78,7 @@ def get_config(dataset: str = "") -> Config:
         config.target.eval_split = "novel_word"
     if common.are_simulated(config.target.dataset):
         config.target.update({"features": "simulated", "patches": "simulated_patches"})
-    if dataset:
-        config.select = "val_or_holdout"
-    else:
         config.target.max_words = 16
+    else:
+        config.select = "val_or_holdout"
     return config.lock()

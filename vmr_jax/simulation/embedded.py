@@ -1,9 +1,12 @@
-"""The embedded datasets, made where missing: three domains, a corpus, highlights.
+"""The embedded datasets, made where missing: three domains, two of events, a corpus, highlights.
 
 The generative process and its equations stand in planting.py, that of patches in
 planting_patches.py, that of subtitles in planting_subtitles.py; the sentences, noun chunks and
 moments of the embedded domains in grammar.py, those of the corpus in grammar_spoken.py, those of
-the highlights, with ratings, in grammar_highlights.py.
+the highlights, with ratings, in grammar_highlights.py. The worlds of events, which ask for more
+than a bag of words and a mean of clips, have a grammar and a process of their own,
+grammar_events.py and planting_events.py; benchmarks/embedded_events.py checks the conditions that
+they were made for.
 
 The constants were chosen once, by three conditions on the embedded pair, with two reference
 matchers that are not EVA's code and not part of the project: (a) a bilinear score of mean-pooled
@@ -41,24 +44,26 @@ from vmr_jax.data.tables.chunk_table import write_chunks
 from vmr_jax.data.tables.store import find_report
 from vmr_jax.data.text.lexicon import LEXICON
 from vmr_jax.output_files import write_whole
-from vmr_jax.simulation import grammar, grammar_highlights, grammar_spoken
+from vmr_jax.simulation import grammar, grammar_events, grammar_highlights, grammar_spoken
 from vmr_jax.simulation.planting import PROCESS, plant
+from vmr_jax.simulation.planting_events import EVENT_PROCESS, film
 from vmr_jax.simulation.planting_patches import PATCH_PROCESS, plant_patches
 from vmr_jax.simulation.planting_subtitles import SPEECH_PROCESS, about, plant_subtitles
 
 CORPUS = grammar_spoken.CORPUS.name
 HIGHLIGHTS = grammar_highlights.HIGHLIGHTS.name
-EMBEDDED = (*grammar.WORLDS, CORPUS, HIGHLIGHTS)
+EMBEDDED = (*grammar.WORLDS, *grammar_events.WORLDS, CORPUS, HIGHLIGHTS)
 FEATURE_NAME = "simulated"
 PATCH_NAME = "simulated_patches"
 SUBTITLE_NAME = "simulated_subtitles"
-_WIDTH = 64  # F of the embedded domains
-_SUBTITLE_WIDTH = 48  # S
+WIDTH = 64  # F of the embedded domains
+SUBTITLE_WIDTH = 48  # S
 _SHOWN_PROCESS = PROCESS._replace(scene=0.5, noise=0.8, distractor=0.4, offset=0.0)  # of the corpus
 # Versions of the code: raise one when the same settings give other data.
 _VERSION = 3
 _CORPUS_VERSION = 1
 _HIGHLIGHTS_VERSION = 1
+_EVENTS_VERSION = 1
 
 
 def build_simulated(data_dir: str | Path, name: str, *, patches: bool = False) -> None:
@@ -78,7 +83,7 @@ def build_simulated(data_dir: str | Path, name: str, *, patches: bool = False) -
         stamp = root / "generator.sha256"
         if name == CORPUS:
             processes = _SHOWN_PROCESS, SPEECH_PROCESS
-            settings = _WIDTH, _SUBTITLE_WIDTH, grammar_spoken.CORPUS, *processes
+            settings = WIDTH, SUBTITLE_WIDTH, grammar_spoken.CORPUS, *processes
             words = grammar_spoken.LEXICON, grammar_spoken.THINGS
             digest = _digest(_CORPUS_VERSION, *settings, *words)
             if _outdated(stamp, digest, FEATURE_NAME, SUBTITLE_NAME):
@@ -86,12 +91,19 @@ def build_simulated(data_dir: str | Path, name: str, *, patches: bool = False) -
             return
         if name == HIGHLIGHTS:
             world = grammar_highlights.HIGHLIGHTS
-            digest = _digest(_HIGHLIGHTS_VERSION, _WIDTH, world, PROCESS, LEXICON)
+            digest = _digest(_HIGHLIGHTS_VERSION, WIDTH, world, PROCESS, LEXICON)
             if _outdated(stamp, digest, FEATURE_NAME):
                 _build_highlights(data_dir, world, stamp, digest)
             return
+        if name in grammar_events.WORLDS:
+            world = grammar_events.WORLDS[name]
+            said = grammar_events.KINDS, grammar_events.LEXICON
+            digest = _digest(_EVENTS_VERSION, WIDTH, world, EVENT_PROCESS, said)
+            if _outdated(stamp, digest, FEATURE_NAME):
+                _build_events(data_dir, world, stamp, digest)
+            return
         world = grammar.WORLDS[name]
-        digest = _digest(_VERSION, _WIDTH, world, PROCESS, LEXICON)
+        digest = _digest(_VERSION, WIDTH, world, PROCESS, LEXICON)
         if _outdated(stamp, digest, FEATURE_NAME):
             _build(data_dir, world, stamp, digest)
         stamp = root / "patches.sha256"
@@ -102,8 +114,8 @@ def build_simulated(data_dir: str | Path, name: str, *, patches: bool = False) -
 
 def check_features(name: str, feature_name: str) -> None:
     """Raise FileNotFoundError for features that an embedded dataset is not made with."""
-    further = {CORPUS: [SUBTITLE_NAME], HIGHLIGHTS: []}.get(name, [PATCH_NAME])
-    there = [FEATURE_NAME, *further]
+    further = {name: [PATCH_NAME] for name in grammar.WORLDS} | {CORPUS: [SUBTITLE_NAME]}
+    there = [FEATURE_NAME, *further.get(name, [])]
     if feature_name not in there:
         raise FileNotFoundError(
             f"{name} has no features {feature_name!r}. It is simulated: a run whose config names "
@@ -132,8 +144,8 @@ def _build_corpus(data_dir: str | Path, stamp: Path, digest: str) -> None:
     annotations = grammar_spoken.annotate(world)
     vectors = grammar.word_vectors(world.side, grammar_spoken.LEXICON)
     of_shown, of_said = (about(annotations, modality) for modality in "vt")
-    shown = dict(plant(of_shown, vectors, _WIDTH, world.clip_seconds, _SHOWN_PROCESS))
-    said = dict(plant_subtitles(of_said, vectors, _SUBTITLE_WIDTH, world.clip_seconds))
+    shown = dict(plant(of_shown, vectors, WIDTH, world.clip_seconds, _SHOWN_PROCESS))
+    said = dict(plant_subtitles(of_said, vectors, SUBTITLE_WIDTH, world.clip_seconds))
     write_dataset(data_dir, annotations, from_arrays(shown), FEATURE_NAME, vectors, overwrite=True)
     write_dataset(data_dir, annotations, from_arrays(said), SUBTITLE_NAME, None, overwrite=True)
     write_whole(stamp, digest)
@@ -144,8 +156,23 @@ def _build_highlights(data_dir: str | Path, world: grammar.World, stamp: Path, d
     stamp.unlink(missing_ok=True)
     annotations = grammar_highlights.annotate(world)
     vectors = grammar.word_vectors(world.side)
-    source = from_arrays(dict(plant(annotations, vectors, _WIDTH, world.clip_seconds)))
+    source = from_arrays(dict(plant(annotations, vectors, WIDTH, world.clip_seconds)))
     write_dataset(data_dir, annotations, source, FEATURE_NAME, vectors, overwrite=True)
+    write_whole(stamp, digest)
+
+
+def _build_events(data_dir: str | Path, world: grammar.World, stamp: Path, digest: str) -> None:
+    """Write a world of events: its queries, noun chunks and clip features."""
+    stamp.unlink(missing_ok=True)
+    annotations = grammar_events.annotate(world)
+    vectors = grammar.word_vectors(world.side, grammar_events.LEXICON)
+    source = from_arrays({filmed.video: filmed.features for filmed in film(world, WIDTH)})
+    write_dataset(data_dir, annotations, source, FEATURE_NAME, vectors, overwrite=True)
+    chunks = {
+        split: [grammar_events.noun_chunks(record.sentence) for record in records]
+        for split, records in annotations.splits.items()
+    }
+    write_chunks(data_dir, annotations, chunks, "grammar", overwrite=True)
     write_whole(stamp, digest)
 
 
@@ -153,7 +180,7 @@ def _build(data_dir: str | Path, world: grammar.World, stamp: Path, digest: str)
     """Write a domain's queries, noun chunks and frame features."""
     stamp.unlink(missing_ok=True)
     annotations, vectors = grammar.annotate(world), grammar.word_vectors(world.side)
-    features = dict(plant(annotations, vectors, _WIDTH, world.clip_seconds))
+    features = dict(plant(annotations, vectors, WIDTH, world.clip_seconds))
     source = from_arrays(features)
     write_dataset(data_dir, annotations, source, FEATURE_NAME, vectors, overwrite=True)
     write_chunks(data_dir, annotations, _chunks(annotations), "grammar", overwrite=True)
@@ -165,7 +192,7 @@ def _build_patches(data_dir: str | Path, world: grammar.World, stamp: Path, dige
     stamp.unlink(missing_ok=True)
     annotations, vectors = grammar.annotate(world), grammar.word_vectors(world.side)
     chunks = _chunks(annotations)
-    planted = dict(plant_patches(annotations, vectors, chunks, _WIDTH, world.clip_seconds))
+    planted = dict(plant_patches(annotations, vectors, chunks, WIDTH, world.clip_seconds))
     source = from_arrays(planted, patches=True)
     write_dataset(data_dir, annotations, source, PATCH_NAME, None, overwrite=True)
     write_whole(stamp, digest)

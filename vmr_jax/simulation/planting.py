@@ -119,6 +119,15 @@ def read_sentences(
     )
 
 
+def turn(draw: np.random.Generator, k: int, degrees: float) -> np.ndarray:
+    """A rotation (K, K) by an angle in K / 2 random planes."""
+    basis, triangle = np.linalg.qr(draw.standard_normal((k, k)))
+    basis *= np.sign(np.diag(triangle))  # LAPACK leaves the signs open
+    quarter = np.kron(np.eye(k // 2), np.array([[0.0, -1.0], [1.0, 0.0]]))
+    theta = np.deg2rad(degrees)
+    return np.cos(theta) * np.eye(k) + np.sin(theta) * basis @ quarter @ basis.T
+
+
 class Appearance(NamedTuple):
     """How a dataset's videos show a meaning."""
 
@@ -131,11 +140,7 @@ def draw_appearance(name: str, width: int, process: Process) -> Appearance:
     k = process.meaning_dim
     shared = process.gain * generator("features", k, width).standard_normal((width, k))
     draw = generator("appearance", name, k, width)
-    basis, triangle = np.linalg.qr(draw.standard_normal((k, k)))
-    basis *= np.sign(np.diag(triangle))  # LAPACK leaves the signs open
-    quarter = np.kron(np.eye(k // 2), np.array([[0.0, -1.0], [1.0, 0.0]]))
-    theta = np.deg2rad(process.angle)
-    rotation = np.cos(theta) * np.eye(k) + np.sin(theta) * basis @ quarter @ basis.T
+    rotation = turn(draw, k, process.angle)
     return Appearance(shared @ rotation, process.offset * draw.standard_normal(width))
 
 

@@ -41,7 +41,8 @@ def test_the_small_encoders_know_every_word_of_the_embedded_domains(encoder):
     ]
     tokens = encode_sentences(block, [record.sentence for record in records], 12)
     assert (tokens.unknown, tokens.cut) == (0, 0)
-    words = {word for concept in lexicon.LEXICON.split() for word in concept.split("/")}
+    concepts = f"{lexicon.LEXICON} {lexicon.RELATIONS}".split()
+    words = {word for concept in concepts for word in concept.split("/")}
     assert vocabulary_size(block) == len(words) + 4
     count = tokens.mask.sum(axis=1)
     assert count.tolist() == [len(record.sentence.split()) + 2 for record in records]

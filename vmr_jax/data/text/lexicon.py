@@ -16,3 +16,4 @@ OBJECTS = (
 PLACES = "kitchen bedroom garage hall/corridor garden/yard basement/cellar bathroom/washroom office"
 FUNCTION_WORDS = "the in"
 LEXICON = " ".join((SUBJECTS, VERBS, ADJECTIVES, OBJECTS, PLACES, FUNCTION_WORDS))
+RELATIONS = "after before first again"  # of the worlds of events

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from vmr_jax.data.text.lexicon import LEXICON
+from vmr_jax.data.text.lexicon import LEXICON, RELATIONS
 from vmr_jax.encoders.tokenizer import (
     Tokenizer,
     Tokens,
@@ -46,7 +46,8 @@ def make_tokenizer(text: "Config", max_words: int) -> Tokenizer:
             f"{_FEWEST}"
         )
     if text.size == "small":
-        return word_tokenizer(word_vocabulary([LEXICON.replace("/", " ")]), max_words)
+        words = f"{LEXICON} {RELATIONS}".replace("/", " ")
+        return word_tokenizer(word_vocabulary([words]), max_words)
     read, files = _READERS[text.encoder]
     if not text.tokenizer:
         raise ValueError(
