@@ -114,4 +114,5 @@ def test_eight_devices_give_the_gradient_of_one(system_name, terms, toy_data, po
     assert len(gradient) == len(sharded_gradient) > 15
     for ours, theirs in zip(sharded_gradient, gradient, strict=True):
         scale = np.abs(theirs).max()
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * scale + 1e-6)
+        # Biases before a batch normalisation have a gradient of rounding errors alone
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * scale + 4e-6)

@@ -108,6 +108,7 @@ RANGES = {
             "lambdas.sa",
             "lambdas.vid",
             "lc.weight",
+            "map.edges",
             "map.pooling_counts",
             "margin",
             "optimizer.grad_clip",
