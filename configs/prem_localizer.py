@@ -10,7 +10,7 @@ videos to tell the true one from. The argument is any prepared dataset; one that
 not have takes TVR's numbers. Table 6 is the switches `modalities`, `gate`, `lc.enabled` and
 `shared_norm`. Without an argument retriever and localizer take about 4 minutes on two CPU cores;
 expected result on simulated_corpus / test: VR/R@1 19.3, SVMR/R@1,IoU=0.5 86.7 to 88.3,
-VCMR/R@1,IoU=0.5 29.3 to 29.8, by the machine; location_prior 0.3, 17.8, 0.1.
+VCMR/R@1,IoU=0.5 28.7 to 29.8, by the machine; location_prior 0.3, 17.8, 0.1.
 Source: Hou et al., ICMR 2024.
 """
 

@@ -124,15 +124,15 @@ def test_a_collapse_of_an_epoch_is_said_once(tmp_path, monkeypatch, apart, said)
 
 def test_the_first_steps_of_a_run_are_no_collapse(tmp_path):
     console = Console(file=io.StringIO(), width=200)
-    with logs.RunLog(tmp_path, console, 0, 200) as log:
-        for step in range(0, 120, 20):
+    with logs.RunLog(tmp_path, console, 0, 500) as log:
+        for step in range(0, 440, 20):
             pairs = {
                 "similarity_positive": np.full(20, 0.4),
                 "similarity_negative": np.full(20, 0.4),
             }
             log.record((step, {"loss": np.ones(20)} | pairs))
             log.warn_of_collapse(step + 20, 20)
-            assert ("collapsed" in console.file.getvalue()) == (step + 20 >= 100)
+            assert ("collapsed" in console.file.getvalue()) == (step + 20 >= 400)
 
 
 def test_a_system_without_similarities_does_not_collapse(tmp_path):

@@ -30,7 +30,7 @@ _PLAIN_EVERY_SECONDS = 10.0
 _FLUSH_SECONDS = 10.0  # of TensorBoard's file, whose flush waits for the disk
 _DIVERGED = 10.0  # times the first loss
 _ALIKE = 0.01  # below it mean similarities of true and false pairs, of -1 to 1, are the same
-_PATIENCE = 100  # steps that similarities may be so
+_PATIENCE = 400  # steps that similarities may be so
 
 
 def _make_bar(console: Console) -> Progress:
@@ -137,7 +137,7 @@ class RunLog:
     def warn_of_collapse(self, step: int, steps_per_epoch: int) -> None:
         """Say it once where for an epoch, and _PATIENCE steps, no pair was told from another.
 
-        At the start of a healthy run they are alike for some tens of steps.
+        At the start of a healthy run they are alike for up to 300 steps (the embedded corpus).
         """
         if step - self._alike_from < max(steps_per_epoch, _PATIENCE):
             return
