@@ -9,7 +9,6 @@ busy machine.
 """
 
 import argparse
-import importlib
 import itertools
 import multiprocessing
 import time
@@ -18,17 +17,11 @@ from unittest import mock
 
 import jax
 import numpy as np
-from rich.console import Console
 
+from benchmarks.default_run import prepare
 from benchmarks.report import show
-from vmr_jax import models
-from vmr_jax.datasets import training_domains
 from vmr_jax.layers.hashed_keys import step_key
-from vmr_jax.training.input_pipeline import make_input_pipeline
-from vmr_jax.training.mesh import make_mesh
-from vmr_jax.training.optimizer import make_optimizer
-from vmr_jax.training.run import settled
-from vmr_jax.training.state import abstract_state, first_state, state_maker
+from vmr_jax.training.state import abstract_state, first_state
 from vmr_jax.training.steps import chunks
 
 _PIECES = 5  # after the first one
@@ -49,24 +42,15 @@ def main() -> None:
 
 
 def _row(name: str, keys: str, data_dir: str) -> dict:
-    config = importlib.import_module(f"vmr_jax.configs.{name}").get_config()
-    config.data_dir = data_dir
-    described, config = models.of(config), settled(config)
-    domains = training_domains(config, described.domains(config), described.chooser(config))
-    mesh = make_mesh()
-    pipeline = make_input_pipeline(
-        config, described.batch, domains, mesh, Console(quiet=True), described.epoch
-    )
-    system = models.make(config, {role: domain.spec for role, domain in domains.items()})
-    optimizer = make_optimizer(config.optimizer, pipeline.pace)
-    maker = state_maker(system, optimizer, pipeline.example, config.seed)
-    state = first_state(maker, abstract_state(maker, mesh))
+    run = prepare(name, data_dir)
+    maker = run.state_maker()
+    state = first_state(maker, abstract_state(maker, run.mesh))
     used = {"threefry": _threefry, "hashed": step_key}[keys]
     with mock.patch("vmr_jax.training.steps.step_key", used):
-        advance = pipeline.make_advance(system, optimizer, state)
-        steps, per_epoch = pipeline.pace.steps_per_epoch * config.epochs, pipeline.pace[0]
+        advance = run.pipeline.make_advance(run.system, run.optimizer, state)
+        per_epoch = run.pipeline.pace.steps_per_epoch
         spent, lengths = [], []
-        pieces = chunks(0, steps, per_epoch, config.log_every)
+        pieces = chunks(0, per_epoch * run.config.epochs, per_epoch, run.config.log_every)
         for first, last in itertools.islice(pieces, _PIECES + 1):
             started = time.process_time()
             state, metrics = jax.block_until_ready(advance(state, first, last))

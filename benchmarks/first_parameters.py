@@ -8,21 +8,14 @@ largest difference is relative to a leaf's largest number.
 """
 
 import argparse
-import importlib
 import time
 
 import jax
 import numpy as np
-from rich.console import Console
 
+from benchmarks.default_run import prepare
 from benchmarks.report import show
-from vmr_jax import models
-from vmr_jax.datasets import training_domains
-from vmr_jax.training.input_pipeline import make_input_pipeline
-from vmr_jax.training.loop import settled
-from vmr_jax.training.mesh import make_mesh
-from vmr_jax.training.optimizer import make_optimizer
-from vmr_jax.training.state import abstract_state, first_state, num_parameters, state_maker
+from vmr_jax.training.state import abstract_state, first_state, num_parameters
 
 
 def main() -> None:
@@ -35,23 +28,10 @@ def main() -> None:
 
 
 def _row(name: str, data_dir: str) -> dict:
-    config = importlib.import_module(f"vmr_jax.configs.{name}").get_config()
-    config.data_dir = data_dir
-    described, config = models.of(config), settled(config)
-    domains = training_domains(config, described.domains(config), described.chooser(config))
-    mesh = make_mesh()
-    pipeline = make_input_pipeline(
-        config, described.batch, domains, mesh, Console(quiet=True), described.epoch
-    )
-    system = models.make(config, {role: domain.spec for role, domain in domains.items()})
-    optimizer = make_optimizer(config.optimizer, pipeline.pace)
-
-    def maker():
-        return state_maker(system, optimizer, pipeline.example, config.seed)
-
-    started, make = time.process_time(), maker()
-    ours = jax.block_until_ready(first_state(make, abstract_state(make, mesh)))
-    between, make = time.process_time(), maker()
+    run = prepare(name, data_dir)
+    started, make = time.process_time(), run.state_maker()
+    ours = jax.block_until_ready(first_state(make, abstract_state(make, run.mesh)))
+    between, make = time.process_time(), run.state_maker()
     theirs = jax.block_until_ready(jax.jit(make)())
     ended = time.process_time()
     return {

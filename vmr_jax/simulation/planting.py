@@ -224,16 +224,22 @@ def draw_events(
     return events
 
 
-def plant_events(
-    events: list[Event], edges: np.ndarray, draw: np.random.Generator, process: Process
-) -> np.ndarray:
-    """The latent clips z (N, K) of a video with these events; clip edges (N + 1,) in seconds."""
-    num_clips, k = len(edges) - 1, process.meaning_dim
+def draw_background(num_clips: int, draw: np.random.Generator, process: Process) -> np.ndarray:
+    """A video's scene and the noise of its clips, sigma_scene g + sigma_noise n_i: (N, K)."""
+    k = process.meaning_dim
     noise = draw.standard_normal((num_clips, k)) / np.sqrt(k)
     fresh = np.sqrt(1 - process.correlation**2)
     for i in range(1, num_clips):
         noise[i] = process.correlation * noise[i - 1] + fresh * noise[i]
-    z = process.noise * noise + process.scene * draw.standard_normal(k) / np.sqrt(k)
+    return process.noise * noise + process.scene * draw.standard_normal(k) / np.sqrt(k)
+
+
+def plant_events(
+    events: list[Event], edges: np.ndarray, draw: np.random.Generator, process: Process
+) -> np.ndarray:
+    """The latent clips z (N, K) of a video with these events; clip edges (N + 1,) in seconds."""
+    num_clips = len(edges) - 1
+    z = draw_background(num_clips, draw, process)
     for event in events:
         strength = draw.uniform(1 - process.strength, 1 + process.strength)
         covered = coverage(event.moments, edges)

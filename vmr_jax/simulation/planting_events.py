@@ -23,23 +23,24 @@ import numpy as np
 
 from vmr_jax.simulation import grammar
 from vmr_jax.simulation.grammar_events import LEXICON, Event, Scene, draw_scenes
-from vmr_jax.simulation.planting import coverage, generator, turn, unit
+from vmr_jax.simulation.planting import (
+    PROCESS,
+    Process,
+    coverage,
+    draw_background,
+    generator,
+    turn,
+    unit,
+)
 
 
 class EventProcess(NamedTuple):
     """The constants of the process; see the module's equations."""
 
-    meaning_dim: int = 64  # K
+    clips: Process = PROCESS._replace(scene=0.5, noise=0.4, jitter=0.05)  # those of planting.py
     adjective: float = 0.5  # alpha
-    strength: float = 0.3  # r
-    scene: float = 0.5  # sigma_scene
-    noise: float = 0.4  # sigma_noise
-    correlation: float = 0.7  # rho
-    jitter: float = 0.05
     cameras: int = 8  # V
     camera_offset: float = 1.0  # sigma_camera
-    angle: float = 60.0  # theta, degrees
-    offset: float = 0.3  # of h
 
 
 EVENT_PROCESS = EventProcess()
@@ -66,7 +67,7 @@ class Filmed(NamedTuple):
 def event_meanings(side: int, process: EventProcess = EVENT_PROCESS):
     """A function of an event to its meaning (K,), for the words of a side."""
     vectors = grammar.word_vectors(side, LEXICON)
-    k, width = process.meaning_dim, grammar.WORD_DIM
+    k, width = process.clips.meaning_dim, grammar.WORD_DIM
     projection = generator("projection", k, width).standard_normal((k, width))
     raw = np.stack(list(vectors.values())).astype(np.float64)
     rows = dict(zip(vectors, unit((raw - raw.mean(axis=0)) @ projection.T), strict=True))
@@ -83,11 +84,11 @@ def event_meanings(side: int, process: EventProcess = EVENT_PROCESS):
 
 def draw_cameras(name: str, width: int, process: EventProcess) -> list[Camera]:
     """The cameras of the world `name`, for features of the given width F."""
-    k = process.meaning_dim
+    k = process.clips.meaning_dim
     shared = generator("event features", k, width).standard_normal((width, k))
     draw = generator("appearance", name, k, width)
-    own = shared @ turn(draw, k, process.angle)
-    offset = process.offset * draw.standard_normal(width)
+    own = shared @ turn(draw, k, process.clips.angle)
+    offset = process.clips.offset * draw.standard_normal(width)
     cameras = []
     for number in range(process.cameras):
         seen = generator("camera", number, k, width)
@@ -105,7 +106,7 @@ def film(
         draw = generator("film", world.name, video)
         number = max(1, round(scene.duration / world.clip_seconds))
         edges = np.linspace(0, scene.duration, number + 1)
-        z = _latent(scene, [meaning(event) for event in scene.events], edges, draw, process)
+        z = _latent(scene, [meaning(event) for event in scene.events], edges, draw, process.clips)
         camera = int(draw.integers(process.cameras))
         seen = cameras[camera]
         x = np.maximum(np.einsum("nk,fk->nf", z, seen.matrix) + seen.offset, 0)
@@ -117,15 +118,10 @@ def _latent(
     meanings: list[np.ndarray],
     edges: np.ndarray,
     draw: np.random.Generator,
-    process: EventProcess,
+    process: Process,
 ) -> np.ndarray:
     """z (N, K) of a video's events, clip edges (N + 1,) in seconds."""
-    number, k = len(edges) - 1, process.meaning_dim
-    noise = draw.standard_normal((number, k)) / np.sqrt(k)
-    fresh = np.sqrt(1 - process.correlation**2)
-    for i in range(1, number):
-        noise[i] = process.correlation * noise[i - 1] + fresh * noise[i]
-    z = process.noise * noise + process.scene * draw.standard_normal(k) / np.sqrt(k)
+    z = draw_background(len(edges) - 1, draw, process)
     for moment, meaning in zip(scene.moments, meanings, strict=True):
         spread = process.jitter * (moment[1] - moment[0])
         shown = np.clip(np.sort(moment + spread * draw.standard_normal(2)), 0, scene.duration)
