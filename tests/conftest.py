@@ -105,12 +105,13 @@ _LONGEST = {
 
 
 def pytest_configure(config):
-    """Compile quickly programs that run once.
+    """Compile quickly programs that run once, and wait for no disk.
 
     What JAX traces is many small objects: the garbage collector looks at them less often.
     """
     config.option.loadscopereorder = False  # else files of few tests come last
     gc.set_threshold(100_000, 50, 100)
+    os.fsync = lambda descriptor: None  # what tests write need not outlast the machine
     if version("jaxlib").startswith("0.10."):  # XLA ends a process whose flags it does not know
         os.environ["XLA_FLAGS"] = " ".join([*_XLA_FLAGS, os.environ.get("XLA_FLAGS", "")]).strip()
 

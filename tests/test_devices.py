@@ -91,15 +91,23 @@ def pool():
     pool.shutdown(cancel_futures=True)
 
 
+FURTHER = [
+    pytest.param(system_name, terms, marks=pytest.mark.slow)
+    for system_name, terms in {
+        "mmcda": {"loss", "boundary", "domain_fused", "target_pairs", "instances"},
+        "qd_detr": {"loss", "span", "iou", "label", "saliency", "negative", "ranking"},
+        "vdi": {"loss", "iou", "visual_context", "spatial_dynamic"},
+    }.items()
+]
+
+
 @pytest.mark.parametrize(
     ("system_name", "terms"),
     [
         ("eva", {"loss", "weak", "full_match", "align", "domain"}),
-        ("mmcda", {"loss", "boundary", "domain_fused", "target_pairs", "instances"}),
-        ("qd_detr", {"loss", "span", "iou", "label", "saliency", "negative", "ranking"}),
         ("mmn", {"loss", "iou", "moment_to_sentence", "sentence_to_moment"}),
-        ("vdi", {"loss", "iou", "visual_context", "spatial_dynamic"}),
         ("vlanet", {"loss", "contrastive", "similarity_positive", "similarity_negative"}),
+        *FURTHER,
     ],
 )
 def test_eight_devices_give_the_gradient_of_one(system_name, terms, toy_data, pool):

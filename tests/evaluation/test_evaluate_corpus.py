@@ -43,10 +43,12 @@ def small(get_config, data_dir, **changes):
 
 
 def small_localizer(data_dir, **changes):
+    """A small localizer; it and its retriever, of two epochs, are chosen by the split val."""
+    changes = {"select": "val", "target.select_split": "val"} | changes
     sizes = {"negatives": 2, "first.top": 6, "first.retrieve": 3, "infer.max_l": 5}
     changes = sizes | {"lc.enabled": False} | changes  # less to compile; no search reads it
     config = small(prem_localizer.get_config, data_dir, **changes)
-    config.first.retriever.update(small(prem_retriever.get_config, data_dir).to_dict())
+    config.first.retriever.update(small(prem_retriever.get_config, data_dir, epochs=2).to_dict())
     return config
 
 
@@ -172,7 +174,8 @@ def test_a_ranking_from_a_file(localizer, toy_data, tmp_path):
         ranked.append({"desc_id": query, "desc": "", "predictions": others})
     path = tmp_path / "scores.json"
     path.write_text(json.dumps({"video2idx": index, "VR": ranked}))
-    config = small_localizer(toy_data, **{"first.scores_file": str(path)})
+    settings = {"first.scores_file": str(path), "select": "last"}  # it ranks no videos for val
+    config = small_localizer(toy_data, **settings)
     external = train.train(config, tmp_path / "external", "", CONSOLE)
     assert {n: external["model"][n] for n in VR} == {n: report["model"][n] for n in VR}
 
@@ -211,7 +214,7 @@ def write_public(data_dir):
 def test_hidden_labels_give_a_submission_and_no_metrics(localizer, tmp_path):
     workdir = localizer[1]
     write_public(tmp_path)
-    changes = {"target.dataset": "toy_public", "target.eval_split": "test_public"}
+    changes = {"target.dataset": "toy_public", "target.eval_split": "test_public", "select": "last"}
     config = small_localizer(tmp_path, **changes)
     said = io.StringIO()
     out = tmp_path / "out"
@@ -230,9 +233,9 @@ def test_hidden_labels_give_a_submission_and_no_metrics(localizer, tmp_path):
         assert sorted(row[0] for row in entry["predictions"]) == [0, 1, 2]
 
 
-def test_selection_by_the_sum_of_recalls(toy_data, tmp_path):
-    changes = {"select": "val", "target.select_split": "val", "target.eval_split": "test"}
-    config = small(prem_retriever.get_config, toy_data, epochs=2, **changes)
-    train.train(config, tmp_path, "", CONSOLE)
-    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert sum("val/VR/SumR" in line for line in lines) == 2
+def test_selection_by_recalls(localizer):
+    _, workdir, report, _ = localizer
+    assert report["checkpoint"]["selected_by"] == "val"
+    for folder, name, epochs in (("first_run", "VR/SumR", 2), ("", "VCMR/R@1,IoU=0.7", 1)):
+        lines = (workdir / folder / "metrics.jsonl").read_text().splitlines()
+        assert sum(f"val/{name}" in json.loads(line) for line in lines) == epochs

@@ -125,15 +125,6 @@ def test_padding_and_items_of_weight_zero_influence_nothing(monkeypatch):
         np.testing.assert_allclose(one, two[:4], atol=1e-5)
 
 
-def test_the_loss_is_that_of_the_key_and_dropout_uses_it():
-    c = cases.config(dropout=0.3)
-    made, params = cases.system(c)
-    batches = cases.example(c)
-    loss = cases.jit(lambda key: cases.total(made, params, batches, key))
-    assert loss(jax.random.key(1)) == loss(jax.random.key(1))
-    assert loss(jax.random.key(1)) != loss(jax.random.key(2))
-
-
 def test_without_another_video_only_the_positive_term_is_left():
     c = cases.config(branches__full=False)
     made, params = cases.system(c)

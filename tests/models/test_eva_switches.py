@@ -35,6 +35,7 @@ CASES = {
         "share": ("self1", "self2", "cross", "head", "proj"),
     },
     "second": {
+        "precision": "bfloat16",
         "boundary_prob": "sigmoid_nll",
         "cross_position": "before_self2",
         "cross_update": "sequential",
@@ -47,9 +48,9 @@ CASES = {
         "mmd.kernel": "fixed",
         "share": (),
     },
-    "bfloat16": {"precision": "bfloat16", "losses.align": False},
     "WR": {"branches.full": False},
     "WR + unlabelled source": {
+        "precision": "bfloat16",
         "branches.full": False,
         "fusion.fc_out": "2d",
         "mmd.elements": 6,
@@ -74,10 +75,11 @@ def test_one_step_is_finite_and_lowers_the_loss(name):
     key = jax.random.key(0)
 
     @cases.jit
-    def run(params):
+    def run(params, key):
         return jax.value_and_grad(lambda p: cases.total(made, p, batches, key))(params)
 
-    loss, gradient = run(params)
+    loss, gradient = run(params, key)
+    assert loss == run(params, key)[0] != run(params, jax.random.key(1))[0]  # by dropout
     for leaf in jax.tree.leaves((loss, gradient)):
         assert leaf.dtype == jnp.float32 and np.isfinite(leaf).all()
     unused = [
@@ -87,7 +89,7 @@ def test_one_step_is_finite_and_lowers_the_loss(name):
     ]
     assert all("word_score" in name for name in unused), unused
     if c.domain.form == "grl_plus":
-        task = run(jax.tree.map(lambda p, g: p - 1e-4 * g, params, gradient))[0]
+        task = run(jax.tree.map(lambda p, g: p - 1e-4 * g, params, gradient), key)[0]
         assert task < loss
     target = cases.batch(cases.SPECS["target"])
     moments = cases.jit(made.predict)(params, target)

@@ -142,7 +142,9 @@ def _with_items(half, more):
     )
 
 
-@pytest.mark.parametrize("switches", MEASURED)
+@pytest.mark.parametrize(
+    "switches", [MEASURED[0], pytest.param(MEASURED[1], marks=pytest.mark.slow)]
+)
 def test_padding_and_items_of_weight_zero_influence_nothing(switches):
     c = cases.config(**switches)
     made, params = cases.system(c)

@@ -4,6 +4,7 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
+import pytest
 
 TIMEOUT = 240
 
@@ -40,6 +41,7 @@ def gradients():
     return found
 
 
+@pytest.mark.slow  # a further system; by default two processes train PREM's localizer
 def test_eight_devices_give_the_gradient_of_one(monkeypatch):
     """Negatives are of the whole batch, which has padding and two queries of one video."""
     monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")

@@ -60,21 +60,16 @@ def test_what_asks_for_the_context(probe, asked):
 @pytest.mark.parametrize(
     "switches",
     [
-        {"vc__probe": "full", "vc__reduction": "sum", "sd__same_video": "keep"},
         {
             "vdi__vc": False,
             "text__query_mask_mode": "attention",
             "sd__l2norm": True,
             "patch_proj": "raw",
+            "vdi__schedule": "alternate",
+            "backbone": "vgg",
+            "text__encoder": "distilbert",
         },
         {"vdi__sd": False, "vc__stop_grad": "target", "text__extra_ln": True},
-        {
-            "precision": "bfloat16",
-            "text__remat": True,
-            "vdi__dropout": 0.1,
-            "neg_mask": "legacy_one",
-            "contrastive__group_size": 2,
-        },
         {
             "precision": "bfloat16",
             "vc__probe": "none",
@@ -82,7 +77,6 @@ def test_what_asks_for_the_context(probe, asked):
             "text__query_mask_mode": "learned",
             "backbone": "c3d",
         },
-        {"vdi__schedule": "alternate", "backbone": "vgg", "text__encoder": "distilbert"},
     ],
     ids=str,
 )
@@ -200,8 +194,8 @@ def test_a_run_is_evaluated_on_parts_of_the_queries_and_with_another_fusion(toy_
     report = train.train(c, tmp_path, "", console)
     assert report["queries"] == 10
     c.score.fusion = "iou_only"
-    reports = {}
-    for part in ("full", "static", "dynamic"):
+    reports = {"full": report}
+    for part in ("static", "dynamic"):
         c.eval.query = part
         reports[part] = evaluate.evaluate_checkpoint(c, str(tmp_path), "", console)
     folders = {path.name for path in (tmp_path / "eval").iterdir()}
@@ -227,13 +221,15 @@ def test_dropout_of_the_blocks_is_active_in_training():
 
 
 def test_the_text_encoder_learns_at_a_tenth_of_the_rate_from_the_first_step():
-    c = cases.config(optimizer__slow__factor=0.1)
+    further = {"vc__probe": "full", "vc__reduction": "sum", "sd__same_video": "keep"}
+    further |= {"text__remat": True, "vdi__dropout": 0.1, "neg_mask": "legacy_one"}
+    c = cases.config(optimizer__slow__factor=0.1, contrastive__group_size=2, **further)
     pace = Pace(1, 4)
     before, after, _ = _train(c, make_optimizer(c.optimizer, pace), pace)
     change, rate = _moved(before, after), c.optimizer.learning_rate
     assert change["text_encoder"] == pytest.approx(0.1 * rate, rel=0.05)
-    for name in ("query_iou", "map", "visual_context", "spatial_dynamics"):
-        assert change[name] == pytest.approx(rate, rel=0.05)
+    for name in set(change) - {"text_encoder"}:
+        assert change[name] == pytest.approx(rate, rel=0.1), name
 
 
 def test_batches_without_what_the_losses_read_are_refused():

@@ -86,7 +86,6 @@ SIGNALS = {
         (signal.SIGKILL, "amid a save", -9),
     ],
     "host": [
-        (signal.SIGKILL, "before the steps", -9),
         (signal.SIGKILL, 15, -9),
         (signal.SIGINT, 18, 143),
     ],
