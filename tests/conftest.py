@@ -184,6 +184,7 @@ def small_settings(data_dir) -> dict:
         "batch_size": 8,
         "dim": 8,
         "log_every": 3,
+        "checkpoint_every": 3,
         "optimizer.learning_rate": 1e-3,
         "data.threads": 2,
         "data.prefetch": 2,

@@ -183,10 +183,11 @@ def check_step(system, before, batch):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_argument_builds_and_every_documented_command_takes_a_step(name):
     """Parameters are made for the sizes of every dataset, and for all widths that meet."""
-    commands, seen = documented(name), set()
+    seen = set()
+    commands = [argument for argument in documented(name) if argument]  # that of "": test_one_step
     steps = {content(config) for _, config in distinct(name, commands)}
     found = distinct(name, [*commands, *arguments(name)])
-    assert len(found) > len(steps) > 1
+    assert len(found) > len(steps) > 0
     for _, config in found:
         sizes = sizes_of(config)
         system = made(config, sizes)

@@ -1,5 +1,6 @@
 """Two processes of simulated devices against one process of one device, over loopback."""
 
+import functools
 import json
 import signal
 import socket
@@ -112,14 +113,16 @@ def run_alone(flags: list[str], workdir: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def alone(folder, flags):
-    """The workdirs of one process with one device, by system."""
-    return {name: run_alone(flags[name], folder / f"{name}_alone") for name in flags}
+    """The workdir of one process with one device, for a system's name."""
+    return functools.cache(lambda name: run_alone(flags[name], folder / f"{name}_alone"))
 
 
 RUNS = {"vlanet_device": 4, "vlanet_host": 4, "eva_device": 1}  # devices of each process
+# A further data path, which the localizer's test takes, and a further system.
+FURTHER = [pytest.param(name, marks=pytest.mark.slow) for name in ("vlanet_host", "eva_device")]
 
 
-@pytest.fixture(scope="module", params=RUNS)
+@pytest.fixture(scope="module", params=["vlanet_device", *FURTHER])
 def together(request, folder, flags):
     """The workdir of two processes, for both data paths, and of EVA, which has two domains."""
     system, residency = request.param.split("_")
@@ -132,7 +135,7 @@ def together(request, folder, flags):
 @pytest.fixture
 def partner(alone, together):
     """The workdir of one process with one device that did the same."""
-    return alone[together.name.split("_")[0]]
+    return alone(together.name.split("_")[0])
 
 
 def lines_of(workdir: Path) -> list[dict]:
@@ -199,7 +202,7 @@ def test_a_stopped_and_a_killed_run_go_on_elsewhere(folder, flags, capfd):
 
 
 def test_a_localizer_mines_trains_and_searches_as_on_one_device(folder):
-    """The retriever's search is shared by both processes."""
+    """The retriever's search is shared by both processes, which read batches from the host."""
     write_toy(folder / "data", "toy")
     first = save_run(folder / "retriever", prem_retriever.get_config, folder / "data")
     settings = TOY | {"data_dir": folder / "data", "first.checkpoint": first, "first.top": 10}
@@ -207,7 +210,8 @@ def test_a_localizer_mines_trains_and_searches_as_on_one_device(folder):
     flags = ["--config=prem_localizer", *as_flags(settings)]
     alone = run_alone(flags, folder / "localizer_alone")
     together = folder / "localizer_together"
-    assert "on 2 cpu devices" in run(folder, flags, together)
+    streamed = [*flags, "--config.data.residency=host"]
+    assert "on 2 cpu devices" in run(folder, streamed, together)
     check_losses(together, alone)
     assert report_of(together, "toy_test") == report_of(alone, "toy_test")
     mined = [np.load(workdir / "candidates.npz") for workdir in (alone, together)]

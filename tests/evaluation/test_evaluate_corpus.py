@@ -35,7 +35,7 @@ def small(get_config, data_dir, **changes):
     of_target = ("target.windows", "target.stride")
     settings = {k: v for k, v in small_settings(data_dir).items() if not k.startswith("source.")}
     settings = {k: v for k, v in settings.items() if k not in of_target}
-    sizes = {"heads": 2, "epochs": 1, "modalities": ("image", "sub")}
+    sizes = {"heads": 2, "epochs": 1, "checkpoint_every": 1, "modalities": ("image", "sub")}
     config.update_from_flattened_dict(
         settings | sizes | {"target.subtitles": "subtitles"} | changes
     )

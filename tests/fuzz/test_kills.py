@@ -104,7 +104,7 @@ def commands(tmp_path_factory):
         write_toy(data, name)
     write_toy(data, "toy", videos=60)
     retriever = save_run(made("retriever"), prem_retriever.get_config, data)
-    settings = vlanet_settings(data) | {"epochs": 4}
+    settings = vlanet_settings(data) | {"epochs": 4, "checkpoint_every": 1}
 
     def train(residency):
         flags = [f"--config.{key}={value}" for key, value in settings.items()]

@@ -38,6 +38,9 @@ def test_one_step(name):
     )
     after, metrics = step(before._replace(step=before.step + 1), jax.device_put(batch))
     assert int(after.step) == 2
+    shapes = [jax.tree.map(lambda x: (x.shape, x.dtype), state) for state in (before, after)]
+    assert shapes[0] == shapes[1]
+    assert {metric.shape for metric in metrics.values()} == {()}
     assert all(np.isfinite(value).all() for value in jax.tree.leaves((metrics, after.params)))
     assert float(metrics["loss"]) > 0 and float(metrics["grad_norm"]) > 0
     moved = jax.tree.map(lambda x, y: bool((x != y).any()), before.params, after.params)

@@ -196,7 +196,7 @@ def test_vlanet_trains_and_is_evaluated_by_the_same_code(toy_data, tmp_path):
 
 
 def test_selection_on_a_validation_split(toy_data, tmp_path):
-    changes = {"select": "val", "target.select_split": "val", "target.eval_split": "test"}
+    changes = {"select": "val", "target.select_split": "val", "checkpoint_every": 1}
     report = train.train(_quick_config(toy_data, **changes), tmp_path, "", CONSOLE)
     scores = {x["step"]: x for x in lines_of(tmp_path) if "val/mIoU" in x}
     assert list(scores) == [6, 12, 18]
@@ -386,7 +386,8 @@ def test_a_run_without_patience_ends_early_and_stays_ended(toy_data, tmp_path, m
         return made(*args)._replace(select=lambda params: {"R@1,IoU=0.5": next(scores)})
 
     monkeypatch.setattr(run, "make_evaluation", falling)
-    config = _quick_config(toy_data, select="holdout", epochs=6, patience=2, **LABELLED)
+    settings = LABELLED | {"select": "holdout", "epochs": 6, "checkpoint_every": 1}
+    config = _quick_config(toy_data, patience=2, **settings)
     said = io.StringIO()
     report = train.train(config, tmp_path, "", Console(file=said, width=200))
     steps = [x["step"] for x in lines_of(tmp_path) if "val/R@1,IoU=0.5" in x]

@@ -23,7 +23,8 @@ def arguments(toy_data):
     """arguments(workdir, data path): those of a small VLANet."""
 
     def of(workdir, residency="device"):
-        settings = vlanet_settings(toy_data) | {"epochs": EPOCHS, "data.residency": residency}
+        changes = {"epochs": EPOCHS, "checkpoint_every": 1, "data.residency": residency}
+        settings = vlanet_settings(toy_data) | changes
         settings["target.normalize"] = "sqrt_standardize"
         flags = [f"--config.{key}={value}" for key, value in settings.items()]
         return ["--config=vlanet:toy_target", f"--workdir={workdir}", *flags]
