@@ -22,7 +22,7 @@ from vmr_jax.metrics.moments import query_metrics
 from vmr_jax.simulation import grammar
 from vmr_jax.simulation.embedded import WIDTH
 from vmr_jax.simulation.grammar_events import KINDS, LEXICON, PAUSES, SOURCE, TARGET, Asked, Event
-from vmr_jax.simulation.planting_events import Filmed, event_meanings, film
+from vmr_jax.simulation.planting_events import Filmed, Meanings, film
 
 METRIC = "R@1,IoU=0.5"
 _HALF = 0.5  # of an event's mean strength
@@ -75,7 +75,7 @@ def _oracle(
     world: grammar.World, lengths: np.ndarray, *, relation: bool
 ) -> Callable[[Filmed, Asked], np.ndarray]:
     """The span whose clips carry the event by more than half of its strength, summed."""
-    meaning = event_meanings(world.side)
+    meaning = Meanings(world.side).of_event
 
     def find(filmed: Filmed, query: Asked) -> np.ndarray:
         spans, clip = _windows(filmed, lengths)

@@ -46,13 +46,14 @@ from vmr_jax.data.text.lexicon import LEXICON
 from vmr_jax.output_files import write_whole
 from vmr_jax.simulation import grammar, grammar_events, grammar_highlights, grammar_spoken
 from vmr_jax.simulation.planting import PROCESS, plant
-from vmr_jax.simulation.planting_events import EVENT_PROCESS, film
+from vmr_jax.simulation.planting_events import EVENT_PROCESS, film, film_patches
 from vmr_jax.simulation.planting_patches import PATCH_PROCESS, plant_patches
 from vmr_jax.simulation.planting_subtitles import SPEECH_PROCESS, about, plant_subtitles
 
 CORPUS = grammar_spoken.CORPUS.name
 HIGHLIGHTS = grammar_highlights.HIGHLIGHTS.name
-EMBEDDED = (*grammar.WORLDS, *grammar_events.WORLDS, CORPUS, HIGHLIGHTS)
+_WITH_PATCHES = (*grammar.WORLDS, *grammar_events.WORLDS)
+EMBEDDED = (*_WITH_PATCHES, CORPUS, HIGHLIGHTS)
 FEATURE_NAME = "simulated"
 PATCH_NAME = "simulated_patches"
 SUBTITLE_NAME = "simulated_subtitles"
@@ -74,8 +75,8 @@ def build_simulated(data_dir: str | Path, name: str, *, patches: bool = False) -
     """
     if name not in EMBEDDED:
         raise ValueError(f"no simulated dataset {name!r}; known are {', '.join(EMBEDDED)}")
-    if name not in grammar.WORLDS and patches:
-        raise ValueError(f"{name} has no patches; those have {', '.join(grammar.WORLDS)}")
+    if name not in _WITH_PATCHES and patches:
+        raise ValueError(f"{name} has no patches; those have {', '.join(_WITH_PATCHES)}")
     root = Path(data_dir) / name
     root.mkdir(parents=True, exist_ok=True)
     with (root / ".generator.lock").open("w") as lock:  # runs that start together build once
@@ -101,6 +102,9 @@ def build_simulated(data_dir: str | Path, name: str, *, patches: bool = False) -
             digest = _digest(_EVENTS_VERSION, WIDTH, world, EVENT_PROCESS, said)
             if _outdated(stamp, digest, FEATURE_NAME):
                 _build_events(data_dir, world, stamp, digest)
+            stamp = root / "patches.sha256"
+            if patches and _outdated(stamp, digest, PATCH_NAME):
+                _build_event_patches(data_dir, world, stamp, digest)
             return
         world = grammar.WORLDS[name]
         digest = _digest(_VERSION, WIDTH, world, PROCESS, LEXICON)
@@ -114,7 +118,7 @@ def build_simulated(data_dir: str | Path, name: str, *, patches: bool = False) -
 
 def check_features(name: str, feature_name: str) -> None:
     """Raise FileNotFoundError for features that an embedded dataset is not made with."""
-    further = {name: [PATCH_NAME] for name in grammar.WORLDS} | {CORPUS: [SUBTITLE_NAME]}
+    further = {name: [PATCH_NAME] for name in _WITH_PATCHES} | {CORPUS: [SUBTITLE_NAME]}
     there = [FEATURE_NAME, *further.get(name, [])]
     if feature_name not in there:
         raise FileNotFoundError(
@@ -173,6 +177,17 @@ def _build_events(data_dir: str | Path, world: grammar.World, stamp: Path, diges
         for split, records in annotations.splits.items()
     }
     write_chunks(data_dir, annotations, chunks, "grammar", overwrite=True)
+    write_whole(stamp, digest)
+
+
+def _build_event_patches(
+    data_dir: str | Path, world: grammar.World, stamp: Path, digest: str
+) -> None:
+    """Write the patches of a world of events beside its queries."""
+    stamp.unlink(missing_ok=True)
+    source = from_arrays(dict(film_patches(world, WIDTH)), patches=True)
+    annotations = grammar_events.annotate(world)
+    write_dataset(data_dir, annotations, source, PATCH_NAME, None, overwrite=True)
     write_whole(stamp, digest)
 
 

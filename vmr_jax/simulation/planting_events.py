@@ -14,6 +14,11 @@ The process, in the terms of planting.py; unit(x) = x / |x|.
 
 What a camera shows of a meaning has nothing in common with what another one shows, on average: one
 linear map for all cameras finds little. The offsets say which camera it is.
+
+Patches, a grid of cells over a clip, in the terms of planting_patches.py: in an event the agent
+u_agent goes the verb's path, (a, b) = c + c tanh(B u_verb), and what it is done to,
+unit(u_thing + alpha u_adjective), waits at the path's end. Who moves does it, who waits it is done
+to. The camera shows the cells y as it shows clips: x = max(0, W G D_v y + h + h_v).
 """
 
 from collections.abc import Iterator
@@ -32,6 +37,7 @@ from vmr_jax.simulation.planting import (
     turn,
     unit,
 )
+from vmr_jax.simulation.planting_patches import Moving, PatchProcess, path_of, plant_grids
 
 
 class EventProcess(NamedTuple):
@@ -41,6 +47,7 @@ class EventProcess(NamedTuple):
     adjective: float = 0.5  # alpha
     cameras: int = 8  # V
     camera_offset: float = 1.0  # sigma_camera
+    patches: PatchProcess = PatchProcess(grid=4, scene=0.3, noise=0.3)
 
 
 EVENT_PROCESS = EventProcess()
@@ -51,6 +58,11 @@ class Camera(NamedTuple):
 
     matrix: np.ndarray  # (F, K) W G D_v
     offset: np.ndarray  # (F,) h + h_v
+
+    def show(self, latent: np.ndarray) -> np.ndarray:
+        """Features (..., F) float16 of what it sees, (..., K)."""
+        seen = np.einsum("...k,fk->...f", latent, self.matrix)
+        return np.maximum(seen + self.offset, 0).astype(np.float16)
 
 
 class Filmed(NamedTuple):
@@ -64,22 +76,36 @@ class Filmed(NamedTuple):
     camera: int
 
 
-def event_meanings(side: int, process: EventProcess = EVENT_PROCESS):
-    """A function of an event to its meaning (K,), for the words of a side."""
-    vectors = grammar.word_vectors(side, LEXICON)
-    k, width = process.clips.meaning_dim, grammar.WORD_DIM
-    projection = generator("projection", k, width).standard_normal((k, width))
-    raw = np.stack(list(vectors.values())).astype(np.float64)
-    rows = dict(zip(vectors, unit((raw - raw.mean(axis=0)) @ projection.T), strict=True))
-    done_to = turn(generator("role", k), k, 90.0)
+class Meanings:
+    """What the words and events of a side mean."""
 
-    def meaning(event: Event) -> np.ndarray:
-        thing = rows[event.thing]
+    def __init__(self, side: int, process: EventProcess = EVENT_PROCESS):
+        vectors = grammar.word_vectors(side, LEXICON)
+        k, width = process.clips.meaning_dim, grammar.WORD_DIM
+        projection = generator("projection", k, width).standard_normal((k, width))
+        raw = np.stack(list(vectors.values())).astype(np.float64)
+        meanings = unit((raw - raw.mean(axis=0)) @ projection.T)
+        self.of_word = dict(zip(vectors, meanings, strict=True))
+        self.done_to = turn(generator("role", k), k, 90.0)
+        self.process = process
+
+    def of_event(self, event: Event) -> np.ndarray:
+        """m_e (K,)."""
+        doing = self.of_word[event.agent] + self.of_word[event.verb]
+        return unit(doing + self.done_to @ self._thing(event))
+
+    def moving(self, event: Event, moment: np.ndarray) -> list[Moving]:
+        """Who goes where in an event, and what waits there; moment (2,) in seconds."""
+        start, end = path_of(self.of_word[event.verb], self.process.patches)
+        agent, thing = self.of_word[event.agent], unit(self._thing(event))
+        return [Moving(agent, start, end, moment[None]), Moving(thing, end, end, moment[None])]
+
+    def _thing(self, event: Event) -> np.ndarray:
+        """u_thing + alpha u_adjective."""
+        thing = self.of_word[event.thing]
         if event.adjective:
-            thing = thing + process.adjective * rows[event.adjective]
-        return unit(rows[event.agent] + rows[event.verb] + done_to @ thing)
-
-    return meaning
+            thing = thing + self.process.adjective * self.of_word[event.adjective]
+        return thing
 
 
 def draw_cameras(name: str, width: int, process: EventProcess) -> list[Camera]:
@@ -101,16 +127,33 @@ def film(
     world: grammar.World, width: int, process: EventProcess = EVENT_PROCESS
 ) -> Iterator[Filmed]:
     """Yield the videos of a world of events."""
-    meaning, cameras = event_meanings(world.side, process), draw_cameras(world.name, width, process)
+    meanings, cameras = Meanings(world.side, process), draw_cameras(world.name, width, process)
     for split, video, scene in draw_scenes(world):
         draw = generator("film", world.name, video)
         number = max(1, round(scene.duration / world.clip_seconds))
         edges = np.linspace(0, scene.duration, number + 1)
-        z = _latent(scene, [meaning(event) for event in scene.events], edges, draw, process.clips)
+        shown = [meanings.of_event(event) for event in scene.events]
+        z = _latent(scene, shown, edges, draw, process.clips)
         camera = int(draw.integers(process.cameras))
-        seen = cameras[camera]
-        x = np.maximum(np.einsum("nk,fk->nf", z, seen.matrix) + seen.offset, 0)
-        yield Filmed(split, video, scene, z, x.astype(np.float16), camera)
+        yield Filmed(split, video, scene, z, cameras[camera].show(z), camera)
+
+
+def film_patches(
+    world: grammar.World, width: int, process: EventProcess = EVENT_PROCESS
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield each video's id and patches (N, grid * grid, F) float16, the clips of `film`."""
+    meanings, cameras = Meanings(world.side, process), draw_cameras(world.name, width, process)
+    for filmed in film(world, width, process):
+        scene, number = filmed.scene, len(filmed.features)
+        moving = [
+            who
+            for event, moment in zip(scene.events, scene.moments, strict=True)
+            for who in meanings.moving(event, moment)
+        ]
+        draw = generator("patches", world.name, filmed.video)
+        k = process.clips.meaning_dim
+        y = plant_grids(moving, scene.duration, number, k, draw, process.patches)
+        yield filmed.video, cameras[filmed.camera].show(y)
 
 
 def _latent(

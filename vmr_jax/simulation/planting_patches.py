@@ -66,12 +66,17 @@ def read_motion(
     """What moves in a query's moments, and where; `chunks` (C, 2) are its noun chunks."""
     first, last = chunks[min(1, len(chunks) - 1)] if len(chunks) else (0, 0)
     thing = _meaning(record.sentence[first:last], sentences)
-    motion = _meaning(dynamic_text(record.sentence, chunks), sentences)
+    path = path_of(_meaning(dynamic_text(record.sentence, chunks), sentences), process)
+    valid = record.moments[record.moments[:, 1] > record.moments[:, 0]]
+    return Moving(thing, *path, valid)
+
+
+def path_of(motion: np.ndarray, process: PatchProcess) -> tuple[np.ndarray, np.ndarray]:
+    """The cells (2,) and (2,) that a motion of a meaning (K,) starts and ends at."""
     turn = process.turn * generator("motion", len(motion)).standard_normal((4, len(motion)))
     centre = (process.grid - 1) / 2
     path = centre + centre * np.tanh(turn @ motion)
-    valid = record.moments[record.moments[:, 1] > record.moments[:, 0]]
-    return Moving(thing, path[:2], path[2:], valid)
+    return path[:2], path[2:]
 
 
 def plant_grids(
