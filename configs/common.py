@@ -12,6 +12,13 @@ _ACTIVITYNET = {
     "windows": (8, 16, 32, 64, 128),
     "stride": 8,
 }
+_SIMULATED = {
+    "features": "simulated",
+    "normalize": "sqrt_standardize",  # they are never negative nor centred
+    "stride": 1,
+    "select_split": "val",
+    "eval_split": "test",
+}
 DATASETS = {
     "charades_sta": _CHARADES | {"eval_split": "test"},
     "charades_cd": _CHARADES | {"select_split": "val", "eval_split": "test_ood"},
@@ -44,46 +51,9 @@ DATASETS = {
         "select_split": "val",
         "eval_split": "test",
     },
-    "simulated_source": {
-        "features": "simulated",
-        "max_clips": 48,
-        "windows": (3, 4, 6, 8),
-        "stride": 2,
-        "select_split": "val",
-        "eval_split": "test",
-    },
-    "simulated_target": {
-        "features": "simulated",
-        "max_clips": 40,
-        "windows": (3, 4, 6, 8),
-        "stride": 2,
-        "select_split": "val",
-        "eval_split": "test",
-    },
-    "simulated_unseen": {
-        "features": "simulated",
-        "max_clips": 40,
-        "windows": (3, 4, 6, 8),
-        "stride": 2,
-        "select_split": "val",
-        "eval_split": "test",
-    },
-    "simulated_events_source": {
-        "features": "simulated",
-        "max_clips": 48,
-        "windows": (3, 4, 5, 6, 7, 8),
-        "stride": 1,
-        "select_split": "val",
-        "eval_split": "test",
-    },
-    "simulated_events_target": {
-        "features": "simulated",
-        "max_clips": 40,
-        "windows": (3, 4, 5, 6, 7),
-        "stride": 1,
-        "select_split": "val",
-        "eval_split": "test",
-    },
+    "simulated_source": _SIMULATED | {"max_clips": 48, "windows": (3, 4, 5, 6, 7, 8)},
+    "simulated_target": _SIMULATED | {"max_clips": 40, "windows": (3, 4, 5, 6, 7)},
+    "simulated_unseen": _SIMULATED | {"max_clips": 48, "windows": (4, 5, 6, 7, 8, 9)},
     "simulated_highlights": {
         "features": "simulated",
         "max_clips": 40,
@@ -96,7 +66,8 @@ DATASETS = {
         "features": "simulated",
         "subtitles": "simulated_subtitles",
         "max_clips": 36,
-        "max_words": 10,
+        "max_words": 16,
+        "normalize": "sqrt_standardize",
         "select_split": "val",
         "eval_split": "test",
     },

@@ -179,7 +179,7 @@ def _text_encoder() -> Config:
 
 def _size_for_two_cores(config: Config) -> None:
     """Make the network and the run small enough for the simulated data on two CPU cores."""
-    config.target.max_words = 16
+    config.target.update({"max_words": 16, "normalize": "sqrt_standardize"})
     config.text.size = "small"
     config.dim, config.joint_dim = 64, 64
     config.map.update({"kernel": 3, "layers": 4})

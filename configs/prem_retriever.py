@@ -68,6 +68,7 @@ def shared(dataset: str) -> Config:
         config.target.update({"features": "slowfast_resnet", "query_features": "roberta"})
         config.target.update({"max_clips": 20, "training_moment": "most_frequent"})
     if common.are_simulated(config.target.dataset):  # sized for two CPU cores
+        config.target.normalize = "sqrt_standardize"
         config.dim = 64
         config.optimizer.learning_rate = 1e-3
     else:

@@ -18,7 +18,7 @@ from vmr_jax.datasets import evaluation_dataset
 from vmr_jax.evaluation import evaluate
 from vmr_jax.evaluation.restore import restore_run
 from vmr_jax.models import Description
-from vmr_jax.simulation import grammar
+from vmr_jax.simulation import grammar_events
 from vmr_jax.training import loop as train
 from vmr_jax.types import Losses, Moments, MomentSystem
 
@@ -114,8 +114,8 @@ def test_both_paths_train_alike_and_the_checkpoint_is_evaluated(toy_data, tmp_pa
 
 def test_what_only_training_reads_is_the_same_on_both_paths(tmp_path, monkeypatch):
     name = "simulated_target"
-    small = grammar.WORLDS[name]._replace(videos={"train": 20, "val": 1, "test": 8})
-    monkeypatch.setitem(grammar.WORLDS, name, small)
+    small = grammar_events.WORLDS[name]._replace(videos={"train": 20, "val": 1, "test": 8})
+    monkeypatch.setitem(grammar_events.WORLDS, name, small)
     losses = {}
     for residency in ("device", "host"):
         config = get_config(tmp_path, **{"data.residency": residency}).copy_and_resolve_references()
@@ -134,8 +134,8 @@ def test_what_only_training_reads_is_the_same_on_both_paths(tmp_path, monkeypatc
 
 def test_a_part_of_the_queries_is_evaluated(tmp_path, monkeypatch):
     name = "simulated_target"
-    small = grammar.WORLDS[name]._replace(videos={"train": 20, "val": 1, "test": 8})
-    monkeypatch.setitem(grammar.WORLDS, name, small)
+    small = grammar_events.WORLDS[name]._replace(videos={"train": 20, "val": 1, "test": 8})
+    monkeypatch.setitem(grammar_events.WORLDS, name, small)
     config = get_config(tmp_path).copy_and_resolve_references()
     with config.unlocked():
         config.target = common.domain_block(name, labels=True)

@@ -13,7 +13,7 @@ from vmr_jax.encoders.tokenizer import (
     word_vocabulary,
     wordpiece_tokenizer,
 )
-from vmr_jax.simulation.grammar import WORLDS, annotate
+from vmr_jax.simulation.grammar_events import WORLDS, annotate
 
 MERGES = ["t h", "th e</w>", "m a", "ma n</w>", "o p", "op e", "ope n", "open s</w>", "' s</w>"]
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "man", "open", "##s", "cafe", "'"]
@@ -194,7 +194,7 @@ def test_the_embedded_sentences_fit_a_small_vocabulary():
     sentences = [moment.sentence for moment in moments]
     words = word_vocabulary(sentences)
     assert len(words) < 200
-    tokens = word_tokenizer(words, context=12).encode(sentences)
+    tokens = word_tokenizer(words, context=16).encode(sentences)
     assert tokens.unknown == 0
     assert (tokens.ids.argmax(axis=1) == tokens.mask.sum(axis=1) - 1).all()
 

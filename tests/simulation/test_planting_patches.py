@@ -4,6 +4,7 @@ import numpy as np
 
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.simulation import grammar
+from vmr_jax.simulation.grammar_events import noun_chunks
 from vmr_jax.simulation.planting import PROCESS, draw_appearance, generator, read_sentences, unit
 from vmr_jax.simulation.planting_patches import (
     PATCH_PROCESS,
@@ -16,7 +17,7 @@ VECTORS = grammar.word_vectors(0)
 QUIET = PATCH_PROCESS._replace(scene=0.0, noise=0.0, strength=0.0)
 SENTENCES = [
     "the man opens the door",
-    "the woman opens the red window in the hall",
+    "the woman opens the red window",
     "the man closes the door",
 ]
 
@@ -27,7 +28,7 @@ def record(sentence, start=2.0, end=8.0, video="v"):
 
 def motion(sentence, process=QUIET, **times):
     meanings = read_sentences(SENTENCES, VECTORS, PROCESS)
-    chunks = grammar.noun_chunks(sentence)
+    chunks = noun_chunks(sentence)
     return read_motion(record(sentence, **times), chunks, meanings, process), meanings
 
 
@@ -78,7 +79,7 @@ def test_noise_has_the_stated_size():
 def test_patches_are_shown_as_frames_are_and_depend_on_names_only():
     records = [record(s, video=v) for s, v in zip(SENTENCES, "abc", strict=True)]
     raw = Annotations("toy", {"train": records}, {"a": 10.0, "b": 12.0, "c": 1.0}, [], {})
-    chunks = {"train": [grammar.noun_chunks(r.sentence) for r in records]}
+    chunks = {"train": [noun_chunks(r.sentence) for r in records]}
     shown = dict(plant_patches(raw, VECTORS, chunks, 16, 2.0, patch_process=QUIET))
     assert {video: x.shape for video, x in shown.items()} == {
         "a": (5, 49, 16),

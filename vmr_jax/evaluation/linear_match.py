@@ -42,7 +42,7 @@ _PER_VIDEO = 5  # moments of a query that each video of a corpus may give
 _NATIVE = {"clip_sampling": "native_capped", "max_clips": 2**30}
 _TOKEN_WIDTH = 256  # of the random vector that stands for a token id
 _SAMPLE = 64  # training videos that tell whether features are never negative
-_VERSION = 2  # changes when the figures do
+_VERSION = 3  # changes when the figures do
 
 
 class _Found(NamedTuple):
@@ -156,8 +156,7 @@ def _fit(config: Config, domain: Domain, datasets: dict) -> tuple[LinearMatch, n
             continue
         native = Config(settings.to_dict() | _NATIVE)
         trained = make_domain(dataset, settings.train_split, native, None, config.get("text"))
-        same = (trained.spec.video_dim, trained.spec.word_dim)
-        if same == (domain.spec.video_dim, domain.spec.word_dim):
+        if _widths(trained) == _widths(domain):
             roles.append(_examples(trained))
     if not roles:
         return None
@@ -168,13 +167,17 @@ def _fit(config: Config, domain: Domain, datasets: dict) -> tuple[LinearMatch, n
     return fitted, np.quantile(seconds, QUANTILES) if len(seconds) else seconds
 
 
+def _widths(domain: Domain) -> tuple[int, int, int]:
+    return domain.spec.video_dim, domain.spec.sub_dim, domain.spec.word_dim
+
+
 def _examples(domain: Domain) -> _Role:
     """The mean clip of each training query's moment, or video, with the query's vector."""
     query, moment, span = _marked(domain)
     video = domain.pairs.video[query]
     root = all((clips >= 0).all() for _, clips in _videos(domain, _SAMPLE))
     labelled = (span >= 0).all()
-    means = np.zeros((len(video), domain.spec.video_dim))
+    means = np.zeros((len(video), domain.spec.video_dim + domain.spec.sub_dim))
     rows, sums, squares = 0, np.zeros(means.shape[1]), np.zeros(means.shape[1])
     for row, clips in _videos(domain):
         clips = np.sqrt(np.maximum(clips, 0)) if root else clips
@@ -208,9 +211,12 @@ def _marked(domain: Domain) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _videos(domain: Domain, most: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
-    """Each video's row and its clips (N, F) float64."""
+    """Each video's row and its clips (N, F) float64, subtitles beside the features."""
     for row in range(len(domain.video_row))[:most]:
-        yield row, domain.features(row).astype(np.float64)
+        parts = [domain.features(row)]
+        if domain.dataset.subtitles is not None:
+            parts.append(domain.subtitles(row))
+        yield row, np.concatenate(parts, axis=1).astype(np.float64)
 
 
 def _query_vectors(domain: Domain) -> np.ndarray:

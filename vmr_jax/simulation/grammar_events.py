@@ -13,7 +13,7 @@ the clips that they are about. Most sentences have a rival in their video:
             twice, beside different events
     count   the man opens the door first (again): he does it twice
 
-and the others, `plain`, have none. Words and their vectors are those of grammar.py.
+and the few others, `plain`, have none. Words and their vectors are those of grammar.py.
 """
 
 from collections.abc import Iterator
@@ -35,32 +35,40 @@ LEXICON = " ".join(
         lexicon.FUNCTION_WORDS,
     )
 )
-KINDS = {"plain": 0.1, "roles": 0.6, "order": 0.2, "count": 0.1}  # shares of the videos
-QUERIES = 3  # of a video, at most; those beside a rival are plain
+KINDS = {"roles": 0.6, "order": 0.3, "count": 0.1}  # shares of the videos
 _PERSON = 0.3  # share of the other events that are done to a person
 _ADJECTIVE = 0.4  # share of the things with an adjective
 _PAUSE = 0.3  # share of the events after which nothing happens for a while
 PAUSES = (0.5, 3.0)  # seconds
 
 SOURCE = grammar.World(
-    name="simulated_events_source",
+    name="simulated_source",
     side=0,
     clip_seconds=1.5,
     duration=(48, 66),
     moment=(4, 13),
-    queries=(2, 3),
-    videos={"train": 1500, "val": 100, "test": 150},
+    queries=(2, 2),
+    videos={"train": 1800, "val": 100, "test": 150},
 )
 TARGET = grammar.World(
-    name="simulated_events_target",
+    name="simulated_target",
     side=1,
     clip_seconds=1.25,
     duration=(36, 46),
     moment=(4, 9),
-    queries=(2, 3),
-    videos={"train": 1500, "val": 100, "test": 150},
+    queries=(2, 2),
+    videos={"train": 1800, "val": 100, "test": 150},
 )
-WORLDS = {SOURCE.name: SOURCE, TARGET.name: TARGET}
+UNSEEN = grammar.World(
+    name="simulated_unseen",
+    side=2,
+    clip_seconds=1.0,
+    duration=(34, 46),
+    moment=(4, 10),
+    queries=(2, 2),
+    videos={"train": 100, "val": 20, "test": 150},
+)
+WORLDS = {world.name: world for world in (SOURCE, TARGET, UNSEEN)}
 
 
 class Event(NamedTuple):
@@ -100,28 +108,29 @@ class Scene(NamedTuple):
     queries: list[Asked]
 
 
-class _Words(NamedTuple):
+class Words(NamedTuple):
+    """The words that events are drawn from."""
+
     people: list[str]
     verbs: list[str]
     adjectives: list[str]
     things: list[str]
 
 
+def read_words(side: int, verbs: str = lexicon.VERBS) -> Words:
+    """The words of a side, with these concepts for its verbs."""
+    concepts = lexicon.SUBJECTS, verbs, lexicon.ADJECTIVES, lexicon.OBJECTS
+    return Words(*(grammar.words_of(of_kind, side) for of_kind in concepts))
+
+
 def draw_scenes(world: grammar.World) -> Iterator[tuple[str, str, Scene]]:
     """Yield each video's split, id and scene."""
-    words = _Words(
-        *(
-            grammar.words_of(concepts, world.side)
-            for concepts in (
-                lexicon.SUBJECTS,
-                lexicon.VERBS,
-                lexicon.ADJECTIVES,
-                lexicon.OBJECTS,
-            )
-        )
-    )
+    words = read_words(world.side)
     for split, video, duration, draw in grammar.draw_videos(world):
-        yield split, video, _draw_scene(world, duration, words, draw)
+        row = EventRow(draw_moments(world, duration, draw), words, draw)
+        queries = row.ask(str(draw.choice(list(KINDS), p=list(KINDS.values()))))
+        queries += row.ask_plain(int(draw.integers(*world.queries, endpoint=True)) - len(queries))
+        yield split, video, Scene(duration, row.fill(), row.moments, queries)
 
 
 def annotate(world: grammar.World) -> Annotations:
@@ -149,56 +158,7 @@ def noun_chunks(sentence: str) -> np.ndarray:
     return np.array([(starts[a], starts[b] - 1) for a, b in chunks], np.int32)
 
 
-class _Video:
-    """A video whose events are drawn: different ones, but where a query wants a rival."""
-
-    def __init__(self, number: int, words: _Words, draw: np.random.Generator):
-        self.number, self.words, self.draw = number, words, draw
-        self.events: dict[int, Event] = {}  # by place
-        self.drawn: set[Event] = set()
-
-    def new_event(self, *, person: bool | None = None) -> Event:
-        """An event with a thing or, by chance or where it is asked for, with a person."""
-        while True:
-            event = self._event(self.draw.random() < _PERSON if person is None else person)
-            if event not in self.drawn:
-                self.drawn |= {event, event.exchanged}
-                return event
-
-    def _event(self, person: bool) -> Event:
-        draw, words = self.draw, self.words
-        agent, verb = str(draw.choice(words.people)), str(draw.choice(words.verbs))
-        if person:
-            others = [other for other in words.people if other != agent]
-            return Event(agent, verb, None, str(draw.choice(others)))
-        adjective = str(draw.choice(words.adjectives)) if draw.random() < _ADJECTIVE else None
-        return Event(agent, verb, adjective, str(draw.choice(words.things)))
-
-    def places(self, apart: int, last: int) -> list[int]:
-        """Two places before `last` that are at least `apart` places apart, none where none are."""
-        pairs = [(a, b) for a in range(last) for b in range(a + apart, last)]
-        return list(pairs[self.draw.integers(len(pairs))]) if pairs else []
-
-
-def _draw_scene(
-    world: grammar.World, duration: float, words: _Words, draw: np.random.Generator
-) -> Scene:
-    moments = _draw_moments(world, duration, draw)
-    video = _Video(len(moments), words, draw)
-    kind = str(draw.choice(list(KINDS), p=list(KINDS.values())))
-    queries = _ASK[kind](video)
-    for place in range(video.number):
-        if place not in video.events:
-            video.events[place] = video.new_event()
-    shown = [video.events[place] for place in range(video.number)]
-    asked = {query.place for query in queries}
-    others = [int(place) for place in draw.permutation(video.number) if place not in asked]
-    room = int(draw.integers(*world.queries, endpoint=True)) - len(queries)
-    plain = [Asked(place, "plain", shown[place].words) for place in others[: max(room, 0)]]
-    return Scene(duration, shown, moments, queries + plain)
-
-
-def _draw_moments(world: grammar.World, duration: float, draw: np.random.Generator) -> np.ndarray:
+def draw_moments(world: grammar.World, duration: float, draw: np.random.Generator) -> np.ndarray:
     """Moments (E, 2) that follow one another, with a pause now and then."""
     found, now = [], draw.uniform(0, PAUSES[1])
     while True:
@@ -209,29 +169,93 @@ def _draw_moments(world: grammar.World, duration: float, draw: np.random.Generat
         now += length + (draw.uniform(*PAUSES) if draw.random() < _PAUSE else 0.0)
 
 
-def _ask_roles(video: _Video) -> list[Asked]:
+class EventRow:
+    """What happens in the moments (E, 2) of a video, one event after the other.
+
+    Its events are different ones, whatever their adjectives, but where a query wants a rival.
+    `drawn` holds those that may not be drawn.
+    """
+
+    def __init__(
+        self,
+        moments: np.ndarray,
+        words: Words,
+        draw: np.random.Generator,
+        drawn: set[Event] | None = None,
+    ):
+        self.moments, self.words, self.draw = moments, words, draw
+        self.events: dict[int, Event] = {}  # by place
+        self.drawn = set() if drawn is None else drawn
+
+    def ask(self, kind: str) -> list[Asked]:
+        """Queries beside their rivals; none where no place is left for them, and of "plain"."""
+        return _ASK[kind](self)
+
+    def ask_plain(self, number: int) -> list[Asked]:
+        """Up to so many queries about places that are still empty."""
+        empty = [place for place in range(len(self.moments)) if place not in self.events]
+        places = self.draw.permutation(empty)[: max(number, 0)]
+        self.events |= {int(place): self.new_event() for place in places}
+        return [Asked(int(place), "plain", self.events[int(place)].words) for place in places]
+
+    def fill(self, *, person: bool | None = None) -> list[Event]:
+        """All events, in order of time; those of empty places are drawn as by `new_event`."""
+        for place in range(len(self.moments)):
+            if place not in self.events:
+                self.events[place] = self.new_event(person=person)
+        return [self.events[place] for place in range(len(self.moments))]
+
+    def new_event(self, *, person: bool | None = None) -> Event:
+        """An event with a thing or, by chance or where it is asked for, with a person."""
+        while True:
+            event = self._event(self.draw.random() < _PERSON if person is None else person)
+            bare = event._replace(adjective=None)
+            if bare not in self.drawn:
+                self.drawn |= {bare, bare.exchanged}
+                return event
+
+    def places(self, apart: int, last: int = 0) -> list[int]:
+        """Two empty places at least `apart` places apart, none where none are.
+
+        With `last` the places beside the second, up to so many, are in the video too.
+        """
+        empty = [p for p in range(len(self.moments) - last) if p not in self.events]
+        pairs = [(a, b) for a in empty for b in empty if b - a >= apart]
+        return list(pairs[self.draw.integers(len(pairs))]) if pairs else []
+
+    def _event(self, person: bool) -> Event:
+        draw, words = self.draw, self.words
+        agent, verb = str(draw.choice(words.people)), str(draw.choice(words.verbs))
+        if person:
+            others = [other for other in words.people if other != agent]
+            return Event(agent, verb, None, str(draw.choice(others)))
+        adjective = str(draw.choice(words.adjectives)) if draw.random() < _ADJECTIVE else None
+        return Event(agent, verb, adjective, str(draw.choice(words.things)))
+
+
+def _ask_roles(row: EventRow) -> list[Asked]:
     """Two events with the same words, their roles exchanged."""
-    one, other = video.draw.permutation(video.places(apart=1, last=video.number)).tolist()
-    event = video.new_event(person=True)
-    video.events |= {one: event, other: event.exchanged}
-    return [Asked(place, "roles", video.events[place].words) for place in (one, other)]
+    places = row.draw.permutation(row.places(apart=1)).tolist()
+    event = row.new_event(person=True)
+    row.events |= dict(zip(places, (event, event.exchanged), strict=False))
+    return [Asked(place, "roles", row.events[place].words) for place in places]
 
 
-def _ask_order(video: _Video) -> list[Asked]:
+def _ask_order(row: EventRow) -> list[Asked]:
     """An event that happens twice, each time after, or before, another one."""
-    event, after, queries = video.new_event(), int(video.draw.random() < 0.5), []
-    for first in video.places(apart=2, last=video.number - 1):
-        beside = video.new_event()
-        video.events |= {first + after: event, first + 1 - after: beside}
+    event, after, queries = row.new_event(), int(row.draw.random() < 0.5), []
+    for first in row.places(apart=2, last=1):
+        beside = row.new_event()
+        row.events |= {first + after: event, first + 1 - after: beside}
         words = [*event.words, ("before", "after")[after], *beside.words]
         queries.append(Asked(first + after, "order", words))
     return queries
 
 
-def _ask_count(video: _Video) -> list[Asked]:
+def _ask_count(row: EventRow) -> list[Asked]:
     """An event that happens twice, with another one between."""
-    places, event = video.places(apart=2, last=video.number), video.new_event()
-    video.events |= dict.fromkeys(places, event)
+    places, event = row.places(apart=2), row.new_event()
+    row.events |= dict.fromkeys(places, event)
     return [
         Asked(place, "count", [*event.words, relation])
         for place, relation in zip(places, ("first", "again"), strict=False)
@@ -239,7 +263,7 @@ def _ask_count(video: _Video) -> list[Asked]:
 
 
 _ASK = {
-    "plain": lambda video: [],
+    "plain": lambda row: [],
     "roles": _ask_roles,
     "order": _ask_order,
     "count": _ask_count,

@@ -1,69 +1,156 @@
 """The embedded corpus: videos in which things are done, and talked about.
 
-Its sentences are those of grammar.py, about a few objects in each video. Half of the queries are
-about what is said; they have a verb of speech,
+Two rows of events (grammar_events.py) run beside each other, what is shown and what is said:
 
-    the SUBJECT SPEECH the [ADJECTIVE] OBJECT [in the PLACE]
+    the AGENT VERB ...          the AGENT SPEECH ...
 
-and moments that may lie over those of what is shown. A video follows one subject.
+A query is about what is shown (v), about what is said (t), or about both (vt),
+
+    SHOWN while SAID
+
+whose moment is where both happen. What a query of one kind is about happens once in its split, in
+one video; what a query of both is about happens in several videos, but never both together.
 """
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
 
 from vmr_jax.data.datasets.records import Annotations, MomentRecord
 from vmr_jax.data.text import lexicon
-from vmr_jax.simulation import grammar
+from vmr_jax.simulation import grammar, grammar_events
+from vmr_jax.simulation.grammar_events import Asked, Event, EventRow, Scene, draw_moments
+from vmr_jax.simulation.planting import generator
 
-VERBS = " ".join(lexicon.VERBS.split()[:10])  # as many as there are of speech
 SPEECH = (
-    "mentions describes praises criticizes recommends advertises recalls questions insures borrows"
+    "mentions describes praises criticizes recommends advertises recalls questions insures borrows "
+    "orders lends prefers rents reviews misses promises admires demands collects"
 )
-THINGS = 3  # different objects of a video
-LEXICON = " ".join(
-    (
-        lexicon.SUBJECTS,
-        VERBS,
-        SPEECH,
-        lexicon.ADJECTIVES,
-        lexicon.OBJECTS,
-        lexicon.PLACES,
-        lexicon.FUNCTION_WORDS,
-    )
-)
+BOTH = "while"
+LEXICON = f"{grammar_events.LEXICON} {SPEECH} {BOTH}"
+ROLES = 0.6  # share of the rows in which the queries' events have their roles exchanged
+COMMON = 40  # events that happen in several videos, of each kind
+_SHORTEST = 3.0  # seconds in which both happen
 CORPUS = grammar.World(
     name="simulated_corpus",
     side=0,
     clip_seconds=1.5,
-    duration=(36, 54),
+    duration=(36, 50),
     moment=(4.5, 12),
-    queries=(1, 3),  # of each modality
-    videos={"train": 500, "val": 80, "test": 300},
+    queries=(2, 2),  # of each modality
+    videos={"train": 1200, "val": 100, "test": 200},
 )
 
 
-def annotate(world: grammar.World) -> Annotations:
-    """The annotations of the corpus; the queries' `modality` is v or t."""
-    subjects, verbs, speech, adjectives, objects, places = (
-        grammar.words_of(concepts, world.side)
-        for concepts in (
-            lexicon.SUBJECTS,
-            VERBS,
-            SPEECH,
-            lexicon.ADJECTIVES,
-            lexicon.OBJECTS,
-            lexicon.PLACES,
-        )
-    )
-    splits, durations = {split: [] for split in world.videos}, {}
+class Query(NamedTuple):
+    """A query about what is shown, what is said, or both."""
+
+    modality: str  # v, t or vt
+    words: list[str]
+    moment: np.ndarray  # (2,) seconds
+    places: tuple[int | None, int | None]  # of what is shown and of what is said
+
+
+class Film(NamedTuple):
+    """What is shown and what is said in a video."""
+
+    shown: Scene
+    said: Scene
+    queries: list[Query]
+
+
+def draw_films(world: grammar.World) -> Iterator[tuple[str, str, Film]]:
+    """Yield each video's split, id and film."""
+    words = [grammar_events.read_words(world.side, v) for v in (lexicon.VERBS, SPEECH)]
+    last, common, drawn, met = "", [], [], set()
     for split, video, duration, draw in grammar.draw_videos(world):
-        durations[video] = duration
-        subject, place = draw.choice(subjects), draw.choice(places)
-        things = list(map(str, draw.choice(objects, THINGS, replace=False)))
-        for modality, of_modality in (("v", verbs), ("t", speech)):
-            number = int(draw.integers(*world.queries, endpoint=True))
-            moments = grammar.draw_moments(world, duration, number, draw)
-            pairs = draw.permutation(len(of_modality) * THINGS)[:number]
-            for q, (moment, pair) in enumerate(zip(moments, pairs, strict=True)):
-                words = subject, of_modality[pair // THINGS], things[pair % THINGS]
-                sentence = grammar.draw_sentence(*words, adjectives, place, draw)
-                query = f"{video}_{modality}{q}"
-                splits[split].append(MomentRecord(query, video, sentence, moment[None], modality))
+        if split != last:
+            last, met, drawn = split, set(), [set(), set()]
+            stream = generator("common events", world.name, split)
+            empty = np.zeros((0, 2))
+            rows = [EventRow(empty, w, stream, d) for w, d in zip(words, drawn, strict=True)]
+            common = [[row.new_event(person=False) for _ in range(COMMON)] for row in rows]
+        elif split == "train":  # too many videos for events of their own
+            drawn = [{event._replace(adjective=None) for event in events} for events in common]
+        rows = [
+            EventRow(draw_moments(world, duration, draw), w, draw, d)
+            for w, d in zip(words, drawn, strict=True)
+        ]
+        yield split, video, _draw_film(world, duration, rows, common, met, draw)
+
+
+def annotate(world: grammar.World) -> Annotations:
+    """The annotations of the corpus; the queries' `modality` is v, t or vt."""
+    splits, durations = {split: [] for split in world.videos}, {}
+    for split, video, film in draw_films(world):
+        durations[video] = film.shown.duration
+        for q, query in enumerate(film.queries):
+            name = f"{video}_{query.modality}{q}"
+            sentence, moment = " ".join(query.words), query.moment[None]
+            splits[split].append(MomentRecord(name, video, sentence, moment, query.modality))
     return Annotations(world.name, splits, durations, [], {})
+
+
+def _draw_film(
+    world: grammar.World,
+    duration: float,
+    rows: list[EventRow],
+    common: list[list[Event]],
+    met: set[tuple[int, int]],
+    draw: np.random.Generator,
+) -> Film:
+    """What happens in a video, about both first: that needs two moments that overlap."""
+    both = _ask_both(rows, common, met, draw)
+    asked = [_ask_one(row, int(draw.integers(*world.queries, endpoint=True))) for row in rows]
+    queries = [
+        Query(modality, query.words, row.moments[query.place], places(query.place))
+        for row, found, modality, places in (
+            (rows[0], asked[0], "v", lambda place: (place, None)),
+            (rows[1], asked[1], "t", lambda place: (None, place)),
+        )
+        for query in found
+    ]
+    scenes = [
+        Scene(duration, row.fill(person=False), row.moments, of_row)
+        for row, of_row in zip(rows, asked, strict=True)
+    ]
+    return Film(*scenes, queries + both)
+
+
+def _ask_one(row: EventRow, number: int) -> list[Asked]:
+    """Queries about one row alone, now and then about events with exchanged roles."""
+    asked = row.ask("roles") if row.draw.random() < ROLES else []
+    return asked + row.ask_plain(number - len(asked))
+
+
+def _ask_both(
+    rows: list[EventRow],
+    common: list[list[Event]],
+    met: set[tuple[int, int]],
+    draw: np.random.Generator,
+) -> list[Query]:
+    """A query about two common events, which meet in this video alone, where moments overlap.
+
+    Where there is room both happen once more, apart from each other.
+    """
+    shown, said = (row.moments for row in rows)
+    start = np.maximum(shown[:, None, 0], said[None, :, 0])
+    end = np.minimum(shown[:, None, 1], said[None, :, 1])
+    pairs = np.argwhere(end - start >= _SHORTEST)
+    if not len(pairs):
+        return []
+    places = tuple(map(int, pairs[draw.integers(len(pairs))]))
+    while (meeting := tuple(map(int, draw.integers(COMMON, size=2)))) in met:
+        pass
+    met.add(meeting)
+    events = [of_row[number] for of_row, number in zip(common, meeting, strict=True)]
+    for row, place, event in zip(rows, places, events, strict=True):
+        row.events[place] = event
+    apart = end <= start
+    rivals = np.argwhere(apart & apart[:, places[1], None] & apart[places[0]])
+    for row, place, event in zip(rows, draw.permutation(rivals)[:1].ravel(), events, strict=False):
+        row.events[int(place)] = event
+    words = [*events[0].words, BOTH, *events[1].words]
+    moment = np.array([start[places], end[places]])
+    return [Query("vt", words, moment, places)]

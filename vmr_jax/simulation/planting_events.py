@@ -45,7 +45,7 @@ class EventProcess(NamedTuple):
 
     clips: Process = PROCESS._replace(scene=0.5, noise=0.4, jitter=0.05)  # those of planting.py
     adjective: float = 0.5  # alpha
-    cameras: int = 8  # V
+    cameras: int = 2  # V
     camera_offset: float = 1.0  # sigma_camera
     patches: PatchProcess = PatchProcess(grid=4, scene=0.3, noise=0.3)
 
@@ -79,8 +79,8 @@ class Filmed(NamedTuple):
 class Meanings:
     """What the words and events of a side mean."""
 
-    def __init__(self, side: int, process: EventProcess = EVENT_PROCESS):
-        vectors = grammar.word_vectors(side, LEXICON)
+    def __init__(self, side: int, process: EventProcess = EVENT_PROCESS, lexicon: str = LEXICON):
+        vectors = grammar.word_vectors(side, lexicon)
         k, width = process.clips.meaning_dim, grammar.WORD_DIM
         projection = generator("projection", k, width).standard_normal((k, width))
         raw = np.stack(list(vectors.values())).astype(np.float64)
@@ -130,10 +130,7 @@ def film(
     meanings, cameras = Meanings(world.side, process), draw_cameras(world.name, width, process)
     for split, video, scene in draw_scenes(world):
         draw = generator("film", world.name, video)
-        number = max(1, round(scene.duration / world.clip_seconds))
-        edges = np.linspace(0, scene.duration, number + 1)
-        shown = [meanings.of_event(event) for event in scene.events]
-        z = _latent(scene, shown, edges, draw, process.clips)
+        z = draw_latent(scene, meanings, world.clip_seconds, draw, process.clips)
         camera = int(draw.integers(process.cameras))
         yield Filmed(split, video, scene, z, cameras[camera].show(z), camera)
 
@@ -156,18 +153,24 @@ def film_patches(
         yield filmed.video, cameras[filmed.camera].show(y)
 
 
-def _latent(
+def draw_latent(
     scene: Scene,
-    meanings: list[np.ndarray],
-    edges: np.ndarray,
+    meanings: Meanings,
+    clip_seconds: float,
     draw: np.random.Generator,
     process: Process,
 ) -> np.ndarray:
-    """z (N, K) of a video's events, clip edges (N + 1,) in seconds."""
+    """z (N, K) of a video's events, in clips of about so many seconds."""
+    edges = clip_edges(scene, clip_seconds)
     z = draw_background(len(edges) - 1, draw, process)
-    for moment, meaning in zip(scene.moments, meanings, strict=True):
+    for event, moment in zip(scene.events, scene.moments, strict=True):
         spread = process.jitter * (moment[1] - moment[0])
         shown = np.clip(np.sort(moment + spread * draw.standard_normal(2)), 0, scene.duration)
         strength = draw.uniform(1 - process.strength, 1 + process.strength)
-        z = z + strength * coverage(shown[None], edges)[:, None] * meaning
+        z = z + strength * coverage(shown[None], edges)[:, None] * meanings.of_event(event)
     return z
+
+
+def clip_edges(scene: Scene, clip_seconds: float) -> np.ndarray:
+    """The edges (N + 1,) in seconds of a video's clips."""
+    return np.linspace(0, scene.duration, max(1, round(scene.duration / clip_seconds)) + 1)

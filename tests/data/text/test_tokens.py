@@ -9,7 +9,7 @@ from tokenizers import pre_tokenizers
 
 from vmr_jax.data.text import lexicon
 from vmr_jax.data.text.tokens import encode_sentences, make_tokenizer, vocabulary_size
-from vmr_jax.simulation import grammar
+from vmr_jax.simulation import grammar_events
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "man", "open", "##s", "door"]
 
@@ -35,11 +35,11 @@ def test_the_small_encoders_know_every_word_of_the_embedded_domains(encoder):
     block = text(encoder=encoder)
     records = [
         record
-        for domain in grammar.WORLDS.values()
-        for split in grammar.annotate(domain).splits.values()
+        for domain in grammar_events.WORLDS.values()
+        for split in grammar_events.annotate(domain).splits.values()
         for record in split
     ]
-    tokens = encode_sentences(block, [record.sentence for record in records], 12)
+    tokens = encode_sentences(block, [record.sentence for record in records], 16)
     assert (tokens.unknown, tokens.cut) == (0, 0)
     concepts = f"{lexicon.LEXICON} {lexicon.RELATIONS}".split()
     words = {word for concept in concepts for word in concept.split("/")}
