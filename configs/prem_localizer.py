@@ -63,5 +63,5 @@ def get_config(dataset: str = "") -> Config:
         config.infer.update({"min_l": 3, "max_l": 5})
     if common.are_simulated(config.target.dataset):  # sized for two CPU cores
         config.negatives = 2
-        config.epochs = 8
+        config.epochs = 4
     return config.lock()

@@ -29,7 +29,7 @@ def get_config(dataset: str = "") -> Config:
     config.mask_same_video = True  # pairs of one video are no negatives of each other (PREM P5)
     config.vq = Config({"neg_scope": "video"})  # video | span of other queries (PREM P7)
     if common.are_simulated(config.target.dataset):
-        config.batch_size, config.epochs = 64, 20
+        config.batch_size, config.epochs = 64, 10
     return config.lock()
 
 
@@ -69,8 +69,8 @@ def shared(dataset: str) -> Config:
         config.target.update({"max_clips": 20, "training_moment": "most_frequent"})
     if common.are_simulated(config.target.dataset):  # sized for two CPU cores
         config.target.normalize = "sqrt_standardize"
-        config.dim = 64
-        config.optimizer.learning_rate = 1e-3
+        config.dim, config.dropout, config.temperature = 64, 0.0, 0.1
+        config.optimizer.learning_rate = 3e-3
     else:
         config.target.max_words = 30
         config.select = "val" if config.target.select_split else "last"  # PREM P9
