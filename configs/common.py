@@ -15,7 +15,7 @@ _ACTIVITYNET = {
 _SIMULATED = {
     "features": "simulated",
     "normalize": "sqrt_standardize",  # they are never negative nor centred
-    "stride": 1,
+    "stride": 2,
     "select_split": "val",
     "eval_split": "test",
 }
@@ -51,9 +51,9 @@ DATASETS = {
         "select_split": "val",
         "eval_split": "test",
     },
-    "simulated_source": _SIMULATED | {"max_clips": 48, "windows": (3, 4, 5, 6, 7, 8)},
-    "simulated_target": _SIMULATED | {"max_clips": 40, "windows": (3, 4, 5, 6, 7)},
-    "simulated_unseen": _SIMULATED | {"max_clips": 48, "windows": (4, 5, 6, 7, 8, 9)},
+    "simulated_source": _SIMULATED | {"max_clips": 48, "windows": (4, 6, 8)},
+    "simulated_target": _SIMULATED | {"max_clips": 40, "windows": (4, 6)},
+    "simulated_unseen": _SIMULATED | {"max_clips": 48, "windows": (5, 8)},
     "simulated_highlights": {
         "features": "simulated",
         "max_clips": 40,

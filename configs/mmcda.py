@@ -85,7 +85,8 @@ def get_config(domains: str = "") -> Config:
     if common.are_simulated(source, target):  # sized for two CPU cores
         config.dim, config.joint_dim = 64, 64
         config.map.update({"kernel": 3, "layers": 2, "dim": 64})
-        config.epochs, config.optimizer.learning_rate = 20, 1e-3
+        config.dropout = 0.0
+        config.epochs, config.optimizer.learning_rate = 12, 2e-3
     return config.lock()
 
 

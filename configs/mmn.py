@@ -183,7 +183,7 @@ def _size_for_two_cores(config: Config) -> None:
     config.text.size = "small"
     config.dim, config.joint_dim = 64, 64
     config.map.update({"kernel": 3, "layers": 4})
-    config.batch_size, config.epochs = 16, 30
-    config.optimizer.update({"learning_rate": 1e-3, "milestones": (15, 23)})
+    config.batch_size, config.epochs = 16, 12
+    config.optimizer.update({"learning_rate": 1e-3, "milestones": (8, 11)})
     config.optimizer.slow.update({"factor": 1.0, "freeze_epochs": 0})
-    config.contrastive.full_epochs = 15
+    config.contrastive.full_epochs = 12

@@ -76,6 +76,6 @@ def get_config(dataset: str = "") -> Config:
         config.batch_size = 64
         config.epochs = 60
         config.optimizer.learning_rate = 1e-3
-        config.proposals.update({"stride": 3, "widths": (4, 6, 8)})
+        config.proposals.update({"stride": 2, "widths": (4, 6)})
     common.evaluate_as(config, dataset)
     return config.lock()
