@@ -22,6 +22,7 @@ def config(**switches):
     c.source.update(windows=(2, 3), stride=1)
     c.target.update(windows=(2, 4), stride=2)
     c.eval.top_k = 4
+    c.source.normalize = c.target.normalize = "none"
     c.update_from_flattened_dict({k.replace("__", "."): v for k, v in switches.items()})
     return c
 

@@ -24,6 +24,7 @@ def config(**switches):
     c.dim, c.joint_dim, c.heads, c.dropout, c.position_rows = 8, 6, 2, 0.0, 12
     c.map.update({"clips": 5, "pooling_counts": (4,), "dim": 8})
     c.eval.top_k = 4
+    c.source.normalize = c.target.normalize = "none"
     c.update_from_flattened_dict({k.replace("__", "."): v for k, v in switches.items()})
     return c
 

@@ -25,6 +25,7 @@ def config(**switches):
     c.target.max_clips = SPEC.max_clips
     c.map.update(clips=8, pooling_counts=(3, 2), kernel=3, layers=1)
     c.eval.top_k = 4
+    c.target.normalize = "l2"
     c.update_from_flattened_dict({k.replace("__", "."): v for k, v in switches.items()})
     return c
 

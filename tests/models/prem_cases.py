@@ -25,6 +25,7 @@ def config(system="prem_retriever", **switches):
     c.target.update(max_clips=SPEC.max_clips, max_words=SPEC.max_words)
     if system == "prem_localizer":
         c.infer.update(min_l=1, max_l=3)
+    c.target.normalize = "l2"
     c.update_from_flattened_dict({k.replace("__", "."): v for k, v in switches.items()})
     return c
 

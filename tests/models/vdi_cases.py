@@ -28,6 +28,7 @@ def config(**switches):
     c.map.update(clips=4, pooling_counts=(3,), kernel=3, layers=1)
     c.eval.top_k = 4
     c.vdi.dropout = 0.0
+    c.target.normalize = "l2"
     c.update_from_flattened_dict({k.replace("__", "."): v for k, v in switches.items()})
     return c
 

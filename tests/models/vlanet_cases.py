@@ -18,6 +18,7 @@ def config(dataset="", **switches):
     c.dim = 8
     c.attn.rescale_n, c.vla.reduce = False, "sum"
     c.proposals.update(stride=2, widths=(2, 4))
+    c.target.normalize = "none"
     c.update_from_flattened_dict({k.replace("__", "."): v for k, v in switches.items()})
     return c
 
