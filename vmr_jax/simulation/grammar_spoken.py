@@ -102,20 +102,17 @@ def _draw_film(
 ) -> Film:
     """What happens in a video, about both first: that needs two moments that overlap."""
     both = _ask_both(rows, common, met, draw)
-    asked = [_ask_one(row, int(draw.integers(*world.queries, endpoint=True))) for row in rows]
-    queries = [
-        Query(modality, query.words, row.moments[query.place], places(query.place))
-        for row, found, modality, places in (
-            (rows[0], asked[0], "v", lambda place: (place, None)),
-            (rows[1], asked[1], "t", lambda place: (None, place)),
-        )
-        for query in found
-    ]
-    scenes = [
-        Scene(duration, row.fill(person=False), row.moments, of_row)
-        for row, of_row in zip(rows, asked, strict=True)
-    ]
-    return Film(*scenes, queries + both)
+    shown, said = rows
+    of_shown, of_said = (
+        _ask_one(row, int(draw.integers(*world.queries, endpoint=True))) for row in rows
+    )
+    queries = [Query("v", q.words, shown.moments[q.place], (q.place, None)) for q in of_shown]
+    queries += [Query("t", q.words, said.moments[q.place], (None, q.place)) for q in of_said]
+    return Film(
+        Scene(duration, shown.fill(person=False), shown.moments, of_shown),
+        Scene(duration, said.fill(person=False), said.moments, of_said),
+        queries + both,
+    )
 
 
 def _ask_one(row: EventRow, number: int) -> list[Asked]:
@@ -140,17 +137,23 @@ def _ask_both(
     pairs = np.argwhere(end - start >= _SHORTEST)
     if not len(pairs):
         return []
-    places = tuple(map(int, pairs[draw.integers(len(pairs))]))
-    while (meeting := tuple(map(int, draw.integers(COMMON, size=2)))) in met:
+    of_shown, of_said = map(int, pairs[draw.integers(len(pairs))])
+    while (numbers := _draw_numbers(draw)) in met:
         pass
-    met.add(meeting)
-    events = [of_row[number] for of_row, number in zip(common, meeting, strict=True)]
-    for row, place, event in zip(rows, places, events, strict=True):
+    met.add(numbers)
+    events = [of_row[number] for of_row, number in zip(common, numbers, strict=True)]
+    for row, place, event in zip(rows, (of_shown, of_said), events, strict=True):
         row.events[place] = event
     apart = end <= start
-    rivals = np.argwhere(apart & apart[:, places[1], None] & apart[places[0]])
+    rivals = np.argwhere(apart & apart[:, of_said, None] & apart[of_shown])
     for row, place, event in zip(rows, draw.permutation(rivals)[:1].ravel(), events, strict=False):
         row.events[int(place)] = event
     words = [*events[0].words, BOTH, *events[1].words]
-    moment = np.array([start[places], end[places]])
-    return [Query("vt", words, moment, places)]
+    moment = np.array([start[of_shown, of_said], end[of_shown, of_said]])
+    return [Query("vt", words, moment, (of_shown, of_said))]
+
+
+def _draw_numbers(draw: np.random.Generator) -> tuple[int, int]:
+    """Two common events, one of each row."""
+    shown, said = map(int, draw.integers(COMMON, size=2))
+    return shown, said
