@@ -7,9 +7,9 @@
 
 The argument is SOURCE,TARGET: any two prepared datasets with the same kind of features.
 Table 7 reads I3D of all datasets: --config.source.features=i3d --config.target.features=i3d.
-Without the argument, training on the simulated data takes about 1.5 minutes on two CPU cores;
-expected result: R@1,IoU=0.5 36.1 (31.6 to 40.5 in 95 %; other seeds 28 to 39) on simulated_target /
-test (391 queries), location_prior 15.6, linear_match 68.5.
+Without the argument, training on the simulated data takes 161 seconds on one CPU core; expected
+result: R@1,IoU=0.5 36.0 (32.3 to 39.7 in 95 %) on simulated_target / test (300 queries),
+location_prior 16.7, linear_match 27.7.
 """
 
 from vmr_jax.configs import common

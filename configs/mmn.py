@@ -8,9 +8,8 @@ The argument is any prepared dataset; one that the paper does not have takes Cha
 numbers, ActivityNet-CD and -CG those of ActivityNet Captions. The text encoder of the paper's size
 is DistilBERT base uncased, whose files you name: --config.text.tokenizer=FOLDER
 --config.text.weights=FOLDER/model.safetensors.
-Without an argument training takes 75 to 125 seconds on two CPU cores; expected result:
-R@1,IoU=0.5 62.4 to 66.0, by machine and version, on simulated_target / test,
-location_prior 15.6, linear_match 92.6.
+Without an argument training takes 135 seconds on one CPU core; expected result: R@1,IoU=0.5 64.7
+(59.7 to 70.0 in 95 %) on simulated_target / test, location_prior 16.7, linear_match 31.0.
 """
 
 from vmr_jax.configs import common

@@ -13,9 +13,8 @@ numbers. The text encoder is CLIP's, whose files you name: --config.text.tokeniz
 training videos chooses the epoch (VDI D15; --config.select=last trains on all of them). Set
 --config.target.eval_split=novel_composition or test_trivial for the
 other splits of a CG dataset, --config.eval.query=static or dynamic for the paper's Figure 3.
-Without an argument training takes 2 to 4 minutes on two CPU cores; expected result:
-R@1,IoU=0.5 65.7 to 70.8, by machine and version, on simulated_target / test,
-location_prior 15.6, linear_match 92.6.
+Without an argument training takes 3 minutes on one CPU core; expected result: R@1,IoU=0.5 69.3
+(64.7 to 74.3 in 95 %) on simulated_target / test, location_prior 16.7, linear_match 31.0.
 """
 
 from vmr_jax.configs import common, mmn

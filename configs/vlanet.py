@@ -9,8 +9,8 @@ DiDeMo the network is as the paper writes it. On other data three switches keep 
 staying uniform (BUILD_NOTES.md), and `proposals.widths` and `proposals.stride`, in clips, must be
 set to what moments they have. The paper prints no learning rate, batch size, margin or width: a
 starting point stands here, to be tuned as docs/papers/vlanet.md says. Without an argument
-training takes about 30 seconds on two CPU cores; expected result: R@1,IoU=0.5 50.9 on
-simulated_target / test, location_prior 15.6, linear_match of pairs 58.8.
+training takes 68 seconds on one CPU core; expected result: R@1,IoU=0.5 41.7 (37.7 to 45.7 in 95 %)
+on simulated_target / test, location_prior 16.7, linear_match of pairs 25.3.
 """
 
 from vmr_jax.configs import common

@@ -33,6 +33,6 @@ def test_unknown_keys(key, value, why):
 
 
 def test_values_of_another_type():
-    message = "cannot set epochs='three', of type str: epochs is of type int, 30 by default"
+    message = "cannot set epochs='three', of type str: epochs is of type int, 24 by default"
     with pytest.raises(ValueError, match=message):
         set_key(eva.get_config(), "epochs", "three", "eva")

@@ -14,6 +14,7 @@ from vmr_jax.types import Batch, CandidateBatch, DataSpec, Retriever
 
 # Settings of a small system on the toy corpus of `write_toy`.
 TOY = {
+    "target.normalize": "l2",
     "dim": 8,
     "heads": 2,
     "target.dataset": "toy",
