@@ -1,7 +1,9 @@
 """docs/your_data.md: its commands as they stand, its settings, the messages that it explains."""
 
 import ast
+import contextlib
 import importlib
+import io
 import json
 import os
 import re
@@ -12,10 +14,35 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import status_of_main, vmr
 from vmr_jax.evaluation.predictions import read_predictions
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/your_data.md").read_text("utf-8")
+
+
+# The page's shell: what it calls `vmr` and `python -m` is asked of the test, an argument after the
+# other, on descriptor 3; the test answers with a status and leaves the output in a file.
+SHELL = r"""
+exec 3>&1 >said
+ask() { printf '%s\0' "$@" >&3; echo >&3; read -r status; cat answer; return "$status"; }
+vmr() { ask vmr "$@"; }
+python() { if [[ $1 = -m ]]; then ask "${@:2}"; else command python "$@"; fi; }
+"""
+
+
+def answer(program, *arguments) -> int:
+    """Run a command of the page in this process, with its output in a file; its exit status."""
+    if program == "vmr":
+        result = vmr(*arguments)
+        status, said = result.exit_code, result.stdout + (f"{result.exception}" * result.exit_code)
+    else:
+        assert program == "vmr_jax.main"
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            status = status_of_main(*arguments)
+        said = output.getvalue()
+    Path("answer").write_text(said)
+    return status or 0
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +52,23 @@ def folder(tmp_path_factory):
     (folder / "configs").symlink_to(ROOT / "configs")
     commands = "\n".join(re.findall(r"^```bash\n(.*?)^```", PAGE, re.M | re.S))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands],
-        cwd=folder,
-        env=os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "jsonl: nothing to report" in done.stdout
-    assert "clips are left out" not in done.stdout and "on other clips" not in done.stdout
+    with (
+        contextlib.chdir(folder),
+        subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-c", SHELL + commands],
+            env=os.environ | {"PATH": path},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        ) as shell,
+    ):
+        for request in shell.stdout:
+            shell.stdin.write(f"{answer(*request.split(chr(0))[:-1])}\n")
+    said = (folder / "said").read_text()
+    assert shell.returncode == 0, said
+    assert "jsonl: nothing to report" in said
+    assert "clips are left out" not in said and "on other clips" not in said
     return folder
 
 

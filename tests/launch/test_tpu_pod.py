@@ -199,14 +199,14 @@ def test_worker_runs_main_and_returns_its_status(worker):
 
 
 def test_worker_attaches_to_the_same_command_only(worker):
-    first = worker("--sleep=3", "--status=0")
-    assert "--sleep=3" in first.stdout.readline()
+    first = worker("--sleep=2", "--status=0")
+    assert "--sleep=2" in first.stdout.readline()
     other = worker("--sleep=1", "--status=0")
-    assert "this worker is running something else: --sleep=3" in other.communicate(timeout=60)[1]
+    assert "this worker is running something else: --sleep=2" in other.communicate(timeout=60)[1]
     assert other.returncode == 2
     first.kill()
     first.wait()
-    again = worker("--sleep=3", "--status=0")
+    again = worker("--sleep=2", "--status=0")
     output, errors = again.communicate(timeout=60)
     assert again.returncode == 0, errors
     assert output.count("vmr_jax.main") == 1 and "attached to the running main" in output
