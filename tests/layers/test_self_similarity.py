@@ -1,10 +1,19 @@
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.test_util import check_grads
 
+from tests.gradients import check_gradients
+from vmr_jax.layers import self_similarity
 from vmr_jax.layers.moment_map import moment_cells
-from vmr_jax.layers.self_similarity import edge_changes, moment_similarities
+
+edge_changes = functools.partial(jax.jit, static_argnums=2)(self_similarity.edge_changes)
+
+
+def moment_similarities(video, *of):
+    return jax.jit(lambda video: self_similarity.moment_similarities(video, *of))(video)
 
 
 def _video(*shape):
@@ -80,15 +89,7 @@ def test_a_cut_stands_out():
 def test_gradients():
     video, cells = jnp.float32(_video(1, 6, 4)), moment_cells(6, (3, 1))
     spans = cells.row, cells.column + 1
-    check_grads(
-        lambda v: moment_similarities(v, *spans, 2),
-        (video,),
-        1,
-        modes=("rev",),
-        atol=1e-2,
-        rtol=1e-2,
-    )
+    near = {"atol": 1e-2, "rtol": 1e-2}
+    check_gradients(lambda v: moment_similarities(v, *spans, 2), (video,), **near)
     mask = jnp.ones((1, 6), bool)
-    check_grads(
-        lambda v: edge_changes(v, mask, (2,)), (video,), 1, modes=("rev",), atol=1e-2, rtol=1e-2
-    )
+    check_gradients(lambda v: edge_changes(v, mask, (2,)), (video,), **near)

@@ -2,9 +2,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.test_util import check_grads
 
 from tests.first_parameters import init
+from tests.gradients import check_gradients
 from vmr_jax.layers.sequences import (
     ClipConvolution,
     dropout,
@@ -57,7 +57,7 @@ def test_the_largest_value_of_a_range_of_rows():
     first = rng.integers(0, 11, (2, 40))
     last = np.minimum(first + rng.integers(0, 7, (2, 40)), 10)
     for longest in (7, 11):
-        found = range_max(jnp.asarray(x), jnp.asarray(first), jnp.asarray(last), longest)
+        found = np.asarray(jax.jit(range_max, static_argnums=3)(x, first, last, longest))
         for b, k in np.ndindex(2, 40):
             expected = x[b, first[b, k] : last[b, k] + 1].max(0)
             np.testing.assert_array_equal(found[b, k], expected)
@@ -91,7 +91,7 @@ def test_rows_have_length_one_and_zero_rows_stay_zero():
 
 
 def test_gradients_of_unit_vectors_are_right_and_zero_at_zero():
-    check_grads(l2_normalize, (jnp.array([[3.0, 4.0, -1.0]]),), order=1, atol=1e-2, rtol=1e-2)
+    check_gradients(l2_normalize, (np.array([[3.0, 4.0, -1.0]]),), atol=1e-2, rtol=1e-2)
     gradient = jax.grad(lambda x: l2_normalize(x).sum())(jnp.zeros((1, 3)))
     np.testing.assert_array_equal(gradient, 0)
 

@@ -103,12 +103,18 @@ def test_the_loss_is_its_parts():
     found, score, other = forward("qd_detr")(params, batch)
     truth, real = family.draw_moments(key, batch, config.most_moments)
     expected = dict.fromkeys(("span", "iou", "label"), 0.0)
-    for span, logit in zip(found.span, found.logit, strict=True):
+
+    @jax.jit
+    def of_layer(span, logit):
         matched = matching.match(matching.matching_cost(span, logit, truth, config.cost), real)
-        distance, overlap = losses.span_losses(span, truth, matched, batch.weight)
+        spans = losses.span_losses(span, truth, matched, batch.weight)
+        return *spans, losses.label_loss(logit, matched, 0.1, batch.weight)
+
+    for span, logit in zip(found.span, found.logit, strict=True):
+        distance, overlap, label = of_layer(span, logit)
         expected["span"] += 10 * mean(distance)
         expected["iou"] += mean(overlap)
-        expected["label"] += 4 * mean(losses.label_loss(logit, matched, 0.1, batch.weight))
+        expected["label"] += 4 * mean(label)
     ids = np.asarray(batch.video_id)
     apart = (ids != np.roll(ids, -1)) & (np.roll(batch.weight, -1) > 0)
     mask = batch.video_mask
@@ -119,9 +125,13 @@ def test_the_loss_is_its_parts():
     for name, value in expected.items():
         np.testing.assert_allclose(terms[name], value, rtol=1e-4, err_msg=name)
     without = detr_cases.config(auxiliary=False)
-    last, _ = family.set_losses(without, found, truth, real, batch.weight)
     one = Found(found.span[-1:], found.logit[-1:])
-    only, _ = family.set_losses(config, one, truth, real, batch.weight)
+    last, only = jax.jit(
+        lambda: [
+            family.set_losses(c, f, truth, real, batch.weight)[0]
+            for c, f in ((without, found), (config, one))
+        ]
+    )()
     for name in last:
         np.testing.assert_allclose(mean(last[name]), mean(only[name]), rtol=1e-6)
 

@@ -11,6 +11,7 @@ from vmr_jax.models.detr import matching
 from vmr_jax.types import Config
 
 RNG = np.random.default_rng(0)
+match, generalized_iou = jax.jit(matching.match), jax.jit(matching.generalized_iou)
 WEIGHTS = Config({"span": 10.0, "iou": 1.0, "label": 4.0})
 
 
@@ -24,13 +25,13 @@ def slow_iou(one, other):
 
 def test_the_generalized_iou_is_the_loop():
     edges = np.sort(RNG.uniform(size=(2, 50, 2)), axis=-1)
-    found = matching.generalized_iou(*edges)
+    found = generalized_iou(*edges)
     expected = [slow_iou(one, other) for one, other in zip(*edges, strict=True)]
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert found.min() < 0 < found.max()
-    assert matching.generalized_iou(edges[0], edges[0]).min() > 1 - 1e-6
+    assert generalized_iou(edges[0], edges[0]).min() > 1 - 1e-6
     empty = np.zeros((1, 2))
-    assert matching.generalized_iou(empty, empty)[0] == 0
+    assert generalized_iou(empty, empty)[0] == 0
 
 
 def test_its_gradient_is_the_numerical_one():
@@ -51,7 +52,7 @@ def test_spans_and_edges_are_each_others_inverse():
 def test_the_cost_is_the_loop():
     span, truth = RNG.uniform(size=(2, 4, 2)), RNG.uniform(size=(2, 3, 2))
     logit = RNG.normal(size=(2, 4, 2))
-    found = matching.matching_cost(span, logit, truth, WEIGHTS)
+    found = jax.jit(lambda *of: matching.matching_cost(*of, WEIGHTS))(span, logit, truth)
     for b, q, a in np.ndindex(found.shape):
         chance = np.exp(logit[b, q, 0]) / np.exp(logit[b, q]).sum()
         one, other = ((c - w / 2, c + w / 2) for c, w in (span[b, q], truth[b, a]))
@@ -62,7 +63,7 @@ def test_the_cost_is_the_loop():
 def test_matches_are_scipys_and_the_best_of_all():
     cost = RNG.normal(size=(40, 5, 3)).astype(np.float32)
     real = np.arange(3) < RNG.integers(1, 4, size=(40, 1))
-    matched = np.asarray(jax.jit(matching.match)(cost, real))
+    matched = np.asarray(match(cost, real))
     assert (matched.sum(axis=1) == real).all()  # a slot for each real moment
     assert matched.sum(axis=2).max() == 1  # and no slot for two
     for of_query, costs, moments in zip(matched, cost, real, strict=True):
@@ -78,13 +79,13 @@ def test_padded_moments_change_no_match():
     cost = RNG.normal(size=(20, 4, 2)).astype(np.float32)
     real = np.ones((20, 2), bool)
     padded = np.concatenate([cost, 100 * RNG.normal(size=(20, 4, 2))], axis=2)
-    found = matching.match(padded, np.concatenate([real, ~real], axis=1))
-    np.testing.assert_array_equal(found[..., :2], matching.match(cost, real))
+    found = match(padded, np.concatenate([real, ~real], axis=1))
+    np.testing.assert_array_equal(found[..., :2], match(cost, real))
     assert not found[..., 2:].any()
 
 
 def test_the_search_ends_where_costs_are_no_numbers():
     cost = np.full((2, 3, 2), np.nan, np.float32)
     cost[1, 0] = -np.inf, np.inf
-    matched = matching.match(cost, np.ones((2, 2), bool))
+    matched = match(cost, np.ones((2, 2), bool))
     assert (matched.sum(axis=1) == 1).all()

@@ -69,7 +69,7 @@ def test_cross_attention_equals_two_literal_units(sequential, heads):
     cross = CrossAttention(functools.partial(AttentionUnit, DIM, heads=heads), sequential)
     inputs = video, video_mask, query, query_mask
     params = init(cross, *inputs)["params"]
-    rows, words = cross.apply({"params": params}, *inputs)
+    rows, words = jax.jit(cross.apply)({"params": params}, *inputs)
     new = _literal_unit(params["video"], video, query, video_mask, query_mask, heads)
     np.testing.assert_allclose(rows, new, atol=1e-5)
     attended = new if sequential else video
@@ -103,9 +103,10 @@ def test_dropout_is_on_with_a_key_only_and_differs_between_modalities():
     module = SelfAttention(functools.partial(AttentionUnit, DIM, dropout=0.5))
     inputs = video, video_mask, query, query_mask
     variables = init(module, *inputs)
-    plain, again = module.apply(variables, *inputs), module.apply(variables, *inputs)
+    run = jax.jit(module.apply)
+    plain, again = run(variables, *inputs), run(variables, *inputs)
     np.testing.assert_array_equal(plain[0], again[0])
-    dropped = module.apply(variables, *inputs, jax.random.key(1))
+    dropped = run(variables, *inputs, jax.random.key(1))
     for out, noisy, mask in zip(plain, dropped, (video_mask, query_mask), strict=True):
         zero = np.asarray(noisy)[mask] == 0
         assert 0.2 < zero.mean() < 0.8
@@ -129,7 +130,7 @@ def test_a_unit_in_bfloat16_computes_in_bfloat16_with_float32_parameters():
     variables = init(unit, *inputs)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
     y, x = (leaf.astype(jnp.bfloat16) for leaf in inputs[:2])
-    out = unit.apply(variables, y, x, *inputs[2:])
+    out = jax.jit(unit.apply)(variables, y, x, *inputs[2:])
     assert out.dtype == jnp.bfloat16
     expected = _literal_unit(variables["params"], *inputs)
     np.testing.assert_allclose(out.astype(np.float32), expected, atol=0.1)

@@ -7,6 +7,7 @@ from vmr_jax.models.vdi.transformer_decoder import QueryDecoder
 
 OWNER = np.array([1, 0, 1])
 DECODER = QueryDecoder(width=8, heads=2, hidden=12)
+APPLY = jax.jit(DECODER.apply)
 
 
 def _case():
@@ -39,7 +40,7 @@ def _reference(p, x, memory):
 
 def test_the_block_is_the_reference_of_each_query_and_its_memory():
     params, x, memory = _case()
-    found = jax.jit(DECODER.apply)({"params": params}, x, memory, OWNER)
+    found = APPLY({"params": params}, x, memory, OWNER)
     expected = [_reference(params, x[i], memory[OWNER[i]]) for i in range(3)]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -48,7 +49,7 @@ def test_dropout_needs_a_key():
     params, x, memory = _case()
     run = jax.jit(QueryDecoder(8, 2, 12, dropout=0.5).apply)
     plain = run({"params": params}, x, memory, OWNER)
-    np.testing.assert_allclose(plain, DECODER.apply({"params": params}, x, memory, OWNER), 1e-5)
+    np.testing.assert_allclose(plain, APPLY({"params": params}, x, memory, OWNER), 1e-5)
     one, two = (
         run({"params": params}, x, memory, OWNER, k) for k in jax.random.split(jax.random.key(0))
     )
@@ -59,6 +60,8 @@ def test_gradients_and_bfloat16():
     params, x, memory = _case()
     loss = lambda p, x, m: jnp.sum(jnp.sin(DECODER.apply({"params": p}, x, m, OWNER)))  # noqa: E731
     check_gradients(loss, (params, x, memory), rtol=2e-2, atol=2e-2, eps=1e-3)
-    half = QueryDecoder(8, 2, 12, dtype=jnp.bfloat16).apply({"params": params}, x, memory, OWNER)
+    half = jax.jit(QueryDecoder(8, 2, 12, dtype=jnp.bfloat16).apply)(
+        {"params": params}, x, memory, OWNER
+    )
     assert half.dtype == jnp.float32
-    np.testing.assert_allclose(half, DECODER.apply({"params": params}, x, memory, OWNER), atol=0.2)
+    np.testing.assert_allclose(half, APPLY({"params": params}, x, memory, OWNER), atol=0.2)

@@ -251,7 +251,7 @@ def test_without_fill_only_surrogates_are_listed():
     c = cases.config(infer__fill=False)
     made, params = cases.system(c)
     b = cases.batch()
-    moments, p = made.predict(params, b), eva_cases.float64(params)
+    moments, p = jit(made.predict)(params, b), eva_cases.float64(params)
     for i, (clips, words) in enumerate(eva_cases.valid_pairs(b)):
         expected = reference.align(p, c, clips, words)
         spans = {expected["spans"][cell] for cell in reference.ranking(expected)[0]}
