@@ -126,16 +126,19 @@ def quick_compilation(pytestconfig, tmp_path_factory):
     """Compile once what several tests, their subprocesses, workers and later test runs share.
 
     The programs lie in .pytest_cache; `pytest --cache-clear` removes them; with
-    `-p no:cacheprovider` they lie in a temporary directory. XLA leaves out its long passes.
+    `-p no:cacheprovider` they lie in a temporary directory. XLA leaves out its long passes,
+    and JAX where in the code an operation was asked for.
     """
     kept = getattr(pytestconfig, "cache", None)
     cache = str(kept.mkdir("xla") if kept else tmp_path_factory.mktemp("xla"))
     os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    os.environ["JAX_INCLUDE_FULL_TRACEBACKS_IN_LOCATIONS"] = "0"
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_include_full_tracebacks_in_locations", False)
 
 
 @pytest.fixture(scope="module")

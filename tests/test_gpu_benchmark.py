@@ -19,20 +19,23 @@ ROOT = Path(gpu.__file__).parents[1]
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_a_step_of_every_system_can_be_timed(name):
-    cases = [*SYSTEMS[name](), dict(tiny())[name]]
-    assert cases[0].config.system == name
+@pytest.mark.parametrize(
+    "of",
+    ["full size", pytest.param("toy size", marks=pytest.mark.slow)],  # no user's sizes
+)
+def test_a_step_of_every_system_can_be_timed(name, of):
+    case = SYSTEMS[name]()[0] if of == "full size" else dict(tiny())[name]
+    assert case.config.system == name
     progress = Pace(steps_per_epoch=1, epochs=1).progress(jnp.int32(0))
-    for case in (cases[0], cases[-1]):
 
-        def loss(case=case):
-            batch = random_batch(case, 2)
-            system = models.make(case.config, case.specs())
-            params = system.init(jax.random.key(0), batch)
-            return system.loss(params, batch, jax.random.key(1), progress)
+    def loss():
+        batch = random_batch(case, 2)
+        system = models.make(case.config, case.specs())
+        params = system.init(jax.random.key(0), batch)
+        return system.loss(params, batch, jax.random.key(1), progress)
 
-        found = jax.eval_shape(loss)
-        assert found.terms and all(total.shape == () for total, _ in found.terms.values())
+    found = jax.eval_shape(loss)
+    assert found.terms and all(total.shape == () for total, _ in found.terms.values())
 
 
 def test_the_parts_that_are_asked_for():

@@ -153,12 +153,15 @@ def test_the_search_is_that_of_the_equations(localizer):
         np.testing.assert_allclose(found[1:], [start, end, total], rtol=1e-4, atol=1e-3)
 
 
-def test_a_ranking_from_a_file(localizer, toy_data, tmp_path):
+@pytest.mark.slow  # test_multiprocess.py trains after a retriever that is there
+def test_a_retriever_that_is_there(localizer, toy_data, tmp_path):
     _, workdir, report, _ = localizer
     config = small_localizer(toy_data, **{"first.checkpoint": str(workdir / "first_run")})
-    own = train.train(config, tmp_path / "own", "", CONSOLE)
-    assert own["model"] == report["model"]
+    assert train.train(config, tmp_path, "", CONSOLE)["model"] == report["model"]
 
+
+def test_a_ranking_from_a_file(localizer, toy_data, tmp_path):
+    config, workdir, report, _ = localizer
     submission = json.loads((workdir / "eval" / "toy_target_test" / "submission.json").read_text())
     dataset = evaluation_dataset(config)
     ids = dataset.videos.video_id

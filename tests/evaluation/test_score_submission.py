@@ -178,7 +178,11 @@ def test_command(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.skipif(not REAL, reason="VMR_DATA_DIR is not set")
 @pytest.mark.parametrize(
-    ("dataset", "videos", "queries"), [("tvr", 2179, 10_895), ("didemo", 1065, 4180)]
+    ("dataset", "videos", "queries"),
+    [
+        pytest.param("tvr", 2179, 10_895, marks=pytest.mark.slow),  # a further dataset
+        ("didemo", 1065, 4180),
+    ],
 )
 def test_real_labels_as_predictions(tmp_path, dataset, videos, queries):
     annotations = read_annotations(dataset, Path(REAL, dataset))

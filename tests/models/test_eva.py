@@ -218,7 +218,11 @@ def test_first_parameters(init):
 
 
 @pytest.mark.parametrize(
-    ("width", "at_test", "training"), [(1024, 2_045_953, 3_765_006), (500, 1_911_809, 3_496_718)]
+    ("width", "at_test", "training"),
+    [
+        (1024, 2_045_953, 3_765_006),
+        pytest.param(500, 1_911_809, 3_496_718, marks=pytest.mark.slow),  # a further width
+    ],
 )
 def test_parameters_of_the_papers_set_up(width, at_test, training):
     c = eva_config.get_config("tvr,charades_sta" if width == 1024 else "tvr,activitynet_captions")

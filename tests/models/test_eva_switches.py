@@ -39,7 +39,6 @@ CASES = {
         "boundary_prob": "sigmoid_nll",
         "cross_position": "before_self2",
         "cross_update": "sequential",
-        "domain.act": "none",
         "domain.extra_mmd": "none",
         "domain.form": "minus_no_grl",
         "full.match": "sim_max",
@@ -52,6 +51,8 @@ CASES = {
     "WR + unlabelled source": {
         "precision": "bfloat16",
         "branches.full": False,
+        "domain.act": "none",
+        "domain.extra_mmd": "none",
         "fusion.fc_out": "2d",
         "mmd.elements": 6,
         "mmd.kernel": "median_single",
@@ -59,6 +60,7 @@ CASES = {
         "pretrain": "unlabelled_source",
     },
     "source alone": {
+        "boundary_prob": "sigmoid_nll",
         "branches.weak": False,
         "full.match": "proposals",
         "query_pool_stage": "before",
@@ -66,7 +68,13 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+# A further combination: other cases have a part of its switches, tests of formulas the rest.
+SLOW = ("second",)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in CASES]
+)
 def test_one_step_is_finite_and_lowers_the_loss(name):
     c = cases.config(dropout=0.1)
     c.update_from_flattened_dict(CASES[name])
@@ -109,6 +117,7 @@ def test_jit_changes_nothing():
     )
 
 
+@pytest.mark.slow  # a further system: test_mmcda_switches.py has the same
 def test_bfloat16_stays_near_float32():
     made, params = cases.system(cases.config())
     half, _ = cases.system(cases.config(precision="bfloat16"))

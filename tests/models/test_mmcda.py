@@ -22,7 +22,15 @@ OTHERS = (
 # Programs that several tests share: a map's, and one of all terms of the spans.
 MEASURED = (
     {"pseudo_labels": True},
-    {"base": "map2d", "video_encoder": "bigru", "da__kind": "coral"},
+    {
+        "base": "map2d",
+        "video_encoder": "bigru",
+        "da__kind": "coral",
+        "mmd__samples": "elements",
+        "mmd__elements": 6,
+        "mmd__kernel": "median_single",
+        "ramp": False,
+    },
 )
 
 

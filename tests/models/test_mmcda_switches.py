@@ -43,7 +43,13 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+# Further combinations: test_mmcda.py has the gradients of a map, and the upper bound's terms.
+SLOW = ("second", "upper bound, map")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in CASES]
+)
 def test_one_step_is_finite_and_lowers_the_loss(name):
     c = cases.config(dropout=0.1)
     c.update_from_flattened_dict(CASES[name])

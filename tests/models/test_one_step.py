@@ -12,6 +12,9 @@ from vmr_jax.training.steps import Pace, train_step
 
 pytestmark = pytest.mark.usefixtures("quick_random_numbers")
 PACE = Pace(10, 2)
+# What compiles longest. test_loop, test_transfer_runs, test_evaluate_corpus and test_vdi_switches
+# train them in runs; Moment-DETR is a part of QD-DETR.
+SLOW = ("eva", "mmcda", "prem_localizer", "vdi", "moment_detr")
 
 
 def cases_of(name):
@@ -23,7 +26,9 @@ def cases_of(name):
     return pytest.importorskip(f"{family}_cases", reason=f"no tests/models/{family}_cases.py")
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in models.names()]
+)
 def test_one_step(name):
     config, specs, batch = cases_of(name).one_step(name)
     config.optimizer.learning_rate = 1e-2

@@ -144,6 +144,7 @@ def test_gradients_of_the_loss():
     )
 
 
+@pytest.mark.slow  # no run encodes without jit
 def test_with_and_without_jit(default):
     _, made, params, b, run, _ = default
     found = made.encode_queries(params, _sides(b)[1])

@@ -257,7 +257,11 @@ def test_parts_that_are_not_ok_change_nothing():
     assert terms["visual_context"] == terms["spatial_dynamic"] == 0
 
 
-@pytest.mark.parametrize("switches", [{}, {"sd__seq": "lstm", "vc__probe": "none"}], ids=str)
+@pytest.mark.parametrize(
+    "switches",
+    [{}, pytest.param({"sd__seq": "lstm", "vc__probe": "none"}, marks=pytest.mark.slow)],
+    ids=str,
+)
 def test_gradients_of_the_injections(switches):
     c = cases.config(**switches)
     b = cases.batch(c)

@@ -103,7 +103,7 @@ def assert_finds(directory, content: dict, queries: Queries, error: float) -> No
     np.testing.assert_array_equal(few.score, found.score[:, :2])
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.sampled_from(sorted(ERRORS)), st.data())
 def test_an_index_finds_what_is_in_it(index, dtype, data):
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
