@@ -81,6 +81,22 @@ _VLANET = (
         "proposals.stride": 2,
     }
 )
+_WR = (  # EVA's weak branch alone: no domain is its source
+    _CHOSEN
+    | _domain()
+    | {
+        "branches.full": False,
+        "losses.align": False,
+        "losses.domain": False,
+        "attn.layer_norm": "post",
+        "target.windows": (6, 9, 12),
+        "target.stride": 2,
+        "dim": 128,
+        "dropout": 0.0,
+        "epochs": 4,
+        "optimizer.learning_rate": 5e-4,
+    }
+)
 _QD_DETR = (
     _CHOSEN
     | _domain(max_words=24)
@@ -103,6 +119,7 @@ RUNS = (
     Row("mmn", "mmn:msrvtt", _MMN),
     Row("mmcda", "mmcda:msrvtt,msrvtt", _MMCDA | _LABELLED | {"epochs": 3}),
     Row("vlanet", "vlanet:msrvtt", _VLANET),
+    Row("wr", "eva:anet46,msrvtt", _WR),
     Row("qd_detr", "qd_detr:msrvtt", _QD_DETR),
 )
 TRANSFERS = (Row("mmcda", "mmcda:msrvtt,anet46", _MMCDA | {"epochs": 3}),)
