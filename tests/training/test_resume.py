@@ -86,10 +86,7 @@ SIGNALS = {
         (signal.SIGTERM, 6, 143),
         (signal.SIGKILL, "amid a save", -9),
     ],
-    "host": [
-        (signal.SIGKILL, 15, -9),
-        (signal.SIGINT, 18, 143),
-    ],
+    "host": [(signal.SIGINT, 18, 143)],
 }
 
 
