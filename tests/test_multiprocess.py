@@ -118,11 +118,11 @@ def alone(folder, flags):
 
 
 RUNS = {"vlanet_device": 4, "vlanet_host": 4, "eva_device": 1}  # devices of each process
-# A further data path, which the localizer's test takes, and a further system.
-FURTHER = [pytest.param(name, marks=pytest.mark.slow) for name in ("vlanet_host", "eva_device")]
+# The localizer's test takes many devices and one data path, the broken run's the other.
+FURTHER = [pytest.param(name, marks=pytest.mark.slow) for name in RUNS]
 
 
-@pytest.fixture(scope="module", params=["vlanet_device", *FURTHER])
+@pytest.fixture(scope="module", params=FURTHER)
 def together(request, folder, flags):
     """The workdir of two processes, for both data paths, and of EVA, which has two domains."""
     system, residency = request.param.split("_")
@@ -142,13 +142,13 @@ def lines_of(workdir: Path) -> list[dict]:
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-def report_of(workdir: Path, name: str = "toy_target_test") -> dict:
+def report_of(workdir: Path, name: str) -> dict:
     return json.loads((workdir / "eval" / name / "metrics.json").read_text())
 
 
 def check_losses(workdir: Path, alone: Path) -> None:
     """Losses and gradients of three steps are those of another run."""
-    expected, found = lines_of(alone), lines_of(workdir)
+    expected, found = (lines_of(path)[:3] for path in (alone, workdir))
     assert [line["step"] for line in found] == [line["step"] for line in expected] == [1, 2, 3]
     for ours, theirs in zip(found, expected, strict=True):
         assert set(ours) == set(theirs) and {"train/loss", "train/grad_norm"} < set(ours)
@@ -156,23 +156,30 @@ def check_losses(workdir: Path, alone: Path) -> None:
             np.testing.assert_allclose(ours[name], value, rtol=1e-5, err_msg=name)
 
 
+def check_predictions(workdir: Path, alone: Path, data: str) -> None:
+    """The report is that of another run; predictions are written by the first process only."""
+    assert report_of(workdir, data) == report_of(alone, data)
+    name = f"eval/{data}/predictions.jsonl"
+    ours, theirs = ((x / name).read_text().splitlines() for x in (workdir, alone))
+    assert [json.loads(x)["qid"] for x in ours] == [json.loads(x)["qid"] for x in theirs]
+
+
+def check_evaluation(workdir: Path, out: Path, data: str) -> None:
+    """One process with one device has the same report of the checkpoint."""
+    run_alone(["--mode=eval", f"--restore={workdir}"], out)
+    assert report_of(out, data) == report_of(workdir, data)
+
+
 def test_losses_and_gradients_are_those_of_one_device(partner, together):
     check_losses(together, partner)
 
 
-def test_metrics_are_those_of_one_device(partner, together):
-    assert report_of(together) == report_of(partner)
-
-
-def test_only_the_first_process_writes_predictions(partner, together):
-    name = "eval/toy_target_test/predictions.jsonl"
-    ours, theirs = ((x / name).read_text().splitlines() for x in (together, partner))
-    assert [json.loads(x)["qid"] for x in ours] == [json.loads(x)["qid"] for x in theirs]
+def test_predictions_are_those_of_one_device(partner, together):
+    check_predictions(together, partner, "toy_target_test")
 
 
 def test_a_checkpoint_of_many_devices_is_evaluated_on_one(together, folder):
-    workdir = run_alone(["--mode=eval", f"--restore={together}"], folder / f"eval_{together.name}")
-    assert report_of(workdir) == report_of(together)
+    check_evaluation(together, folder / f"eval_{together.name}", "toy_target_test")
 
 
 def test_a_stopped_and_a_killed_run_go_on_elsewhere(folder, flags, capfd):
@@ -198,22 +205,26 @@ def test_a_stopped_and_a_killed_run_go_on_elsewhere(folder, flags, capfd):
     run_alone(flags, workdir)
     assert f"at step {saved}" in capfd.readouterr().out
     assert steps() == list(range(1, 25))
-    assert report_of(workdir)["checkpoint"]["step"] == 24
+    assert report_of(workdir, "toy_target_test")["checkpoint"]["step"] == 24
+    check_losses(workdir, run_alone(flags, folder / "unbroken"))
 
 
 def test_a_localizer_mines_trains_and_searches_as_on_one_device(folder):
     """The retriever's search is shared by both processes, which read batches from the host."""
     write_toy(folder / "data", "toy")
-    first = save_run(folder / "retriever", prem_retriever.get_config, folder / "data")
-    settings = TOY | {"data_dir": folder / "data", "first.checkpoint": first, "first.top": 10}
+    sizes = TOY | {"target.subtitles": "", "modalities": ("image",)}  # less to compile
+    first = save_run(folder / "retriever", prem_retriever.get_config, folder / "data", **sizes)
+    settings = sizes | {"data_dir": folder / "data", "first.checkpoint": first, "first.top": 10}
     settings |= {"epochs": 1, "log_every": 1, "batch_size": 16, "negatives": 2, "lc.enabled": False}
     flags = ["--config=prem_localizer", *as_flags(settings)]
     alone = run_alone(flags, folder / "localizer_alone")
     together = folder / "localizer_together"
     streamed = [*flags, "--config.data.residency=host"]
-    assert "on 2 cpu devices" in run(folder, streamed, together)
+    assert "on 4 cpu devices" in run(folder, streamed, together, devices=2)
+    assert [line["step"] for line in lines_of(together)] == [1, 2, 3]
     check_losses(together, alone)
-    assert report_of(together, "toy_test") == report_of(alone, "toy_test")
+    check_predictions(together, alone, "toy_test")
+    check_evaluation(together, folder / "localizer_evaluated", "toy_test")
     mined = [np.load(workdir / "candidates.npz") for workdir in (alone, together)]
     np.testing.assert_array_equal(*(archive["candidates"] for archive in mined))
 
