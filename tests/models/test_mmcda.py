@@ -171,7 +171,9 @@ def test_padding_and_items_of_weight_zero_influence_nothing(switches):
         np.testing.assert_allclose(short, long[:4], atol=3e-5)
 
 
-@pytest.mark.parametrize("switches", MEASURED)
+@pytest.mark.parametrize(
+    "switches", [pytest.param(MEASURED[0], marks=pytest.mark.slow), MEASURED[1]]
+)
 def test_the_targets_boundaries_are_never_read(switches):
     c = cases.config(**switches)
     _, params = cases.system(c)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("quick_random_numbers")
 PACE = Pace(10, 2)
 # What compiles longest. test_loop, test_transfer_runs, test_evaluate_corpus and test_vdi_switches
 # train them in runs; Moment-DETR is a part of QD-DETR.
-SLOW = ("eva", "mmcda", "prem_localizer", "vdi", "moment_detr")
+SLOW = ("eva", "mmcda", "prem_localizer", "vdi", "moment_detr", "qd_detr")
 
 
 def cases_of(name):

@@ -188,6 +188,7 @@ def test_words_hidden_by_attention_or_by_an_embedding_are_not_read():
     assert not np.allclose(terms["attention"], terms["learned"])
 
 
+@pytest.mark.slow  # test_text_runs evaluates parts of the queries, test_loop with other readouts
 def test_a_run_is_evaluated_on_parts_of_the_queries_and_with_another_fusion(toy_data, tmp_path):
     c = small_vdi(toy_data)
     c.epochs, console = 1, Console(quiet=True)
