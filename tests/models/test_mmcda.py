@@ -151,7 +151,11 @@ def _with_items(half, more):
 
 
 @pytest.mark.parametrize(
-    "switches", [MEASURED[0], pytest.param(MEASURED[1], marks=pytest.mark.slow)]
+    "switches",
+    [  # a sample of elements is another one of a padded batch
+        MEASURED[0],
+        pytest.param(MEASURED[1] | {"mmd__samples": "mean"}, marks=pytest.mark.slow),
+    ],
 )
 def test_padding_and_items_of_weight_zero_influence_nothing(switches):
     c = cases.config(**switches)
