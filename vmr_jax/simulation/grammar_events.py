@@ -188,7 +188,7 @@ class EventRow:
         self.drawn = set() if drawn is None else drawn
 
     def ask(self, kind: str) -> list[Asked]:
-        """Queries beside their rivals; none where no place is left for them, and of "plain"."""
+        """Queries of a kind beside their rivals; none where no place is left for them."""
         return _ASK[kind](self)
 
     def ask_plain(self, number: int) -> list[Asked]:
@@ -217,7 +217,7 @@ class EventRow:
     def places(self, apart: int, last: int = 0) -> list[int]:
         """Two empty places at least `apart` places apart, none where none are.
 
-        With `last` the places beside the second, up to so many, are in the video too.
+        The video's `last` places are left out.
         """
         empty = [p for p in range(len(self.moments) - last) if p not in self.events]
         pairs = [(a, b) for a in empty for b in empty if b - a >= apart]
@@ -263,7 +263,6 @@ def _ask_count(row: EventRow) -> list[Asked]:
 
 
 _ASK = {
-    "plain": lambda row: [],
     "roles": _ask_roles,
     "order": _ask_order,
     "count": _ask_count,

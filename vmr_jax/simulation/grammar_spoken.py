@@ -9,7 +9,8 @@ A query is about what is shown (v), about what is said (t), or about both (vt),
     SHOWN while SAID
 
 whose moment is where both happen. What a query of one kind is about happens once in its split, in
-one video; what a query of both is about happens in several videos, but never both together.
+training once in its video; what a query of both is about happens in several videos, but in no
+other one together.
 """
 
 from collections.abc import Iterator
