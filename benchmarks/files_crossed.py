@@ -2,8 +2,9 @@
 
     python -m benchmarks.files_crossed --config.data_dir=DIR --workdir=NEW
 
-Counts over the whole of `--config=configs/eva.py --config.epochs=1`: set-up, an epoch, evaluation.
-The bodies of modules and classes do not count. DIR should hold the embedded data already.
+Counts `--config=configs/eva.py --config.epochs=1`: the whole of it (set-up, the epoch, evaluation)
+and the epoch alone, from the first traced step to the saved checkpoint. The bodies of modules and
+classes do not count. DIR should hold the embedded data already.
 """
 
 import inspect
@@ -11,15 +12,26 @@ import sys
 import threading
 from collections import Counter
 from pathlib import Path
+from unittest import mock
 
 from vmr_jax import main
+from vmr_jax.training import loop
 
 _ROOT = Path(__file__).parents[1]
 
 
-def count_calls(run) -> Counter:
-    """Calls of Python functions by file of the tree, during `run`."""
+def count_calls(run) -> tuple[Counter, Counter]:
+    """Calls of Python functions by file of the tree during `run`, and during its epoch."""
     calls: Counter = Counter()
+    inside = []  # the counts before the epoch and after it
+    steps = loop._steps
+
+    def counted(*args):
+        inside.append(calls.copy())
+        try:
+            return steps(*args)
+        finally:
+            inside.append(calls.copy())
 
     def note(frame, event, _) -> None:
         code = frame.f_code
@@ -31,11 +43,13 @@ def count_calls(run) -> Counter:
     threading.setprofile(note)
     sys.setprofile(note)
     try:
-        run()
+        with mock.patch.object(loop, "_steps", counted):
+            run()
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
-    return calls
+    before, after = inside
+    return calls, after - before
 
 
 def _train() -> None:
@@ -48,7 +62,7 @@ def _train() -> None:
 
 
 if __name__ == "__main__":
-    found = count_calls(_train)
+    found, epoch = count_calls(_train)
     for file, calls in sorted(found.items()):
-        print(f"{calls:8,} {file}")
-    print(f"{len(found)} files")
+        print(f"{calls:9,} {epoch[file]:9,} {file}")
+    print(f"{len(found)} files, {len(epoch)} of them in the epoch itself")
