@@ -13,7 +13,6 @@ from jax.sharding import Sharding
 from vmr_jax.encoders import concepts, demo, efficientnet, i3d
 from vmr_jax.encoders.clip import ClipImage, ClipImageConfig, load_clip_image
 from vmr_jax.encoders.crop import centre_crop
-from vmr_jax.encoders.kind import Kind
 from vmr_jax.input_files import digest, require_file
 from vmr_jax.types import Array, Params
 from vmr_jax.weights.registry import entry, registry, require_weights, weights_path
@@ -22,6 +21,25 @@ from vmr_jax.weights.tensor_bundle import data_files, is_bundle
 RANDOM = "random"  # stands for the weights' SHA-256
 _MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)  # CLIP's, of RGB from 0 to 1
 _STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
+
+
+class Kind(NamedTuple):
+    """How encoders of a kind are made and run.
+
+    `encode` maps parameters, images (B, size, size, 3) float32 from 0 to 255 and what the layers
+    compute in to features (B, width) float32; snippets are (B, frames, size, size, 3).
+    """
+
+    size: int  # pixels
+    normalisation: str  # of pixels, in words
+    init: Callable[[], Params]
+    load: Callable[[Path], Params]
+    encode: Callable[[Params, Array, Any], Array]
+    short: int = 0  # pixels, to which the short side is brought before the crop; 0: `size`
+    bilinear: bool = False  # else bicubic
+    frames: int = 1  # that make a row
+    weights: str = ""  # their registered name where it is not the encoder's, or a file that is here
+    others: tuple[str, ...] = ()  # registered names of what `load` reads beside them
 
 
 def clip(config: ClipImageConfig) -> Kind:
