@@ -19,10 +19,9 @@ from vmr_jax.types import Config
 def train(config: Config, workdir: Path, restore: str, console: Console) -> dict | None:
     """Train to the end and evaluate; go on where the workdir's newest checkpoint stands.
 
-    Returns the report of the evaluation, or None where the run was asked to stop early. Raises as
-    `prepare_run`, NonFiniteLossError with the step and the term, ValueError where another process
-    writes in the workdir, and OSError where a file of the run cannot be written; what was saved
-    before is whole.
+    Returns the report of the evaluation, or None where the run was asked to stop. Raises as
+    `prepare_run`, NonFiniteLossError with step and term, ValueError where another process writes in
+    the workdir, and OSError where a file cannot be written; what was saved before is whole.
     """
     check_settings(config)
     with held(workdir):
@@ -31,8 +30,7 @@ def train(config: Config, workdir: Path, restore: str, console: Console) -> dict
 
 def _train(config: Config, workdir: Path, restore: str, console: Console) -> dict | None:
     """`train`, in a workdir that is held."""
-    config = settled(config)
-    described = models.of(config)
+    config, described = settled(config), models.of(config)
     before = described.pretraining(config)
     if before is not None and not restore:
         console.print(f"pre-training in {workdir / 'pretrain'}")
@@ -77,7 +75,7 @@ def _steps(run: Run, console: Console) -> tuple[TrainState, int] | None:
             log.record(pending)
             pending = (begin, metrics)
             stopping = stop.wanted()
-            due, scored = _due(run, end)
+            due, scored = run.due(end)
             if not (due or scored or stopping):
                 continue
             log.record(pending)
@@ -98,24 +96,12 @@ def _steps(run: Run, console: Console) -> tuple[TrainState, int] | None:
     return state, last_step
 
 
-def _due(run: Run, step: int) -> tuple[bool, bool]:
-    """Whether a checkpoint is due after `step`, and whether the state is scored then."""
-    config, last = run.config, step == run.last_step
-    epoch, inside = divmod(step, run.steps_per_epoch)
-    scored = not inside and epoch % (config.eval_every or config.checkpoint_every) == 0
-    due = not inside and epoch % config.checkpoint_every == 0
-    return due or last, run.selects and (scored or last)
-
-
-def _scores(
-    run: Run, state: TrainState, step: int, log: RunLog, console: Console
-) -> dict[str, float]:
+def _scores(run: Run, state: TrainState, step: int, log: RunLog, console: Console) -> dict:
     """The metrics of the split that chooses the checkpoint, logged."""
     scores = {f"val/{name}": x for name, x in run.evaluation.select(state.params).items()}
     log.write(step, scores)
-    chosen_by = run.meta["chosen_by"]
-    name, selected_by = chosen_by.removeprefix("val/"), run.meta["selected_by"]
-    console.print(f"step {step}: {name} {scores[chosen_by]:.2f} on {selected_by}")
+    name, split = run.meta["chosen_by"], run.meta["selected_by"]
+    console.print(f"step {step}: {name.removeprefix('val/')} {scores[name]:.2f} on {split}")
     return scores
 
 

@@ -48,6 +48,14 @@ class Run(NamedTuple):
     state: TrainState  # where the run stands
     last_step: int
 
+    def due(self, step: int) -> tuple[bool, bool]:
+        """Tell whether a checkpoint is due after `step`, and whether the state is scored then."""
+        config, last = self.config, step == self.last_step
+        epoch, inside = divmod(step, self.steps_per_epoch)
+        scored = not inside and epoch % (config.eval_every or config.checkpoint_every) == 0
+        due = not inside and epoch % config.checkpoint_every == 0
+        return due or last, self.selects and (scored or last)
+
     def out_of_patience(self) -> bool:
         """Tell whether the best checkpoint is as old as config.patience allows."""
         self.checkpoints.wait()
