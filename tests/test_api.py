@@ -234,12 +234,19 @@ def here(run, scored, overrides, tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_example_of_the_package_runs(here, capsys):
+def _examples_of_a_run():
+    """That of the package's docstring, and README's, which trains longer."""
     indented = re.findall(r"(?:^    .*\n+)+", vmr.__doc__, re.MULTILINE)
-    example = textwrap.dedent("".join(indented))
+    (readme,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    return {"package": textwrap.dedent("".join(indented)), "README": readme}
+
+
+@pytest.mark.parametrize("place", ["package", "README"])
+def test_the_example_of_a_run_runs(here, capsys, place):
+    example = _examples_of_a_run()[place].replace("epochs=60", "epochs=2")
     assert "vmr.train(" in example and ".predict(" in example
     exec(example, {"features": np.load("clips.npy")})
-    assert len(capsys.readouterr().out.splitlines()[-1].split()) == 3  # the last moment
+    assert len(capsys.readouterr().out.splitlines()[-1].split()) == 3  # a moment
 
 
 def test_the_example_of_the_api_page_runs(here, capsys):
