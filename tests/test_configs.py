@@ -52,7 +52,7 @@ def test_didemo_is_scored_by_its_own_metric(target):
     assert other.metric.didemo == "" and other.eval.nms == 0.5
 
 
-def test_vlanet_follows_its_specification_on_the_papers_datasets():
+def test_vlanet_follows_its_page_on_the_papers_datasets():
     config = vlanet.get_config("charades_sta")
     assert not config.target.labels and config.target.features == "c3d"
     assert (config.proposals.stride, config.proposals.widths) == (8, (11, 13, 15))
@@ -67,7 +67,7 @@ def test_vlanet_follows_its_specification_on_the_papers_datasets():
     assert vlanet.get_config("simulated_target").dim == vlanet.get_config().dim == 64
 
 
-def test_mmn_follows_its_specification_on_the_papers_datasets():
+def test_mmn_follows_its_page_on_the_papers_datasets():
     config = mmn.get_config("activitynet_captions")
     assert config.target.labels and config.target.normalize == "l2"
     assert (config.target.max_clips, config.map.clips) == (256, 64)
@@ -90,7 +90,7 @@ def test_mmn_follows_its_specification_on_the_papers_datasets():
     assert (charades.batch_size, charades.epochs, charades.optimizer.grad_clip) == (48, 18, 5.0)
 
 
-def test_vdi_follows_its_specification_on_the_papers_datasets():
+def test_vdi_follows_its_page_on_the_papers_datasets():
     config = vdi.get_config("charades_sta")
     assert (config.backbone, config.target.features, config.target.eval_split) == (
         "clip",
@@ -111,7 +111,7 @@ def test_vdi_follows_its_specification_on_the_papers_datasets():
     assert vdi.get_config().target.patches == "simulated_patches"
 
 
-def test_mmcda_follows_its_specification():
+def test_mmcda_follows_its_page():
     config = mmcda.get_config("activitynet_captions,charades_sta")
     assert (config.dim, config.joint_dim, config.heads, config.dropout) == (256, 256, 4, 0.1)
     assert (config.batch_size, config.epochs, config.position_rows) == (32, 50, 256)
@@ -149,7 +149,7 @@ def test_the_detr_family_follows_the_public_code():
     assert not qd_detr.get_config("didemo").metric.didemo
 
 
-def test_prem_follows_its_specification_on_the_papers_datasets():
+def test_prem_follows_its_page_on_the_papers_datasets():
     first, second = (system.get_config("tvr") for system in (prem_retriever, prem_localizer))
     for config in (first, second):
         assert (config.dim, config.heads, config.dropout, config.temperature) == (384, 4, 0.1, 0.01)

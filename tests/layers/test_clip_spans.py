@@ -17,7 +17,7 @@ CLIP = 1.5
         ((3, 3), (2, 2), (3.0, 4.5)),
     ],
 )
-def test_the_specifications_moments(moment, span, back):
+def test_worked_moments(moment, span, back):
     found = np.asarray(seconds_to_clips(np.float32([moment]), np.array([20]), CLIP))[0]
     assert tuple(found.tolist()) == span
     assert (CLIP * found[0], CLIP * (found[1] + 1)) == back

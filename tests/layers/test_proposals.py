@@ -27,7 +27,7 @@ def _valid(grid, num_clips):
     return list(zip(start[valid].tolist(), end[valid].tolist(), strict=True))
 
 
-def test_counts_of_the_specification():
+def test_counts_of_both_datasets():
     assert len(proposal_grid(256, ACTIVITYNET, 8).start) == 134
     assert len(proposal_grid(128, CHARADES, 8).start) == 67
 

@@ -52,7 +52,7 @@ def test_a_stride_of_half_a_clip_is_rounded_to_the_nearest():
 
 
 @pytest.mark.parametrize(("stride", "mean"), [(4, 10.2), (6, 6.9), (8, 5.4)])
-def test_groups_a_video_are_those_of_the_specification(stride, mean):
+def test_the_mean_number_of_groups_a_video(stride, mean):
     """29.8 s at 24 frames a second and 16 frames a clip: 44.7 clips (VLANet V1)."""
     groups = segment_groups(128, (11, 13, 15), stride)
     lengths = np.round(np.random.default_rng(0).normal(29.8, 5.7, 4000) * 24 / 16).astype(int)

@@ -10,7 +10,7 @@ from vmr_jax.losses.contrastive import (
 )
 
 
-def test_the_worked_example_of_the_specification():
+def test_the_worked_example():
     positive, negative = jnp.array([0.9, 0.3, 0.3]), jnp.array([0.15, 0.2, 0.2])
     for item, expected in ((0, 0.0), (1, 0.4)):
         total, count = hinge_loss(positive, negative, 0.5, jnp.arange(3) == item)
@@ -19,7 +19,7 @@ def test_the_worked_example_of_the_specification():
     np.testing.assert_allclose(total / count, 0.2, atol=1e-7)
 
 
-def test_info_nce_of_the_specification():
+def test_info_nce_of_three_rows():
     positive, negative = jnp.array([0.3, 0.31, 0.2]), jnp.array([[0.3], [0.3], [0.9]])
     found = info_nce(positive, negative, jnp.array([[True], [True], [False]]), 0.01)
     np.testing.assert_allclose(found, [0.6931472, 0.3132617, 0], rtol=1e-5)

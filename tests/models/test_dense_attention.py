@@ -14,7 +14,7 @@ def _random(shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-def test_the_worked_example_of_the_specification():
+def test_the_worked_example():
     x = jnp.array([[[1.0, 0.0], [0.0, 1.0]]])
     y = jnp.array([[[1.0, 0.0]]])
     energy = Alignment(2).apply({"params": IDENTITY}, x, y, jnp.ones((1, 1), bool))

@@ -143,7 +143,7 @@ def _clips_and_words():
     return video, np.arange(7) < [[7], [4]], query, np.arange(4) < [[2], [4]]
 
 
-def test_the_boundary_head_equals_the_formulas_of_the_specification():
+def test_the_boundary_head_equals_its_formulas():
     video, video_mask, query, query_mask = inputs = _clips_and_words()
     head = BoundaryHead(DIM)
     params = init(head, *inputs)["params"]

@@ -42,7 +42,7 @@ def _settings(**switches):
     return cases.config(temperature=0.05, **switches)
 
 
-def test_the_score_of_the_specification():
+def test_the_score_of_a_worked_example():
     query = jnp.array([[[1.0, 0], [1, 0]]])
     video = jnp.array([[[[1.0, 0], [0, 1]], [[0, 1], [0, 1]]]])  # clips of (image, subtitle)
     similarity = clip_similarities(query, video)

@@ -47,7 +47,7 @@ def _near(span, clips):
     return found
 
 
-def test_the_specifications_positives():
+def test_worked_positives():
     found = _listed(overlapping_spans(jnp.array([[5, 14]]), jnp.array([20]), 20, 64))
     assert found[0] == (5, 14)
     assert (5, 12) in found and (4, 15) in found and (5, 11) not in found
