@@ -11,9 +11,9 @@ from vmr_jax import models
 from vmr_jax.evaluation import corpus as evaluate_corpus
 from vmr_jax.evaluation import moments as evaluate_moments
 from vmr_jax.evaluation.restore import restore_run
+from vmr_jax.models.ranges import check_ranges
 from vmr_jax.training.checkpoint import checkpoint_directory
 from vmr_jax.training.mesh import make_mesh
-from vmr_jax.training.ranges import check_ranges
 from vmr_jax.training.workdir import held
 from vmr_jax.types import Config, Evaluation
 
@@ -55,8 +55,8 @@ def _evaluate(
     restored = restore_run(config, directory, given)
     if part:
         restored.config.eval.query = part
-    check_ranges(restored.config)
     described = models.of(restored.config)
+    check_ranges(restored.config, described.ranges)
     located = described.located(restored.config, directory.parent / models.FIRST_RUN)
     evaluation = make_evaluation(located, restored.trained, "", make_mesh(), console)
     return evaluation.report(restored.params, restored.checkpoint, folder)

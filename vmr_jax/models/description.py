@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from vmr_jax.layers.moment_map import Cells
 from vmr_jax.models.merge_params import merge_params
+from vmr_jax.models.ranges import Range
 from vmr_jax.types import Array, Config, DataSpec, Params, Queries, System
 
 Kind = Literal["moments", "retriever", "localizer"]
@@ -63,6 +64,8 @@ class Description:
     selected_by: str = "R@1,IoU=0.5"  # the metric of the selection split
     readout: tuple[str, ...] = ()  # blocks of the config that an evaluation may change
     reads: tuple[str, ...] = ()  # those of OPTIONAL_KEYS that the functions read
+    # Of its own numeric keys, beside those of models/ranges.py
+    ranges: Mapping[str, Range] = dataclasses.field(default_factory=dict)
     subtitles: bool = False  # whether they read the subtitles of a batch, where the config has them
     saliency: bool = False  # whether `predict` tells how salient each clip is, for a figure
     words_show: str = "attention weight"  # what AttentionMap.words holds

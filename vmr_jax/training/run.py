@@ -15,12 +15,12 @@ from vmr_jax.data.text.tokens import vocabulary_size
 from vmr_jax.datasets import training_domains, with_selection
 from vmr_jax.evaluation.evaluate import make_evaluation
 from vmr_jax.models.normalized_inputs import network_params
+from vmr_jax.models.ranges import check_ranges
 from vmr_jax.training.checkpoint import CHECKPOINTS, Checkpoints, checkpoint_directory
 from vmr_jax.training.input_pipeline import InputPipeline, make_input_pipeline
 from vmr_jax.training.mesh import check_batch_size, make_mesh
 from vmr_jax.training.mining import with_candidates
 from vmr_jax.training.optimizer import make_optimizer
-from vmr_jax.training.ranges import check_ranges
 from vmr_jax.training.run_summary import print_run_summary, print_selection
 from vmr_jax.training.state import (
     TrainState,
@@ -127,10 +127,11 @@ def prepare_run(config: Config, workdir: Path, restore: str, console: Console) -
 
 def check_settings(config: Config) -> None:
     """Raise ValueError for numbers out of range and for keys that the system does not read."""
-    check_ranges(config)
+    described = models.of(config)
+    check_ranges(config, described.ranges)
     if config.patience and config.select == "last":
         raise ValueError("patience waits for a better checkpoint, but select='last' compares none")
-    models.of(config).refuse_unread(config, common.run())
+    described.refuse_unread(config, common.run())
 
 
 def settled(config: Config) -> Config:

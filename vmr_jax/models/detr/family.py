@@ -22,6 +22,7 @@ from vmr_jax.models.detr.losses import (
 )
 from vmr_jax.models.detr.matching import edges_of, match, matching_cost, span_of
 from vmr_jax.models.detr.network import DETR, Found, Said
+from vmr_jax.models.ranges import COUNT, DROPPED, NOT_NEGATIVE
 from vmr_jax.models.switches import PRECISIONS, check_choices, check_dropout, check_heads
 from vmr_jax.types import (
     Array,
@@ -43,6 +44,27 @@ _CHOICES = {
     "decoder": ("slots", "anchors"),
     "saliency.head": ("linear", "token"),
 }
+_RANGES = {
+    **dict.fromkeys(
+        ("decoder_layers", "encoder_layers", "hidden", "input.layers", "most_moments", "slots"),
+        COUNT,
+    ),
+    **dict.fromkeys(
+        (
+            "cost.iou",
+            "cost.label",
+            "cost.span",
+            "saliency.margin",
+            "saliency.weight",
+            "weights.iou",
+            "weights.label",
+            "weights.nothing",
+            "weights.span",
+        ),
+        NOT_NEGATIVE,
+    ),
+    "input.dropout": DROPPED,
+}
 
 
 def describe(name: str, paper: str) -> Description:
@@ -57,6 +79,7 @@ def describe(name: str, paper: str) -> Description:
         saliency=True,
         readout=("infer",),
         reads=OPTIONAL_KEYS,
+        ranges=_RANGES,
     )
 
 

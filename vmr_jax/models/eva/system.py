@@ -28,6 +28,7 @@ from vmr_jax.models.description import OPTIONAL_KEYS, Description
 from vmr_jax.models.eva import losses, network
 from vmr_jax.models.eva.network import Branch, of_branch
 from vmr_jax.models.merge_params import merge_params
+from vmr_jax.models.ranges import COUNT, NOT_NEGATIVE
 from vmr_jax.models.switches import (
     PRECISIONS,
     check_choices,
@@ -63,6 +64,12 @@ _CHOICES = {
     "mmd.samples": SAMPLES,
     "mmd.kernel": KERNELS,
     "pretrain": ("none", "source_finetune", "unlabelled_source"),
+}
+_RANGES = {
+    **dict.fromkeys(("attn.heads", "target.stride", "target.windows"), COUNT),
+    **dict.fromkeys(
+        ("lambdas.align", "lambdas.domain", "lambdas.f", "lambdas.r", "lambdas.vid"), NOT_NEGATIVE
+    ),
 }
 
 
@@ -275,6 +282,7 @@ SYSTEM = Description(
     build=build,
     domains=domains,
     reads=OPTIONAL_KEYS,
+    ranges=_RANGES,
     chooser=chooser,
     pretraining=pretraining,
     merge=merge,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from vmr_jax.layers.moment_map import map_cells
 from vmr_jax.losses.mmd import KERNELS, SAMPLES
+from vmr_jax.models.ranges import COUNT, NOT_NEGATIVE, POSITIVE
 from vmr_jax.models.switches import (
     PRECISIONS,
     check_choices,
@@ -27,6 +28,14 @@ CHOICES = {
     "sa.neg": ("mean", "hardest"),
     "mmd.samples": SAMPLES,
     "mmd.kernel": KERNELS,
+}
+RANGES = {
+    **dict.fromkeys(("map.dim", "position_rows"), COUNT),
+    **dict.fromkeys(
+        ("infer.beta", "infer.eta", "lambdas.ca", "lambdas.da", "lambdas.sa", "sa.margin"),
+        NOT_NEGATIVE,
+    ),
+    **dict.fromkeys(("ca.attention", "ca.temperature"), POSITIVE),
 }
 # Terms that train the joint space of clips and sentences
 _JOINT = {

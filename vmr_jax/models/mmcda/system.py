@@ -19,7 +19,7 @@ from vmr_jax.models.description import OPTIONAL_KEYS, Description
 from vmr_jax.models.mmcda import losses
 from vmr_jax.models.mmcda.localizers import candidates
 from vmr_jax.models.mmcda.network import MMCDA, Views
-from vmr_jax.models.mmcda.switches import check, check_specs, has_joint_space
+from vmr_jax.models.mmcda.switches import RANGES, check, check_specs, has_joint_space
 from vmr_jax.models.statistics import as_params, as_variables
 from vmr_jax.types import (
     Array,
@@ -104,6 +104,7 @@ SYSTEM = Description(
     epoch="largest",
     readout=("infer",),
     reads=OPTIONAL_KEYS,
+    ranges=RANGES,
     words_show="similarity of clip and word",
     chooser=chooser,
     moment_map=moment_map,

@@ -32,6 +32,7 @@ from vmr_jax.losses.mutual_matching import (
 from vmr_jax.losses.negatives import rival_mean, similarities
 from vmr_jax.models.description import OPTIONAL_KEYS, Description
 from vmr_jax.models.mmn.network import MMN, Joint, text_sizes
+from vmr_jax.models.ranges import COUNT, NOT_NEGATIVE, POSITIVE
 from vmr_jax.models.statistics import as_params, as_variables
 from vmr_jax.models.switches import PRECISIONS, check_choices, check_iou_labels
 from vmr_jax.types import (
@@ -57,6 +58,22 @@ _CHOICES = {
     "contrastive.cells": ("convolved", "pooled", "mean"),
     "neg_mask": NEGATIVE_MASKS,
     "score.fusion": ("mmn_pow", "product", "iou_only"),
+}
+RANGES = {
+    "contrastive.positives": COUNT,
+    **dict.fromkeys(
+        (
+            "contrastive.epsilon",
+            "contrastive.full_epochs",
+            "contrastive.group_size",
+            "contrastive.margin",
+            "contrastive.weight",
+            "map.edges",
+            "score.power",
+        ),
+        NOT_NEGATIVE,
+    ),
+    **dict.fromkeys(("contrastive.tau_s", "contrastive.tau_v"), POSITIVE),
 }
 
 
@@ -255,6 +272,7 @@ SYSTEM = Description(
     domains=domains,
     readout=("score",),
     reads=OPTIONAL_KEYS,
+    ranges=RANGES,
     moment_map=moment_map,
     pretrained=read_text_encoder,
 )

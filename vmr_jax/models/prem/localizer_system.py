@@ -24,7 +24,7 @@ from vmr_jax.models.prem.localizer_network import (
     QueryCode,
     VideoCode,
 )
-from vmr_jax.models.prem.switches import check_config, check_spec
+from vmr_jax.models.prem.switches import RANGES, check_config, check_spec
 from vmr_jax.models.switches import check_edges
 from vmr_jax.types import (
     Array,
@@ -201,6 +201,7 @@ SYSTEM = Description(
     selected_by="VCMR/R@1,IoU=0.7",
     readout=("first", "infer", "score"),
     reads=("precision",),
+    ranges=RANGES,
     subtitles=True,
     first_run=first_run,
     located=located,

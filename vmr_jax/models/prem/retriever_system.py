@@ -13,7 +13,7 @@ from vmr_jax.layers.sequences import unit_rows
 from vmr_jax.models.description import Description
 from vmr_jax.models.prem.network import EncodedQueries, PremEncoder
 from vmr_jax.models.prem.retriever_losses import POSITIVES, SCOPES, Pairs, retrieval_losses
-from vmr_jax.models.prem.switches import check_config, check_spec
+from vmr_jax.models.prem.switches import RANGES, check_config, check_spec
 from vmr_jax.types import (
     Array,
     Batch,
@@ -109,6 +109,7 @@ SYSTEM = Description(
     domains=domains,
     selected_by="VR/SumR",
     reads=("precision",),
+    ranges=RANGES,
     subtitles=True,
     word_weights=word_weights,
 )

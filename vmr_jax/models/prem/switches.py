@@ -1,6 +1,7 @@
 """What PREM's two systems ask of their configs alike."""
 
 from vmr_jax.layers.clip_spans import END_LABELS
+from vmr_jax.models.ranges import COUNT, NOT_NEGATIVE, POSITIVE
 from vmr_jax.models.switches import PRECISIONS, check_choices, check_dropout, check_heads
 from vmr_jax.types import Config, DataSpec
 
@@ -11,6 +12,16 @@ _CHOICES = {
     "pos": ("learned", "sin"),
     "pooling": ("mean", "max", "modality"),
     "end_label": END_LABELS,
+}
+RANGES = {
+    **dict.fromkeys(
+        ("first.retrieve", "first.top", "infer.keep", "lc.max_pos", "negatives"), COUNT
+    ),
+    **dict.fromkeys(
+        ("infer.max_l", "infer.min_l", "lc.weight", "score.video_weight", "weak_weight"),
+        NOT_NEGATIVE,
+    ),
+    **dict.fromkeys(("clip_seconds", "temperature"), POSITIVE),
 }
 
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from vmr_jax.data.text.tokens import STORED, vocabulary_size
 from vmr_jax.models.mmn import system as mmn
 from vmr_jax.models.mmn.network import MMN, Joint, text_sizes
+from vmr_jax.models.ranges import DROPPED, NOT_NEGATIVE
 from vmr_jax.models.statistics import as_variables
 from vmr_jax.models.switches import check_choices, compute_dtype
 from vmr_jax.models.vdi.losses import (
@@ -46,6 +47,10 @@ _CHOICES = {
     "vc.stop_grad": ("none", "probe", "target"),
     "sd.seq": ("transformer", "lstm"),
     "sd.same_video": SAME_VIDEO,
+}
+_RANGES = {
+    **dict.fromkeys(("sd.weight", "target.patch_frames", "vc.weight"), NOT_NEGATIVE),
+    "vdi.dropout": DROPPED,
 }
 
 
@@ -241,5 +246,10 @@ def _injection(
 
 
 SYSTEM = dataclasses.replace(
-    mmn.SYSTEM, name="vdi", paper="Luo et al., CVPR 2023", build=build, domains=domains
+    mmn.SYSTEM,
+    name="vdi",
+    paper="Luo et al., CVPR 2023",
+    build=build,
+    domains=domains,
+    ranges=mmn.RANGES | _RANGES,
 )

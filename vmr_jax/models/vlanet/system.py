@@ -18,6 +18,7 @@ from vmr_jax.losses.contrastive import hinge_loss
 from vmr_jax.losses.negatives import other_video, similarities
 from vmr_jax.metrics.didemo import MOMENTS, SEGMENTS
 from vmr_jax.models.description import OPTIONAL_KEYS, Description
+from vmr_jax.models.ranges import COUNT, NOT_NEGATIVE
 from vmr_jax.models.switches import PRECISIONS, check_choices
 from vmr_jax.models.vlanet.network import Aligned, VLANet, make_groups
 from vmr_jax.types import (
@@ -40,6 +41,13 @@ _CHOICES = {
     "negatives.mode": ("reencode", "shared_vcomp"),
     "negatives.sides": ("query", "both"),
     "infer.score": ("last_q2v", "vla", "product"),
+}
+_RANGES = {
+    **dict.fromkeys(
+        ("cascade_repeat", "proposals.frames_per_clip", "proposals.stride", "proposals.widths"),
+        COUNT,
+    ),
+    "margin": NOT_NEGATIVE,
 }
 _DIRECTIONS = ("q2v", "v2q")
 
@@ -196,5 +204,6 @@ SYSTEM = Description(
     domains=domains,
     readout=("proposals", "infer"),
     reads=OPTIONAL_KEYS,
+    ranges=_RANGES,
     words_show="alignment of word and proposal (terms of Eq. 7)",
 )
