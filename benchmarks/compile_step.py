@@ -47,7 +47,7 @@ def _row(name: str, keys: str, data_dir: str) -> dict:
     state = first_state(maker, abstract_state(maker, run.mesh))
     used = {"threefry": _threefry, "hashed": step_key}[keys]
     with mock.patch("vmr_jax.training.steps.step_key", used):
-        advance = run.pipeline.make_advance(run.system, run.optimizer, state)
+        advance = run.pipeline.make_advance(run.system, run.make_optimizer, state)
         per_epoch = run.pipeline.pace.steps_per_epoch
         spent, lengths = [], []
         pieces = chunks(0, per_epoch * run.config.epochs, per_epoch, run.config.log_every)

@@ -1,5 +1,6 @@
 """What the benchmarks of a default run's start share: its data, batches, system and optimiser."""
 
+import functools
 import importlib
 from typing import Any, NamedTuple
 
@@ -21,12 +22,12 @@ class DefaultRun(NamedTuple):
     mesh: Any
     pipeline: Any
     system: Any
-    optimizer: Any
+    make_optimizer: Any
 
     def state_maker(self):
         """A function of the first state."""
-        seed = self.config.seed
-        return state_maker(self.system, self.optimizer, self.pipeline.example, seed)
+        optimizer, seed = self.make_optimizer(self.pipeline.pace), self.config.seed
+        return state_maker(self.system, optimizer, self.pipeline.example, seed)
 
 
 def prepare(name: str, data_dir: str) -> DefaultRun:
@@ -40,5 +41,5 @@ def prepare(name: str, data_dir: str) -> DefaultRun:
         config, described.batch, domains, mesh, Console(quiet=True), described.epoch
     )
     system = models.make(config, {role: domain.spec for role, domain in domains.items()})
-    optimizer = make_optimizer(config.optimizer, pipeline.pace)
+    optimizer = functools.partial(make_optimizer, config.optimizer)
     return DefaultRun(config, mesh, pipeline, system, optimizer)

@@ -10,6 +10,7 @@ but told.
 """
 
 import argparse
+import functools
 import tempfile
 import time
 from pathlib import Path
@@ -74,10 +75,11 @@ def _measure(config, domains: dict[str, Domain]) -> tuple[float, float, float, i
     started = time.perf_counter()
     system = models.make(config, {role: domain.spec for role, domain in domains.items()})
     feed = make_input_pipeline(config, "pairs", domains, mesh, console)
-    optimizer = make_optimizer(config.optimizer, feed.pace)
+    make = functools.partial(make_optimizer, config.optimizer)
+    optimizer = make(feed.pace)
     maker = state_maker(system, optimizer, feed.example, config.seed)
     abstract = abstract_state(maker, mesh)
-    advance = feed.make_advance(system, optimizer, abstract)
+    advance = feed.make_advance(system, make, abstract)
     steps = config.epochs * feed.pace.steps_per_epoch
     pieces = list(chunks(0, steps, feed.pace.steps_per_epoch, config.log_every))
     jax.block_until_ready(advance(first_state(maker, abstract), *pieces[0]))

@@ -70,7 +70,7 @@ def test_candidates_give_the_same_run_on_both_paths(toy_data):
         assert shapes.query == ((8, 6, 7), "float32") and shapes.moment == ((8, 2), "float32")
         maker = state_maker(system, optimizer, feed.example, 0)
         state = first_state(maker, abstract_state(maker, mesh))
-        advance = feed.make_advance(system, optimizer, state)
+        advance = feed.make_advance(system, lambda _: optimizer, state)
         state, metrics = advance(state, 0, 7)
         seen[residency] = jax.device_get((state.params, metrics))
     jax.tree.map(

@@ -21,7 +21,7 @@ from vmr_jax.data.batches.sampler import (
 from vmr_jax.training.logs import track
 from vmr_jax.training.mesh import along_batch, local_rows
 from vmr_jax.training.state import TrainState
-from vmr_jax.training.steps import Pace, as_batch, make_batch_step, make_scan
+from vmr_jax.training.steps import MakeOptimizer, Pace, as_batch, make_batch_step, make_scan
 from vmr_jax.types import AnyBatch, Config, System
 
 # (state, first step, last step) -> (state, {metric: (last - first,) array on the device})
@@ -34,7 +34,7 @@ class InputPipeline(NamedTuple):
 
     pace: Pace
     example: AnyBatch  # of ShapeDtypeStructs
-    make_advance: Callable[[System, object, TrainState], Advance]
+    make_advance: Callable[[System, MakeOptimizer, TrainState], Advance]
 
 
 def make_input_pipeline(
@@ -82,15 +82,16 @@ def _sampler(config: Config, form: str, role: str, domain: Domain) -> Sampler:
 def _resident_advance(
     config, pace: Pace, domains, samplers: dict[str, Sampler], mesh: Mesh, console: Console
 ):
-    def make(system: System, optimizer, state: TrainState) -> Advance:
+    def make(system: System, make_optimizer: MakeOptimizer, state: TrainState) -> Advance:
         tables = {
             role: data_paths.load_tables(
                 domain, mesh, lambda rows: track(rows, "loading features", console)
             )
             for role, domain in domains.items()
         }
-        scan = make_scan(system, optimizer, pace, mesh, state)
+        scan = make_scan(system, make_optimizer, pace, mesh, state)
         sharding = NamedSharding(mesh, PartitionSpec(None, "data"))
+        of_run = np.uint32(config.seed), np.int32(pace.epochs)
 
         def place(*steps: np.ndarray):
             local = np.stack([local_rows(rows) for rows in steps])
@@ -101,7 +102,7 @@ def _resident_advance(
                 role: jax.tree.map(place, *(sampler.index(k) for k in range(first, last)))
                 for role, sampler in samplers.items()
             }
-            return scan(state, tables, indices, np.uint32(config.seed))
+            return scan(state, tables, indices, *of_run)
 
         return advance
 
@@ -114,9 +115,10 @@ def _streamed_advance(config, pace: Pace, domains, samplers: dict[str, Sampler],
         local = jax.tree.map(local_rows, indices)
         return as_batch({r: data_paths.read_batch(domains[r], index) for r, index in local.items()})
 
-    def make(system: System, optimizer, state: TrainState) -> Advance:
-        batch_step = make_batch_step(system, optimizer, pace, mesh, state)
+    def make(system: System, make_optimizer: MakeOptimizer, state: TrainState) -> Advance:
+        batch_step = make_batch_step(system, make_optimizer, pace, mesh, state)
         sharding = along_batch(mesh)
+        of_run = np.uint32(config.seed), np.int32(pace.epochs)
         batches = {}
 
         def advance(state, first, last):
@@ -125,7 +127,7 @@ def _streamed_advance(config, pace: Pace, domains, samplers: dict[str, Sampler],
                 batches[first] = data_paths.stream(
                     read,
                     first,
-                    pace.epochs * pace.steps_per_epoch,
+                    config.epochs * pace.steps_per_epoch,
                     config.data.threads,
                     config.data.prefetch,
                 )
@@ -136,7 +138,7 @@ def _streamed_advance(config, pace: Pace, domains, samplers: dict[str, Sampler],
                     lambda leaf: jax.make_array_from_process_local_data(sharding, leaf),
                     next(stream),
                 )
-                state, metrics = batch_step(state, batch, np.uint32(config.seed))
+                state, metrics = batch_step(state, batch, *of_run)
                 collected.append(metrics)
             batches[last] = stream
             return state, jax.tree.map(lambda *values: jnp.stack(values), *collected)

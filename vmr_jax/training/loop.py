@@ -66,7 +66,7 @@ def _steps(run: Run, console: Console) -> tuple[TrainState, int] | None:
     if first >= last_step:
         return state, last_step
     checkpoints.need_space(state)
-    advance = run.pipeline.make_advance(run.system, run.optimizer, state)
+    advance = run.pipeline.make_advance(run.system, run.make_optimizer, state)
     console.print("compiling the train step; a second start reads it from the cache")
     with RunLog(run.workdir, console, first, last_step) as log, StopRequest() as stop:
         pending = None

@@ -4,9 +4,11 @@ import re
 from collections.abc import Hashable
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from vmr_jax.training.steps import Pace
+from vmr_jax.types import Array
 
 NAMES = ("adam", "adamw", "adamw_linear")
 SCHEDULES = ("linear", "constant")
@@ -30,7 +32,7 @@ def make_optimizer(settings, pace: Pace) -> optax.GradientTransformation:
         adam = optax.adam(settings.learning_rate)
         return optax.chain(clip, adam) if settings.grad_clip else adam
     if settings.name == "adamw_linear":
-        rate = warmed_up(settings, pace.steps_per_epoch * pace.epochs)
+        rate = warmed_up(settings, pace.steps)
         return optax.chain(
             clip, optax.adamw(rate, *settings.betas, weight_decay=settings.weight_decay)
         )
@@ -57,8 +59,8 @@ def make_optimizer(settings, pace: Pace) -> optax.GradientTransformation:
     return optax.chain(optax.partition(thaw, labels), clip, optax.partition(groups, labels))
 
 
-def warmed_up(settings, steps: int) -> optax.Schedule:
-    """The learning rate at each of `steps` steps, counted from 0.
+def warmed_up(settings, steps: int | Array) -> optax.Schedule:
+    """The learning rate at each of `steps` steps, counted from 0; their number may be traced.
 
     It rises linearly from 0 in the first `warmup` of all steps; then with `schedule` "linear" it
     falls linearly to 0 at the end, with "constant" it stays. Raises ValueError as make_optimizer.
@@ -72,14 +74,16 @@ def warmed_up(settings, steps: int) -> optax.Schedule:
             f"optimizer.warmup={settings.warmup} is the share of the steps in which the learning "
             "rate rises: use at least 0 and less than 1"
         )
-    rate, warmup = settings.learning_rate, round(settings.warmup * steps)
-    if settings.schedule == "linear":
-        after = optax.linear_schedule(rate, 0.0, max(steps - warmup, 1))
-    else:
-        after = optax.constant_schedule(rate)
-    if not warmup:
-        return after
-    return optax.join_schedules([optax.linear_schedule(0.0, rate, warmup), after], [warmup])
+    warmup = jnp.round(settings.warmup * steps)
+    falls = settings.schedule == "linear"
+
+    def rate(step) -> Array:
+        risen = step / jnp.maximum(warmup, 1)
+        fallen = (step - warmup) / jnp.maximum(steps - warmup, 1) if falls else 0.0
+        share = jnp.where(step < warmup, risen, jnp.maximum(1 - fallen, 0))
+        return settings.learning_rate * share
+
+    return rate
 
 
 def _fits(pattern: str, path) -> bool:

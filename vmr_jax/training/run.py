@@ -1,7 +1,8 @@
 """What a run is made of before its first step: data, system, evaluation, state, checkpoints."""
 
+import functools
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 from rich.console import Console
@@ -29,6 +30,7 @@ from vmr_jax.training.state import (
     num_parameters,
     state_maker,
 )
+from vmr_jax.training.steps import MakeOptimizer
 from vmr_jax.training.workdir import claim_workdir
 from vmr_jax.types import INPUTS, Config, Evaluation, Params, System
 
@@ -41,7 +43,7 @@ class Run(NamedTuple):
     system: System
     evaluation: Evaluation
     pipeline: InputPipeline
-    optimizer: Any
+    make_optimizer: MakeOptimizer
     checkpoints: Checkpoints
     meta: dict  # what is saved beside every state
     selects: bool  # whether a split chooses the checkpoint
@@ -99,8 +101,8 @@ def prepare_run(config: Config, workdir: Path, restore: str, console: Console) -
         "made_by": {role: dict(d.dataset.videos.made_by) for role, d in domains.items()},
     }
     pipeline = make_input_pipeline(config, described.batch, domains, mesh, console, described.epoch)
-    optimizer = make_optimizer(config.optimizer, pipeline.pace)
-    maker = state_maker(system, optimizer, pipeline.example, config.seed)
+    make = functools.partial(make_optimizer, config.optimizer)
+    maker = state_maker(system, make(pipeline.pace), pipeline.example, config.seed)
     abstract = abstract_state(maker, mesh, config.parameter_rules)
     checkpoints = Checkpoints(workdir / CHECKPOINTS, config.keep_checkpoints, meta["chosen_by"])
     state = checkpoints.restore_newest(abstract, console.print)
@@ -112,7 +114,7 @@ def prepare_run(config: Config, workdir: Path, restore: str, console: Console) -
         system=system,
         evaluation=evaluation,
         pipeline=pipeline,
-        optimizer=optimizer,
+        make_optimizer=make,
         checkpoints=checkpoints,
         meta=meta,
         selects=bool(split),

@@ -1,6 +1,6 @@
 """The one train step of every system, a scan over it, and the prediction step."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, cast
 
 import jax
@@ -37,15 +37,22 @@ def term_means(terms: LossTerms) -> dict[str, Array]:
 
 
 class Pace(NamedTuple):
-    """How long a run is."""
+    """How long a run is; in a compiled step `epochs` is an argument."""
 
     steps_per_epoch: int
-    epochs: int
+    epochs: int | Array
+
+    @property
+    def steps(self) -> int | Array:
+        """Of the whole run."""
+        return self.steps_per_epoch * self.epochs
 
     def progress(self, step: Array) -> Progress:
         """Where a run stands after `step` steps."""
-        total = self.steps_per_epoch * self.epochs
-        return Progress(step, step // self.steps_per_epoch, step / jnp.float32(total))
+        return Progress(step, step // self.steps_per_epoch, step / jnp.float32(self.steps))
+
+
+MakeOptimizer = Callable[[Pace], optax.GradientTransformation]
 
 
 def chunks(first: int, last: int, steps_per_epoch: int, size: int) -> Iterator[tuple[int, int]]:
@@ -96,31 +103,44 @@ def train_step(
     return TrainState(state.step + 1, params, opt_state), metrics
 
 
-def make_batch_step(system: System, optimizer, pace: Pace, mesh: Mesh, state: TrainState):
-    """jit: (state, batch, seed) -> (state, metrics), for batches that come from the host."""
-
-    def step(state, batch, seed):
-        return train_step(state, batch, seed, system=system, optimizer=optimizer, pace=pace)
-
+def make_batch_step(
+    system: System, make_optimizer: MakeOptimizer, pace: Pace, mesh: Mesh, state: TrainState
+):
+    """jit: (state, batch, seed, epochs) -> (state, metrics), for batches from the host."""
+    step = _step_of_run(system, make_optimizer, pace)
     placed = _shardings(state)
     return jax.jit(step, donate_argnums=0, out_shardings=(placed, replicated(mesh)))
 
 
-def make_scan(system: System, optimizer, pace: Pace, mesh: Mesh, state: TrainState):
-    """jit: (state, {domain: tables}, {domain: indices (steps, ...)}, seed) -> (state, metrics).
+def make_scan(
+    system: System, make_optimizer: MakeOptimizer, pace: Pace, mesh: Mesh, state: TrainState
+):
+    """jit: (state, {domain: tables}, {domain: indices (steps, ...)}, seed, epochs) -> as a step.
 
     The tables are arguments, so that they are neither constants nor copies. Metrics are (steps,).
     """
+    step = _step_of_run(system, make_optimizer, pace)
 
-    def scan(state, tables: dict[str, ResidentTables], indices: dict, seed: Array):
+    def scan(state, tables: dict[str, ResidentTables], indices: dict, seed: Array, epochs: Array):
         def body(state, indices):
             batch = as_batch({n: _gather(tables[n], indices[n], mesh) for n in indices})
-            return train_step(state, batch, seed, system=system, optimizer=optimizer, pace=pace)
+            return step(state, batch, seed, epochs)
 
         return jax.lax.scan(body, state, indices)
 
     placed = _shardings(state)
     return jax.jit(scan, donate_argnums=0, out_shardings=(placed, replicated(mesh)))
+
+
+def _step_of_run(system: System, make_optimizer: MakeOptimizer, pace: Pace):
+    """`train_step` given the number of epochs: compiled once, it serves any length of run."""
+
+    def step(state, batch, seed: Array, epochs: Array):
+        given = pace._replace(epochs=epochs)
+        optimizer = make_optimizer(given)
+        return train_step(state, batch, seed, system=system, optimizer=optimizer, pace=given)
+
+    return step
 
 
 def make_predict(system: MomentSystem, mesh: Mesh):
