@@ -91,16 +91,10 @@ def _report(row: Row, seed: int, out: Path) -> dict:
 def _rows(row: Row, reports: list[dict]) -> list[dict]:
     """The rows of a system, and of the yardsticks that see what it sees."""
     first = reports[0]
-    dataset = load_dataset(first["folder"].parents[3] / "data", first["dataset"], "effnet")
-    table = dataset.splits[first["split"]]
-    of_seeds = []
-    for report in reports:
-        found = read_predictions(report["folder"] / "predictions.jsonl")
-        of_seeds.append(query_metrics([found[qid] for qid in table.query_id], table.moments))
     seconds = np.mean([report["seconds"] for report in reports])
     rows = [
         {"run": row.name}
-        | _with_intervals(of_seeds, table.video)
+        | _moments_found([report["folder"] / "predictions.jsonl" for report in reports], first)
         | {name: _mean(reports, "model", name) for name in RANKED}
         | {"seconds": f"{seconds:.0f}"}
     ]
@@ -110,6 +104,18 @@ def _rows(row: Row, reports: list[dict]) -> list[dict]:
         ranked = {metric: _mean([first], name, metric) for metric in RANKED}
         rows.append({"run": f"  {name}"} | shown | ranked | {"seconds": ""})
     return rows
+
+
+def _moments_found(files: list[Path], report: dict) -> dict[str, str]:
+    """SHOWN of the predictions of several seeds, "" of a retriever, which finds no moments."""
+    if not files[0].exists():
+        return dict.fromkeys(SHOWN, "")
+    dataset = load_dataset(report["folder"].parents[3] / "data", report["dataset"], "effnet")
+    table = dataset.splits[report["split"]]
+    of_seeds = []
+    for found in map(read_predictions, files):
+        of_seeds.append(query_metrics([found[qid] for qid in table.query_id], table.moments))
+    return _with_intervals(of_seeds, table.video)
 
 
 def _with_intervals(of_seeds: list[dict], video: np.ndarray) -> dict[str, str]:

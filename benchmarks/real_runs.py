@@ -97,6 +97,17 @@ _WR = (  # EVA's weak branch alone: no domain is its source
         "optimizer.learning_rate": 5e-4,
     }
 )
+_PREM = (
+    _CHOSEN
+    | _domain()
+    | {"clip_seconds": 2.0, "dim": 128, "epochs": 4, "optimizer.learning_rate": 1e-3}
+)
+_RETRIEVER = _PREM | {"positive": "strong", "temperature": 0.05, "batch_size": 128}
+_LOCALIZER = (
+    {f"first.retriever.{key}": value for key, value in _RETRIEVER.items() if key != "clip_seconds"}
+    | _PREM
+    | {"dropout": 0.0, "negatives": 1, "edges": (1, 2, 4), "infer.max_l": 31, "batch_size": 32}
+)
 _QD_DETR = (
     _CHOSEN
     | _domain(max_words=24)
@@ -120,6 +131,8 @@ RUNS = (
     Row("mmcda", "mmcda:msrvtt,msrvtt", _MMCDA | _LABELLED | {"epochs": 3}),
     Row("vlanet", "vlanet:msrvtt", _VLANET),
     Row("wr", "eva:anet46,msrvtt", _WR),
+    Row("prem_retriever", "prem_retriever:msrvtt", _RETRIEVER),
+    Row("prem_localizer", "prem_localizer:msrvtt", _LOCALIZER),
     Row("qd_detr", "qd_detr:msrvtt", _QD_DETR),
 )
 TRANSFERS = (Row("mmcda", "mmcda:msrvtt,anet46", _MMCDA | {"epochs": 3}),)
