@@ -97,6 +97,7 @@ FURTHER = [
         "mmcda": {"loss", "boundary", "domain_fused", "target_pairs", "instances"},
         "qd_detr": {"loss", "span", "iou", "label", "saliency", "negative", "ranking"},
         "vdi": {"loss", "iou", "visual_context", "spatial_dynamic"},
+        "vlanet": {"loss", "contrastive", "similarity_positive", "similarity_negative"},
     }.items()
 ]
 
@@ -106,7 +107,6 @@ FURTHER = [
     [
         ("eva", {"loss", "weak", "full_match", "align", "domain"}),
         ("mmn", {"loss", "iou", "moment_to_sentence", "sentence_to_moment"}),
-        ("vlanet", {"loss", "contrastive", "similarity_positive", "similarity_negative"}),
         *FURTHER,
     ],
 )
