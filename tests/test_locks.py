@@ -74,3 +74,12 @@ def test_without_locks_it_goes_on_and_says_so(tmp_path, monkeypatch, capsys):
         pass
     said = f"{tmp_path} has no locks (Operation not supported): let no other process write there\n"
     assert capsys.readouterr().err == said
+
+
+def test_a_refused_run_leaves_no_folder_that_it_made(tmp_path):
+    with pytest.raises(RuntimeError), locked(tmp_path / "runs" / "first"):
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+    with locked(tmp_path / "runs" / "first"):
+        (tmp_path / "runs" / "other").touch()
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["other"]

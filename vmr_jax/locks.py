@@ -22,7 +22,7 @@ def locked(folder: Path) -> Iterator[None]:
         ValueError: another process, or another call in this one, holds it.
         PermissionError: it cannot be written.
     """
-    made = not folder.exists()
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = _take(folder)
@@ -34,9 +34,9 @@ def locked(folder: Path) -> Iterator[None]:
     finally:
         (folder / _NAME).unlink(missing_ok=True)
         os.close(lock)
-        if made:
-            with suppress(OSError):  # it is not empty
-                folder.rmdir()
+        with suppress(OSError):  # one is not empty
+            for path in made:
+                path.rmdir()
 
 
 def _take(folder: Path) -> int:
