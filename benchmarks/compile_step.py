@@ -61,7 +61,7 @@ def _row(name: str, keys: str, data_dir: str) -> dict:
         "keys": keys,
         "first piece s": spent[0],
         "step ms": 1e3 * float(np.median(np.divide(spent, lengths)[1:])),
-        "loss": float(metrics["loss"][-1]),
+        "loss": float(metrics["loss"][lengths[-1] - 1]),
     }
 
 

@@ -92,7 +92,7 @@ def _measure(config, domains: dict[str, Domain]) -> tuple[float, float, float, i
         for begin, end in pieces:
             state, metrics = advance(state, begin, end)
             log.record(pending)
-            pending = (begin, metrics)
+            pending = (begin, end, metrics)
         log.record(pending)
         wall = time.perf_counter() - started
 

@@ -77,7 +77,7 @@ def gradient_on(devices: int, system_name: str, data_dir: str):
     state, losses = feed.make_advance(system, lambda _: optimizer, state)(state, 0, 1)
     after = jax.device_get(jax.tree.leaves(state.params))
     gradient = [old - new for old, new in zip(before, after, strict=True)]
-    return jax.device_get(losses), gradient
+    return {name: values[0] for name, values in jax.device_get(losses).items()}, gradient
 
 
 @pytest.fixture(scope="module")

@@ -117,7 +117,7 @@ def test_a_collapse_of_an_epoch_is_said_once(tmp_path, monkeypatch, apart, said)
     with logs.RunLog(tmp_path, console, 0, 6) as log:
         for step, value in enumerate(apart):
             pairs = {"similarity_positive": np.array([value]), "similarity_negative": np.zeros(1)}
-            log.record((step, {"loss": np.ones(1)} | pairs))
+            log.record((step, step + 1, {"loss": np.ones(1)} | pairs))
             log.warn_of_collapse(step + 1, 3)
     assert console.file.getvalue().count("warning: for an epoch the similarities") == said
 
@@ -130,7 +130,7 @@ def test_the_first_steps_of_a_run_are_no_collapse(tmp_path):
                 "similarity_positive": np.full(20, 0.4),
                 "similarity_negative": np.full(20, 0.4),
             }
-            log.record((step, {"loss": np.ones(20)} | pairs))
+            log.record((step, step + 20, {"loss": np.ones(20)} | pairs))
             log.warn_of_collapse(step + 20, 20)
             assert ("collapsed" in console.file.getvalue()) == (step + 20 >= 400)
 
@@ -139,7 +139,7 @@ def test_a_system_without_similarities_does_not_collapse(tmp_path):
     console = Console(file=io.StringIO(), width=200)
     with logs.RunLog(tmp_path, console, 0, 6) as log:
         for step in range(4):
-            log.record((step, {"loss": np.ones(1)}))
+            log.record((step, step + 1, {"loss": np.ones(1)}))
             log.warn_of_collapse(step + 1, 2)
     assert "collapsed" not in console.file.getvalue()
 
@@ -157,7 +157,7 @@ def test_divergence_is_said(tmp_path, losses, said):
     console = Console(file=io.StringIO(), width=200)
     with logs.RunLog(tmp_path, console, 0, len(losses)) as log:
         for step, loss in enumerate(losses):
-            log.record((step, {"loss": np.array([loss])}))
+            log.record((step, step + 1, {"loss": np.array([loss])}))
         console.file.truncate(0)
         log.warn_of_divergence()
     assert console.file.getvalue().strip("\0\n").startswith(said)

@@ -21,10 +21,18 @@ from vmr_jax.data.batches.sampler import (
 from vmr_jax.training.logs import track
 from vmr_jax.training.mesh import along_batch, local_rows
 from vmr_jax.training.state import TrainState
-from vmr_jax.training.steps import MakeOptimizer, Pace, as_batch, make_batch_step, make_scan
+from vmr_jax.training.steps import (
+    MakeOptimizer,
+    Pace,
+    as_batch,
+    longest_chunk,
+    make_batch_step,
+    make_loop,
+)
 from vmr_jax.types import AnyBatch, Config, System
 
-# (state, first step, last step) -> (state, {metric: (last - first,) array on the device})
+# (state, first step, last step) -> (state, {metric: array on the device}), of which the first
+# (last - first) values are those of the steps
 Advance = Callable[[TrainState, int, int], tuple[TrainState, dict[str, jax.Array]]]
 RESIDENCIES = ("device", "host")
 
@@ -89,20 +97,23 @@ def _resident_advance(
             )
             for role, domain in domains.items()
         }
-        scan = make_scan(system, make_optimizer, pace, mesh, state)
+        loop = make_loop(system, make_optimizer, pace, mesh, state)
         sharding = NamedSharding(mesh, PartitionSpec(None, "data"))
         of_run = np.uint32(config.seed), np.int32(pace.epochs)
+        longest = longest_chunk(pace.steps_per_epoch, config.log_every)
 
         def place(*steps: np.ndarray):
             local = np.stack([local_rows(rows) for rows in steps])
             return jax.make_array_from_process_local_data(sharding, local)
 
         def advance(state, first, last):
+            steps = last - first
+            rows = [*range(first, last), *[last - 1] * (longest - steps)]
             indices = {
-                role: jax.tree.map(place, *(sampler.index(k) for k in range(first, last)))
+                role: jax.tree.map(place, *(sampler.index(k) for k in rows))
                 for role, sampler in samplers.items()
             }
-            return scan(state, tables, indices, *of_run)
+            return loop(state, tables, indices, np.int32(steps), *of_run)
 
         return advance
 

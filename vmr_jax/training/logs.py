@@ -97,15 +97,16 @@ class RunLog:
             lines.close()
             board.close()
 
-    def record(self, pending: tuple[int, dict] | None) -> None:
-        """Fetch the metrics of the steps after `begin`, of (begin, metrics), and log their means.
+    def record(self, pending: tuple[int, int, dict] | None) -> None:
+        """Fetch the metrics of the steps after `begin`, of (begin, end, metrics), log their means.
 
         Raises NonFiniteLossError where one is not finite.
         """
         if pending is None:
             return
-        begin, metrics = pending
-        metrics = {name: np.asarray(values) for name, values in jax.device_get(metrics).items()}
+        begin, step, metrics = pending
+        fetched = jax.device_get(metrics)
+        metrics = {name: np.asarray(values)[: step - begin] for name, values in fetched.items()}
         finite = np.all([np.isfinite(values) for values in metrics.values()], axis=0)
         if not finite.all():
             at = int(np.argmin(finite))
@@ -115,7 +116,6 @@ class RunLog:
                 "checkpoint is kept. Look at the data with `vmr doctor`, or lower "
                 "optimizer.learning_rate."
             )
-        step = begin + len(finite)
         means = {name: float(values.mean()) for name, values in metrics.items()}
         self._losses = (self._losses or (means["loss"],))[0], means["loss"]
         apart = means.get("similarity_positive", np.inf) - means.get("similarity_negative", 0.0)

@@ -73,7 +73,7 @@ def _steps(run: Run, console: Console) -> tuple[TrainState, int] | None:
         for begin, end in chunks(first, last_step, run.steps_per_epoch, config.log_every):
             state, metrics = advance(state, begin, end)
             log.record(pending)
-            pending = (begin, metrics)
+            pending = (begin, end, metrics)
             stopping = stop.wanted()
             due, scored = run.due(end)
             if not (due or scored or stopping):

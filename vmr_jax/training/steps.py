@@ -1,5 +1,6 @@
-"""The one train step of every system, a scan over it, and the prediction step."""
+"""The one train step of every system, a loop over it, and the prediction step."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, cast
 
@@ -56,24 +57,27 @@ MakeOptimizer = Callable[[Pace], optax.GradientTransformation]
 
 
 def chunks(first: int, last: int, steps_per_epoch: int, size: int) -> Iterator[tuple[int, int]]:
-    """Split [first, last) into pieces that end with an epoch, of one length where that is near.
+    """Split [first, last) into pieces of at most `size` that end with an epoch.
 
-    The length is the largest divisor of an epoch up to `size`; if that is under a quarter of
-    `size`, the smallest one up to twice of it; without one, an epoch is cut into pieces that
-    differ by one step (two compilations, not one). The pieces do not depend on `first`, so that a
+    The pieces of an epoch differ by one step at most. They do not depend on `first`, so that a
     resumed run makes the same ones, but for what is left of a piece that `first` lies in.
     """
-    size = min(size, steps_per_epoch)
-    lengths = [n for n in range(1, 2 * size + 1) if steps_per_epoch % n == 0]
-    near = [n for n in lengths if 4 * n >= size]
-    length = max((n for n in near if n <= size), default=min(near, default=size))
-    pieces = -(-steps_per_epoch // length)
+    pieces = _pieces(steps_per_epoch, size)
     edges = [piece * steps_per_epoch // pieces for piece in range(pieces + 1)]
     for epoch in range(first // steps_per_epoch, -(-last // steps_per_epoch)):
-        for begin, end in zip(edges[:-1], edges[1:], strict=True):
+        for begin, end in itertools.pairwise(edges):
             start, stop = epoch * steps_per_epoch + begin, epoch * steps_per_epoch + end
             if stop > first:
                 yield max(start, first), stop
+
+
+def longest_chunk(steps_per_epoch: int, size: int) -> int:
+    """The steps of the longest piece of `chunks`."""
+    return -(-steps_per_epoch // _pieces(steps_per_epoch, size))
+
+
+def _pieces(steps_per_epoch: int, size: int) -> int:
+    return -(-steps_per_epoch // size)
 
 
 def train_step(
@@ -112,24 +116,36 @@ def make_batch_step(
     return jax.jit(step, donate_argnums=0, out_shardings=(placed, replicated(mesh)))
 
 
-def make_scan(
+def make_loop(
     system: System, make_optimizer: MakeOptimizer, pace: Pace, mesh: Mesh, state: TrainState
 ):
-    """jit: (state, {domain: tables}, {domain: indices (steps, ...)}, seed, epochs) -> as a step.
+    """jit: (state, tables, {domain: indices (rows, ...)}, steps, seed, epochs) -> as a step.
 
-    The tables are arguments, so that they are neither constants nor copies. Metrics are (steps,).
+    It takes the first `steps` of the rows; metrics are (rows,), 0 from there on. `steps` is an
+    argument, so that pieces of any length are one program, and so are the tables, so that they are
+    neither constants nor copies.
     """
     step = _step_of_run(system, make_optimizer, pace)
 
-    def scan(state, tables: dict[str, ResidentTables], indices: dict, seed: Array, epochs: Array):
-        def body(state, indices):
-            batch = as_batch({n: _gather(tables[n], indices[n], mesh) for n in indices})
+    def loop(state, tables: dict[str, ResidentTables], indices, steps, seed: Array, epochs: Array):
+        @jax.jit  # traced once, for the metrics' shapes and for the loop
+        def take(state, row: Array):
+            index = jax.tree.map(lambda rows: rows[row], indices)
+            batch = as_batch({name: _gather(tables[name], index[name], mesh) for name in index})
             return step(state, batch, seed, epochs)
 
-        return jax.lax.scan(body, state, indices)
+        def body(row: Array, carry):
+            state, metrics = carry
+            state, new = take(state, row)
+            return state, jax.tree.map(lambda kept, one: kept.at[row].set(one), metrics, new)
+
+        rows = jax.tree.leaves(indices)[0].shape[0]
+        _, shapes = jax.eval_shape(take, state, jnp.int32(0))
+        blank = jax.tree.map(lambda one: jnp.zeros((rows, *one.shape), one.dtype), shapes)
+        return jax.lax.fori_loop(0, steps, body, (state, blank))
 
     placed = _shardings(state)
-    return jax.jit(scan, donate_argnums=0, out_shardings=(placed, replicated(mesh)))
+    return jax.jit(loop, donate_argnums=0, out_shardings=(placed, replicated(mesh)))
 
 
 def _step_of_run(system: System, make_optimizer: MakeOptimizer, pace: Pace):
