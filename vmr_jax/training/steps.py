@@ -140,9 +140,10 @@ def make_loop(
             return state, jax.tree.map(lambda kept, one: kept.at[row].set(one), metrics, new)
 
         rows = jax.tree.leaves(indices)[0].shape[0]
-        _, shapes = jax.eval_shape(take, state, jnp.int32(0))
+        first = jnp.int32(0)
+        _, shapes = jax.eval_shape(take, state, first)
         blank = jax.tree.map(lambda one: jnp.zeros((rows, *one.shape), one.dtype), shapes)
-        return jax.lax.fori_loop(0, steps, body, (state, blank))
+        return jax.lax.fori_loop(first, steps, body, (state, blank))
 
     placed = _shardings(state)
     return jax.jit(loop, donate_argnums=0, out_shardings=(placed, replicated(mesh)))
