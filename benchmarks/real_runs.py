@@ -67,7 +67,13 @@ _MMCDA = (
         "joint_dim": 128,
         "batch_size": 64,
         "joint_clips": "projected",
-        "infer.eta": 10.0,
+        "joint_words": "given",
+        "edges": (1, 2, 4),
+        "optimizer.learning_rate": 8e-4,
+        "optimizer.schedule": "linear",
+        "infer.similar": "sum",
+        "infer.threshold": 0.5,
+        "infer.eta": 2.0,
     }
 )
 _VLANET = (
@@ -128,7 +134,7 @@ _QD_DETR = (
 _LABELLED = {"supervision": "target", "align_target": True, "target.labels": True}
 RUNS = (
     Row("mmn", "mmn:msrvtt", _MMN),
-    Row("mmcda", "mmcda:msrvtt,msrvtt", _MMCDA | _LABELLED | {"epochs": 3}),
+    Row("mmcda", "mmcda:msrvtt,msrvtt", _MMCDA | _LABELLED | {"epochs": 4}),
     Row("vlanet", "vlanet:msrvtt", _VLANET),
     Row("wr", "eva:anet46,msrvtt", _WR),
     Row("prem_retriever", "prem_retriever:msrvtt", _RETRIEVER),

@@ -168,7 +168,15 @@ def run() -> Config:
     config.data_dir = "data_cache"  # where `vmr prepare` wrote, and the simulated data goes
     config.batch_size = 64  # pairs a domain, over all devices
     config.epochs = 50
-    config.optimizer = Config({"name": "adam", "learning_rate": 1e-4, "grad_clip": 0.0})
+    config.optimizer = Config(
+        {
+            "name": "adam",
+            "learning_rate": 1e-4,
+            "grad_clip": 0.0,
+            "warmup": 0.0,  # share of all steps in which the rate rises
+            "schedule": "constant",  # constant | linear, to 0 at the end
+        }
+    )
     config.data = Config(
         {
             "verify": True,  # compare prepared files with their SHA-256; False: huge ones, unread

@@ -51,6 +51,8 @@ def get_config(domains: str = "") -> Config:
     config.joint_dim = 256  # of the space where clips meet sentences
     # Which clips meet them: encoded | projected (before they attend each other)
     config.joint_clips = "encoded"
+    # Which words: encoded | given (the mean of the vectors that are read)
+    config.joint_words = "encoded"
     config.heads = 4
     config.dropout = 0.1
     config.video_encoder = "transformer"  # transformer | bigru (MMCDA C7)
@@ -71,7 +73,14 @@ def get_config(domains: str = "") -> Config:
     config.mmd = common.mmd()
     config.pseudo_labels = False  # MMCDA M1 on the target's own best spans too (MMCDA C9)
     config.ramp = True  # domain alignment and the target's terms grow in the first tenth
-    config.infer = Config({"beta": 0.1, "eta": 1.0})  # inside, similarity (MMCDA M11)
+    config.infer = Config(  # MMCDA M11
+        {
+            "beta": 0.1,  # weight of inside
+            "eta": 1.0,  # weight of similarity
+            "similar": "contrast",  # contrast | sum
+            "threshold": 0.75,  # of sum: deviations above the video's mean
+        }
+    )
 
     config.batch_size = 32
     config.epochs = 50  # of the domain with more pairs

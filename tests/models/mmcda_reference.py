@@ -35,7 +35,8 @@ class Half:
         if "joint_video" in p:
             meets = projected if c.joint_clips == "projected" else self.F
             self.e = [prem.unit(prem.linear(p["joint_video"], f)) for f in meets]
-            self.eq = [prem.unit(prem.linear(p["joint_query"], q)) for q in self.q]
+            asked = [q.mean(0) for _, q in pairs] if c.joint_words == "given" else self.q
+            self.eq = [prem.unit(prem.linear(p["joint_query"], q)) for q in asked]
 
     def video(self, x):
         if self.c.video_encoder == "bigru":
@@ -213,12 +214,15 @@ def spans(c, half, i):
     start, end, r = half.boundary(i)
     start, end = softmax(start), softmax(end)
     s = half.s(i, i) if hasattr(half, "e") else np.zeros(len(r))
+    z = (s - s.mean()) / s.std() - c.infer.threshold if s.std() > 1e-6 else 0 * s
     found = []
     for a in range(len(r)):
         for b in range(a, len(r)):
             outside = np.r_[s[:a], s[b + 1 :]]
-            contrast = s[a : b + 1].mean() - (outside.mean() if len(outside) else 0)
+            similar = s[a : b + 1].mean() - (outside.mean() if len(outside) else 0)
+            if c.infer.similar == "sum":
+                similar = z[a : b + 1].sum()
             score = np.log(start[a]) + np.log(end[b])
-            score += c.infer.beta * r[a : b + 1].mean() + c.infer.eta * contrast
+            score += c.infer.beta * r[a : b + 1].mean() + c.infer.eta * similar
             found.append((a, b, score, start[a] * end[b]))
     return found

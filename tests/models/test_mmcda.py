@@ -56,7 +56,8 @@ def test_every_term_equals_its_formula(switches):
 
 @pytest.mark.parametrize("aligned", [False, True])
 def test_the_upper_bound_learns_the_targets_boundaries(aligned):
-    further = {"align_target": True, "joint_clips": "projected", "edges": (1, 2)}
+    joint = {"joint_clips": "projected", "joint_words": "given"}
+    further = {"align_target": True, "edges": (1, 2), **joint}
     switches = further if aligned else {}
     c = cases.config(supervision="target", target__labels=True, **switches)
     made, params = cases.system(c)
@@ -102,8 +103,17 @@ def test_the_gradient_equals_a_float64_difference_of_the_formulas():
         np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
-def test_predictions_are_the_spans_by_their_scores():
-    c = cases.config(eval__nms=1.0)
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {},
+        {"infer__similar": "sum", "joint_words": "given"},
+        {"infer__similar": "sum", "modules__ca": False, "modules__sa": False},
+    ],
+    ids=["contrast", "sum", "no joint space"],
+)
+def test_predictions_are_the_spans_by_their_scores(switches):
+    c = cases.config(eval__nms=1.0, **switches)
     made, params = cases.system(c)
     batches = cases.example(c)
     _, source, target = _halves(c, params, batches)
@@ -122,8 +132,9 @@ def test_predictions_are_the_spans_by_their_scores():
             assert (np.asarray(found.score[i, count:]) == -np.inf).all()
 
 
-def test_the_words_parts_have_the_similarity_as_their_mean():
-    c = cases.config()
+@pytest.mark.parametrize("joint_words", ["encoded", "given"])
+def test_the_words_parts_have_the_similarity_as_their_mean(joint_words):
+    c = cases.config(joint_words=joint_words)
     made, params = cases.system(c)
     batches = cases.example(c)
     _, _, target = _halves(c, params, batches)

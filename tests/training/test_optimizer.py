@@ -121,6 +121,18 @@ def test_the_rate_rises_then_falls_to_zero(changes, rates):
         np.testing.assert_allclose(found[step]["head"], expected[step], rtol=1e-5)
 
 
+@pytest.mark.parametrize("warmup", [0.0, 0.25])
+def test_adam_has_a_schedule_too(warmup):
+    gradients = [(jnp.full(2, 0.5), jnp.full(1, -0.5))] * 8
+    settings = _linear(name="adam", warmup=warmup)
+    rates = [warmed_up(settings, 8)(step) for step in range(8)]
+    for changes, expected in (({}, rates), ({"warmup": 0.0, "schedule": "constant"}, [0.1] * 8)):
+        found = _run(_linear(name="adam", **({"warmup": warmup} | changes)), gradients)
+        by_hand = _adamw([3.0], [-0.5] * 8, expected, betas=(0.9, 0.999), decay=0.0)
+        for step in range(8):
+            np.testing.assert_allclose(found[step]["head"], by_hand[step], rtol=1e-5)
+
+
 def test_the_rate_is_zero_at_the_end():
     assert warmed_up(_linear(), 8)(8) == 0
 

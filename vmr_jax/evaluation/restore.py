@@ -16,7 +16,14 @@ _OF_MMN = {"contrastive.cells": "convolved", "iou.given_match": False, "map.edge
 _ADDED = {
     "mmn": _OF_MMN,
     "vdi": _OF_MMN,
-    "mmcda": {"align_target": False, "joint_clips": "encoded", "edges": ()},
+    "mmcda": {
+        "align_target": False,
+        "joint_clips": "encoded",
+        "joint_words": "encoded",
+        "edges": (),
+        "infer.similar": "contrast",
+        "infer.threshold": 0.75,
+    },
     "prem_localizer": {"edges": ()},
 }
 

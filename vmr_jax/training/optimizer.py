@@ -19,17 +19,19 @@ _Groups = dict[Hashable, optax.GradientTransformation]
 def make_optimizer(settings, pace: Pace) -> optax.GradientTransformation:
     """The optimiser of a config's `optimizer` block; `grad_clip` > 0 clips the global norm.
 
-    "adam" has a constant learning rate. "adamw" has also `betas`, `weight_decay`, `milestones`
-    (epochs done, after each of which the rate falls to a tenth) and `slow`: parameters whose path
-    fits `pattern` learn at `factor` of the rate, and not at all in the first `freeze_epochs`.
-    "adamw_linear" has `betas`, `weight_decay`, `warmup` and `schedule`, see `warmed_up`.
+    "adam" has `warmup` and `schedule`, see `warmed_up`. "adamw" has `betas`, `weight_decay`,
+    `milestones` (epochs done, after each of which the rate falls to a tenth) and `slow`: parameters
+    whose path fits `pattern` learn at `factor` of the rate, and not at all in the first
+    `freeze_epochs`. "adamw_linear" has `betas`, `weight_decay`, `warmup` and `schedule`.
     Raises ValueError for an unknown name or schedule, and for a `warmup` out of range.
     """
     if settings.name not in NAMES:
         raise ValueError(f"optimizer.name is {settings.name!r}; it must be one of {NAMES}")
     clip = optax.clip_by_global_norm(settings.grad_clip) if settings.grad_clip else optax.identity()
     if settings.name == "adam":
-        adam = optax.adam(settings.learning_rate)
+        moves = settings.warmup > 0 or settings.schedule != "constant"
+        rate = warmed_up(settings, pace.steps) if moves else settings.learning_rate
+        adam = optax.adam(rate)
         return optax.chain(clip, adam) if settings.grad_clip else adam
     if settings.name == "adamw_linear":
         rate = warmed_up(settings, pace.steps)

@@ -17,6 +17,9 @@ from vmr_jax.models.mmcda.network import SpanLogits, Views
 from vmr_jax.types import Array, Batch, Config, LossTerms
 
 
+_ALIKE = 1e-6  # a deviation of similarities that says nothing
+
+
 class Candidates(NamedTuple):
     """The P moments that a localizer ranks, in `units` equal parts of each video."""
 
@@ -70,27 +73,42 @@ def pseudo_labelled(config: Config, views: Views, batch: Batch) -> tuple[Batch, 
 
 
 def _spans(config: Config, views: Views, logits: SpanLogits, batch: Batch) -> Candidates:
-    """log P_s(i) + log P_e(j) + beta mean r + eta (mean s inside - mean s outside)."""
+    """log P_s(i) + log P_e(j) + beta mean r + eta times the span's similarity."""
     mask = views.video_mask
     first, last = list_spans(mask.shape[1])
     start, end = masked_log_softmax(jnp.moveaxis(logits.boundary, -1, 0), mask)
     inside, _ = inside_outside_means(logits.inside, mask)
-    similar, other = inside_outside_means(views.similarity, mask)
-    added = config.infer.beta * inside + config.infer.eta * (similar - other)
+    similar = _span_similarity(config, views.similarity, mask)
+    added = config.infer.beta * inside + config.infer.eta * similar
     score = score_spans(start, end, mask, added=added[:, first, last])
     probability = jnp.exp(start[:, first] + end[:, last])
     return Candidates(first, last, batch.num_clips, score, probability)
 
 
 def _cells(config: Config, views: Views, logits: Array, batch: Batch) -> Candidates:
-    """log sigmoid of the cell's logit + eta (mean s inside - mean s outside)."""
+    """log sigmoid of the cell's logit + eta times the cell's similarity."""
     cells = map_cells(config.map)
     similarity = stretch_clips(views.similarity[..., None], batch.num_clips, cells.clips)[..., 0]
-    means = inside_outside_means(similarity, jnp.ones(similarity.shape, bool))
-    similar, other = (mean[:, cells.row, cells.column] for mean in means)
-    score = jax.nn.log_sigmoid(logits) + config.infer.eta * (similar - other)
+    similar = _span_similarity(config, similarity, jnp.ones(similarity.shape, bool))
+    similar = similar[:, cells.row, cells.column]
+    score = jax.nn.log_sigmoid(logits) + config.infer.eta * similar
     probability = jax.nn.sigmoid(logits)
     return Candidates(cells.row, cells.column, cells.clips, score, probability)
+
+
+def _span_similarity(config: Config, similarity: Array, mask: Array) -> Array:
+    """What s (B, N) says of each span (MMCDA M11): (B, N, N) float32, first clip by last clip.
+
+    "contrast": its mean inside less its mean outside. "sum": the sum inside of how many of the
+    video's deviations s lies above its mean, less `threshold`; 0 where all clips are alike.
+    """
+    if config.infer.similar == "contrast":
+        inside, outside = inside_outside_means(similarity, mask)
+        return inside - outside
+    mean = jnp.mean(similarity, axis=1, where=mask, keepdims=True)
+    deviation = jnp.std(similarity, axis=1, where=mask, keepdims=True)
+    above = (similarity - mean) / jnp.maximum(deviation, _ALIKE) - config.infer.threshold
+    return _span_sums(jnp.where(deviation > _ALIKE, above, 0), mask)
 
 
 def inside_outside_means(values: Array, mask: Array) -> tuple[Array, Array]:
@@ -100,11 +118,15 @@ def inside_outside_means(values: Array, mask: Array) -> tuple[Array, Array]:
     clip; they mean something where i <= j and j is valid. From prefix sums: their rounding error
     is about N epsilon of the largest value, and a product with all N^3 memberships is not needed.
     """
-    values = jnp.where(mask, values.astype(jnp.float32), 0)
-    sums = jnp.pad(jnp.cumsum(values, axis=1), ((0, 0), (1, 0)))
-    clip = jnp.arange(mask.shape[1])
-    inside = sums[:, None, 1:] - sums[:, :-1, None]
+    inside, clip = _span_sums(values, mask), jnp.arange(mask.shape[1])
     length = jnp.maximum(clip - clip[:, None] + 1, 1)
     others = mask.sum(axis=1)[:, None, None] - length
-    outside = (sums[:, -1, None, None] - inside) / jnp.maximum(others, 1)
+    outside = (inside[:, :1, -1:] - inside) / jnp.maximum(others, 1)
     return inside / length, jnp.where(others > 0, outside, 0)
+
+
+def _span_sums(values: Array, mask: Array) -> Array:
+    """The sum over the clips i ... j, 0 on padding: (B, N) -> (B, N, N) float32."""
+    values = jnp.where(mask, values.astype(jnp.float32), 0)
+    sums = jnp.pad(jnp.cumsum(values, axis=1), ((0, 0), (1, 0)))
+    return sums[:, None, 1:] - sums[:, :-1, None]

@@ -135,7 +135,8 @@ class MMCDA(nn.Module):
             projected = self.config.joint_clips == "projected"
             meets = self.project(batch.video, role) if projected else video
             clips = unit_rows(self.joint_video(meets)) * mask[..., None]
-            sentence = unit_rows(self.joint_query(masked_mean(words, word_mask)))
+            asked = batch.query if self.config.joint_words == "given" else words
+            sentence = unit_rows(self.joint_query(masked_mean(asked, word_mask)))
         return Views(video, mask, words, word_mask, fused, clips, sentence, logits)
 
     def encode_videos(self, video: Array, mask: Array, role: str, key: Array | None) -> Array:
@@ -157,13 +158,14 @@ class MMCDA(nn.Module):
         """Clips at the network's width: (B, N, F) -> (B, N, D)."""
         return self.video_fc["both" if self.config.share_encoders else role](video)
 
-    def word_parts(self, views: Views) -> Array:
+    def word_parts(self, batch: Batch, views: Views) -> Array:
         """What each word adds to s, which is their mean over a query's words: (B, N, M) float32.
 
         The sentence is a mean of words, so its projection is the mean of theirs.
         """
-        words = self.joint_query(views.query).astype(jnp.float32)
-        sentence = self.joint_query(masked_mean(views.query, views.query_mask))
+        asked = batch.query if self.config.joint_words == "given" else views.query
+        words = self.joint_query(asked).astype(jnp.float32)
+        sentence = self.joint_query(masked_mean(asked, views.query_mask))
         length = jnp.linalg.norm(sentence.astype(jnp.float32), axis=-1)[:, None, None]
         parts = jnp.einsum("bnd,bmd->bnm", views.joint[0], words) / jnp.maximum(length, 1e-8)
         return parts * views.query_mask[:, None]

@@ -87,7 +87,7 @@ def _attention(network: MMCDA, params: Params, batch: Batch) -> AttentionMap:
     """s of each clip, and what each word adds to it."""
     variables = as_variables(params)
     views = cast(Views, network.apply(variables, batch, "target", train=False))
-    words = cast(Array, network.apply(variables, views, method="word_parts"))
+    words = cast(Array, network.apply(variables, batch, views, method="word_parts"))
     clip = jnp.arange(batch.video.shape[1])
     start, end = spans_to_seconds(clip, clip + 1, batch.num_clips, batch.duration)
     return AttentionMap(start, end, batch.video_mask, views.similarity, words)
