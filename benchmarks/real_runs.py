@@ -87,14 +87,13 @@ _VLANET = (
         "proposals.stride": 2,
     }
 )
-_WR = (  # EVA's weak branch alone: no domain is its source
-    _CHOSEN
+_EVA = (
+    _domain("source")
     | _domain()
     | {
-        "branches.full": False,
-        "losses.align": False,
-        "losses.domain": False,
         "attn.layer_norm": "post",
+        "source.windows": (6, 9, 12),
+        "source.stride": 2,
         "target.windows": (6, 9, 12),
         "target.stride": 2,
         "dim": 128,
@@ -103,6 +102,8 @@ _WR = (  # EVA's weak branch alone: no domain is its source
         "optimizer.learning_rate": 5e-4,
     }
 )
+# EVA's weak branch alone: no domain is its source
+_WEAK = {"branches.full": False, "losses.align": False, "losses.domain": False}
 _PREM = (
     _CHOSEN
     | _domain()
@@ -136,9 +137,38 @@ RUNS = (
     Row("mmn", "mmn:msrvtt", _MMN),
     Row("mmcda", "mmcda:msrvtt,msrvtt", _MMCDA | _LABELLED | {"epochs": 4}),
     Row("vlanet", "vlanet:msrvtt", _VLANET),
-    Row("wr", "eva:anet46,msrvtt", _WR),
+    Row("wr", "eva:anet46,msrvtt", _CHOSEN | _EVA | _WEAK),
+    Row("eva", "eva:anet46,msrvtt", _CHOSEN | _EVA),
     Row("prem_retriever", "prem_retriever:msrvtt", _RETRIEVER),
     Row("prem_localizer", "prem_localizer:msrvtt", _LOCALIZER),
     Row("qd_detr", "qd_detr:msrvtt", _QD_DETR),
 )
-TRANSFERS = (Row("mmcda", "mmcda:msrvtt,anet46", _MMCDA | {"epochs": 3}),)
+# No label of the target chooses a checkpoint; its 343 training pairs are an epoch of EVA, the
+# source's 13,200 one of MMCDA
+_TRANSFERRED = {"select": "last", "target.select_split": "", "target.eval_split": "val_2"}
+_EVA_THERE = _EVA | _TRANSFERRED | {"target.windows": (3, 6, 12), "epochs": 120}
+_MMCDA_THERE = _MMCDA | _TRANSFERRED | {"epochs": 1}
+_MODULES = ("da", "ca", "sa")
+
+
+def _modules(*on: str) -> dict:
+    """Of MMCDA, which modules are on."""
+    return {f"modules.{name}": name in on for name in _MODULES}
+
+
+TRANSFERS = (
+    Row("transfer_eva", "eva:msrvtt,anet46", _EVA_THERE),
+    Row("transfer_wr", "eva:msrvtt,anet46", _EVA_THERE | _WEAK),
+    Row(
+        "transfer_wr_finetune",
+        "eva:msrvtt,anet46",
+        _EVA_THERE | _WEAK | {"pretrain": "source_finetune"},
+    ),
+    Row("transfer_eva_source", "eva:msrvtt,anet46", _EVA_THERE | {"branches.weak": False}),
+    Row("transfer_mmcda", "mmcda:msrvtt,anet46", _MMCDA_THERE),
+    *(
+        Row(f"transfer_mmcda_{name}", "mmcda:msrvtt,anet46", _MMCDA_THERE | _modules(name))
+        for name in _MODULES
+    ),
+    Row("transfer_mmcda_source", "mmcda:msrvtt,anet46", _MMCDA_THERE | _modules()),
+)

@@ -16,7 +16,6 @@ from vmr_jax.losses.relevant_content import relevant_content_loss
 from vmr_jax.models.mmcda.network import SpanLogits, Views
 from vmr_jax.types import Array, Batch, Config, LossTerms
 
-
 _ALIKE = 1e-6  # a deviation of similarities that says nothing
 
 
