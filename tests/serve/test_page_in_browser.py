@@ -19,6 +19,7 @@ from playwright.sync_api import sync_playwright
 from tests.serve.served import films, index  # noqa: F401
 from tests.serve.test_server import serving
 from tests.video_index.small import DOOR
+from vmr_jax.video_index.running import telling
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
@@ -83,6 +84,20 @@ def test_the_page(index, tmp_path):  # noqa: F811
         page.wait_for_selector("#routes section")
         assert "GET /search" in page.inner_text("#routes")
         picture(page, "8-api")
+
+
+def test_the_page_tells_how_far_an_index_is(index):  # noqa: F811
+    with serving(index) as (_, address), browser() as chromium:
+        page = chromium.new_page()
+        with telling(index) as tell:
+            tell(2, 5)
+            page.goto(address)
+            page.wait_for_selector("#progress:not([hidden])")
+            assert page.inner_text("#progress").startswith("Indexing: 2 of 5 new or changed videos")
+            picture(page, "9-indexing")
+            tell(3, 5)
+            until(page, "document.getElementById('progress').textContent.includes('3 of 5')")
+        until(page, "document.getElementById('progress').hidden")
 
 
 def moment_of(page):
