@@ -144,7 +144,7 @@ class Corpus:
             return self._ranking.best_videos(vectors, _VIDEOS)
         if len(wanted) <= _VIDEOS:
             return [wanted for _ in vectors]
-        best = [[self._similarity(one, vector).max() for one in wanted] for vector in vectors]
+        best = [[one.max() for one in self._similarities(wanted, vector)] for vector in vectors]
         return [wanted[np.argsort(-np.array(row), kind="stable")][:_VIDEOS] for row in best]
 
     def _seen(self, vector: np.ndarray, numbers: np.ndarray, top_k: int | None) -> list[Found]:
@@ -152,9 +152,9 @@ class Corpus:
 
         The videos that may have the best ones come first, until no other one can have better ones.
         """
-        own = [self._similarity(number, vector) for number in numbers]
+        own = self._similarities(numbers, vector)
         bounds = most_similar(own)
-        spread = float((self._sample @ vector).std()) if own else 0.0
+        spread = float((vector @ self._sample).std()) if own else 0.0
         found: list[Found] = []
         for place in np.argsort(-bounds, kind="stable"):
             worst = found[top_k - 1].score if top_k and len(found) >= top_k else -math.inf
@@ -254,9 +254,9 @@ class Corpus:
 
     @cached_property
     def _sample(self) -> np.ndarray:
-        """Frames of all videos, which tell how far similarities spread."""
+        """Frames of all videos as columns, which tell how far similarities spread."""
         step = max(1, len(self._opened.rows) // _SAMPLE)
-        return self._opened.rows[::step].astype(np.float32)
+        return np.ascontiguousarray(self._opened.rows[::step].T, np.float32)
 
     def _moments(
         self, number: int, similarity: np.ndarray, spread: float, worst: float
@@ -295,8 +295,17 @@ class Corpus:
 
     def _similarity(self, number: int, vector: np.ndarray) -> np.ndarray:
         """The cosines (N,) of a video's frames with a sentence (width,)."""
-        begin = self._opened.begin
-        return self._opened.rows[begin[number] : begin[number + 1]].astype(np.float32) @ vector
+        return self._similarities(np.array([number]), vector)[0]
+
+    def _similarities(self, numbers: np.ndarray, vector: np.ndarray) -> list[np.ndarray]:
+        """`_similarity` of several videos."""
+        if not len(numbers):
+            return []
+        begin, rows = self._opened.begin, self._opened.rows
+        frames = np.concatenate([rows[begin[one] : begin[one + 1]] for one in numbers])
+        lengths = begin[numbers + 1] - begin[numbers]
+        of_videos = np.split(frames.astype(np.float32), np.cumsum(lengths)[:-1])
+        return [own @ vector for own in of_videos]  # the same bits whatever other videos there are
 
     def _times(self, number: int) -> np.ndarray:
         begin = self._opened.begin
