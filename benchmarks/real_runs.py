@@ -63,8 +63,9 @@ _MMCDA = (
     | {
         "target.select_split": "val",
         "position_rows": 64,
-        "dim": 128,
-        "joint_dim": 128,
+        "dim": 256,
+        "joint_dim": 256,
+        "target.query_dropout": 0.3,
         "batch_size": 64,
         "joint_clips": "projected",
         "joint_words": "given",
@@ -126,9 +127,9 @@ _QD_DETR = (
         "most_moments": 1,
         "input.dropout": 0.1,
         "batch_size": 64,
-        "epochs": 20,
+        "epochs": 6,
         "optimizer.learning_rate": 5e-4,
-        "optimizer.milestones": (15,),
+        "optimizer.milestones": (4,),
         "metric.several": False,
     }
 )
@@ -147,7 +148,7 @@ RUNS = (
 # source's 13,200 one of MMCDA
 _TRANSFERRED = {"select": "last", "target.select_split": "", "target.eval_split": "val_2"}
 _EVA_THERE = _EVA | _TRANSFERRED | {"target.windows": (3, 6, 12), "epochs": 120}
-_MMCDA_THERE = _MMCDA | _TRANSFERRED | {"epochs": 1}
+_MMCDA_THERE = _MMCDA | _TRANSFERRED | {"dim": 128, "joint_dim": 128, "epochs": 1}
 _MODULES = ("da", "ca", "sa")
 
 
@@ -162,9 +163,13 @@ TRANSFERS = (
     Row(
         "transfer_wr_finetune",
         "eva:msrvtt,anet46",
-        _EVA_THERE | _WEAK | {"pretrain": "source_finetune"},
+        _EVA_THERE | _WEAK | {"pretrain": "source_finetune", "pretrain_epochs": 3},
     ),
-    Row("transfer_eva_source", "eva:msrvtt,anet46", _EVA_THERE | {"branches.weak": False}),
+    Row(
+        "transfer_eva_source",
+        "eva:msrvtt,anet46",
+        _EVA_THERE | {"branches.weak": False, "epochs": 3},
+    ),
     Row("transfer_mmcda", "mmcda:msrvtt,anet46", _MMCDA_THERE),
     *(
         Row(f"transfer_mmcda_{name}", "mmcda:msrvtt,anet46", _MMCDA_THERE | _modules(name))

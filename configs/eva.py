@@ -58,6 +58,7 @@ def get_config(domains: str = "") -> Config:
     )
     config.mmd = common.mmd()
     config.pretrain = "none"  # none | source_finetune | unlabelled_source (Table 5)
+    config.pretrain_epochs = 0  # of source_finetune's first stage, on the source; 0: as `epochs`
 
     if common.are_simulated(source, target):  # sized for two CPU cores
         config.dim, config.dropout = 64, 0.0

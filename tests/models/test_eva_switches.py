@@ -233,6 +233,9 @@ def test_fine_tuning_starts_from_the_full_branch_trained_alone():
     c = cases.config(branches__full=False, pretrain="source_finetune")
     before = models.of(c).pretraining(c)
     assert models.of(before).pretraining(before) is None
+    assert before.epochs == c.epochs
+    shorter = cases.config(branches__full=False, pretrain="source_finetune", pretrain_epochs=3)
+    assert models.of(c).pretraining(shorter).epochs == 3
     assert models.of(before).domains(before) == ("source",)
     _, pretrained = cases.system(before, seed=1)
     _, fresh = cases.system(c)

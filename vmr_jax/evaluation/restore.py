@@ -14,6 +14,7 @@ _OF_THE_DATA = ("target", "data_dir", "eval", "metric", "data")
 _OF_MMN = {"contrastive.cells": "convolved", "iou.given_match": False, "map.edges": 0}
 # Keys that checkpoints of older versions lack, and what held before there was a choice
 _ADDED = {
+    "eva": {"pretrain_epochs": 0},
     "mmn": _OF_MMN,
     "vdi": _OF_MMN,
     "mmcda": {

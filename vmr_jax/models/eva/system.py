@@ -68,7 +68,15 @@ _CHOICES = {
 _RANGES = {
     **dict.fromkeys(("attn.heads", "target.stride", "target.windows"), COUNT),
     **dict.fromkeys(
-        ("lambdas.align", "lambdas.domain", "lambdas.f", "lambdas.r", "lambdas.vid"), NOT_NEGATIVE
+        (
+            "lambdas.align",
+            "lambdas.domain",
+            "lambdas.f",
+            "lambdas.r",
+            "lambdas.vid",
+            "pretrain_epochs",
+        ),
+        NOT_NEGATIVE,
     ),
 }
 
@@ -123,6 +131,7 @@ def pretraining(config: Config) -> Config | None:
     before = Config(config)
     before.pretrain = "none"
     before.branches = Config({"weak": False, "full": True})
+    before.epochs = config.pretrain_epochs or config.epochs
     if before.select == "val":
         before.select = "val_or_holdout"  # of the source, which may have no validation split
     return before
