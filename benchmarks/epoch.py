@@ -53,15 +53,15 @@ def main() -> None:
     sizes = _TINY if args.tiny else _PAPER if args.paper else _SMALL
     domains = {role: _random_domain(config[role], *sizes[role]) for role in sizes}
     started = time.perf_counter()
-    wall, scans, step, steps, prepared = _measure(config, domains)
+    wall, loops, step, steps, prepared = _measure(config, domains)
     total = time.perf_counter() - started
     row = {
         "epochs": args.epochs,
         "steps": steps,
         "epoch wall s": wall / args.epochs,
-        "bare scans s": scans / args.epochs,
+        "bare loops s": loops / args.epochs,
         "step ms": 1e3 * step,
-        "share in scans %": 100 * scans / wall,
+        "share in loops %": 100 * loops / wall,
         "share in steps %": 100 * step * steps / wall,
         "tables + compile s": prepared,
         "whole run s": wall,
@@ -100,8 +100,8 @@ def _measure(config, domains: dict[str, Domain]) -> tuple[float, float, float, i
     started = time.perf_counter()
     for begin, end in pieces:
         state, _ = jax.block_until_ready(advance(state, begin, end))
-    scans = time.perf_counter() - started
-    return wall, scans, _step_seconds(system, optimizer, maker, abstract, feed), steps, prepared
+    loops = time.perf_counter() - started
+    return wall, loops, _step_seconds(system, optimizer, maker, abstract, feed), steps, prepared
 
 
 def _step_seconds(system, optimizer, maker, abstract, feed) -> float:
