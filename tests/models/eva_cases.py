@@ -1,7 +1,5 @@
 """Tiny configs and batches for the tests of EVA."""
 
-import functools
-
 import jax
 import numpy as np
 
@@ -10,9 +8,16 @@ from vmr_jax.configs import eva as eva_config
 from vmr_jax.types import Batch, DataSpec, HybridBatch
 
 F, E = 6, 5
-# Programs of a test run once: compile them quickly.
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 SPECS = {"source": DataSpec(F, E, 7, 4), "target": DataSpec(F, E, 9, 4)}
+
+
+def jit(function):
+    """Compile quickly a program of a test, which runs once; its results are NumPy's.
+
+    JAX would compile each operation on them for each shape.
+    """
+    compiled = jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+    return lambda *arguments, **named: jax.device_get(compiled(*arguments, **named))
 
 
 def config(**switches):

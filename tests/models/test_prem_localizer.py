@@ -16,6 +16,7 @@ from vmr_jax.training.state import num_parameters
 from vmr_jax.training.steps import term_means
 from vmr_jax.types import DataSpec, Queries, Videos
 
+pytestmark = pytest.mark.usefixtures("quick_random_numbers")
 jit = eva_cases.jit
 SPANS = [(2, 6), (0, 1), (4, 4)]  # of cases.candidates()
 CLOSE = {"rtol": 5e-4, "atol": 1e-4}
@@ -242,16 +243,11 @@ def test_bfloat16_is_near_float32(default):
         ({"shared_norm": False}, set()),
     ],
 )
-def test_switches_leave_parameters_out(switches, names):
-    shapes = [
-        jax.eval_shape(
-            models.make(cases.config("prem_localizer", **changes), cases.SPECS).init,
-            jax.random.key(0),
-            cases.candidates(),
-        )
-        for changes in ({}, switches)
-    ]
-    assert set(shapes[0]) - set(shapes[1]) == names and not set(shapes[1]) - set(shapes[0])
+def test_switches_leave_parameters_out(switches, names, default):
+    init = models.make(cases.config("prem_localizer", **switches), cases.SPECS).init
+    found = set(jax.eval_shape(init, jax.random.key(0), cases.candidates()))
+    every = set(default[2])
+    assert every - found == names and not found - every
 
 
 @pytest.mark.parametrize(

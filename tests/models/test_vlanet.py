@@ -29,8 +29,21 @@ def fixed_negatives(monkeypatch):
     monkeypatch.setattr(vlanet, "other_video", draw)
 
 
-def _aligned(c, params, b):
-    return jit(lambda p, b: VLANet(c).apply({"params": p}, b))(params, b)
+@pytest.fixture(scope="module")
+def default():
+    """The system without switches, its parameters, a batch, and its compiled prediction."""
+    made, params = cases.system(cases.config())
+    return made, params, cases.batch(), jit(made.predict)
+
+
+def _run(c, made, params, b):
+    """The network's output, the prediction and the map of attention, of one program."""
+
+    @jit
+    def run(p, b):
+        return VLANet(c).apply({"params": p}, b), made.predict(p, b), made.attention(p, b)
+
+    return run(params, b)
 
 
 SWITCHES = [
@@ -55,8 +68,8 @@ def test_a_pair_goes_through_the_network_as_the_formulas_say(switches):
     c = cases.config(**switches)
     made, params = cases.system(c)
     b = cases.batch()
-    found, p = _aligned(c, params, b), eva_cases.float64(params)
-    moments = jit(made.predict)(params, b)
+    found, moments, attention = _run(c, made, params, b)
+    b, p = jax.device_get(b), eva_cases.float64(params)
     for i, (clips, words) in enumerate(eva_cases.valid_pairs(b)):
         expected = reference.align(p, c, clips, words)
         for (k, scale), value in expected["cosine"].items():
@@ -71,6 +84,7 @@ def test_a_pair_goes_through_the_network_as_the_formulas_say(switches):
         np.testing.assert_allclose(found.similarity[i], expected["similarity"], **close)
         assert not np.asarray(found.strength[i])[~real].any()
         _compare_ranking(c, expected, moments, b, i)
+        _compare_attention(expected, attention, p, b, i)
 
 
 def _compare_ranking(c, expected, moments, b, i):
@@ -87,6 +101,19 @@ def _compare_ranking(c, expected, moments, b, i):
     assert np.isneginf(score[count:]).all()
     assert (found[:count, 1] > found[:count, 0]).all()
     assert (found[:count, 1] <= float(b.duration[i]) * 1.00001).all()
+
+
+def _compare_attention(expected, found, p, b, i):
+    """The map of attention against the rows of the reference's cascade."""
+    rows = np.asarray(found.valid[i])
+    np.testing.assert_allclose(found.strength[i][rows], expected["strength"], rtol=1e-4)
+    clip = float(b.duration[i]) / int(b.num_clips[i])
+    spans = clip * np.array([expected["spans"][cell] for cell in expected["chosen"]])
+    np.testing.assert_allclose(np.stack([found.start[i], found.end[i]], -1)[rows], spans, rtol=1e-5)
+    words = reference.terms(p["final"], expected["video"], expected["query"])
+    np.testing.assert_allclose(
+        found.words[i][rows][:, : words.shape[1]], words, rtol=5e-4, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("sides", ["query", "both"])
@@ -149,6 +176,7 @@ def test_only_the_chosen_proposals_have_a_gradient():
     valid = jnp.asarray(rng.random((2, 3, 4)) < 0.8).at[0, 2].set(False)
     last = jnp.asarray(rng.standard_normal((2, 5)), jnp.float32)
 
+    @jax.jit
     def rows(proposals, last):
         cosine = jnp.einsum("bkld,bd->bkl", proposals, last)
         return select_surrogates(Videos(proposals, valid), cosine)
@@ -160,9 +188,8 @@ def test_only_the_chosen_proposals_have_a_gradient():
     np.testing.assert_allclose(np.asarray(proposals)[np.asarray(chosen)], picked[mask], rtol=1e-6)
     np.testing.assert_array_equal(rows(proposals, 7 * last)[0], chosen)
     weight = jnp.asarray(rng.standard_normal((2, 3, 5)), jnp.float32)
-    gradients = jax.grad(lambda p, q: jnp.sum(rows(p, q)[1] * weight), argnums=(0, 1))(
-        proposals, last
-    )
+    total = lambda p, q: jnp.sum(rows(p, q)[1] * weight)  # noqa: E731
+    gradients = jax.jit(jax.grad(total, argnums=(0, 1)))(proposals, last)
     assert np.asarray(gradients[0])[np.asarray(chosen)].any()
     assert not np.asarray(gradients[0])[~np.asarray(chosen)].any()
     assert not np.asarray(gradients[1]).any()  # nothing passes through the choice
@@ -176,10 +203,8 @@ def test_equal_proposals_choose_the_smaller_window():
     assert np.asarray(chosen[0, 0]).tolist() == [True, False, False]
 
 
-def test_padding_of_words_clips_and_groups_changes_nothing(fixed_negatives):
-    c = cases.config()
-    made, params = cases.system(c)
-    b = cases.batch()
+def test_padding_of_words_clips_and_groups_changes_nothing(fixed_negatives, default):
+    made, params, b, predict = default
     padded = eva_cases.pad(b, clips=8, words=3)
 
     @jit
@@ -192,22 +217,20 @@ def test_padding_of_words_clips_and_groups_changes_nothing(fixed_negatives):
     one, two = loss_and_gradient(params, b), loss_and_gradient(params, padded)
     for small, large in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
         np.testing.assert_allclose(small, large, rtol=1e-4, atol=1e-5)
-    small, large = jit(made.predict)(params, b), jit(made.predict)(params, padded)
+    small, large = predict(params, b), predict(params, padded)
     finite = np.isfinite(np.asarray(small.score))
     np.testing.assert_array_equal(finite, np.isfinite(np.asarray(large.score)))
     for one, two in zip(small[:2], large[:2], strict=True):
         np.testing.assert_allclose(np.asarray(one)[finite], np.asarray(two)[finite], rtol=1e-5)
 
 
-def test_what_stands_on_padding_changes_nothing():
-    c = cases.config()
-    made, params = cases.system(c)
-    b = cases.batch()
+def test_what_stands_on_padding_changes_nothing(default):
+    _, params, b, predict = default
     dirty = b._replace(
         video=jnp.where(b.video_mask[..., None], b.video, 9.0),
         query=jnp.where(b.query_mask[..., None], b.query, 9.0),
     )
-    one, two = jit(made.predict)(params, b), jit(made.predict)(params, dirty)
+    one, two = predict(params, b), predict(params, dirty)
     for clean, other in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
         np.testing.assert_allclose(clean, other, rtol=1e-6)
 
@@ -233,8 +256,7 @@ def test_didemo_ranks_all_21_moments_surrogates_first():
     b = b._replace(video_mask=np.arange(6) < b.num_clips[:, None])
     made = models.make(c, {"target": spec})
     params = init(made, b)
-    moments = jit(made.predict)(params, b)
-    aligned = _aligned(c, params, b)
+    aligned, moments, _ = _run(c, made, params, b)
     every = {(5.0 * k, 5.0 * e) for k in range(6) for e in range(k + 1, 7)}
     for i, clips in enumerate(b.num_clips):
         found = np.stack([moments.start[i], moments.end[i]], -1)
@@ -251,7 +273,8 @@ def test_without_fill_only_surrogates_are_listed():
     c = cases.config(infer__fill=False)
     made, params = cases.system(c)
     b = cases.batch()
-    moments, p = jit(made.predict)(params, b), eva_cases.float64(params)
+    moments = jit(made.predict)(params, b)
+    p = eva_cases.float64(params)
     for i, (clips, words) in enumerate(eva_cases.valid_pairs(b)):
         expected = reference.align(p, c, clips, words)
         spans = {expected["spans"][cell] for cell in reference.ranking(expected)[0]}
@@ -259,32 +282,6 @@ def test_without_fill_only_surrogates_are_listed():
         found = np.stack([moments.start[i], moments.end[i]], -1)[listed]
         clip = float(b.duration[i]) / len(clips)
         assert {tuple(row) for row in np.rint(found / clip).astype(int).tolist()} == spans
-
-
-@pytest.mark.parametrize(
-    "switches",
-    [{}, {"surrogate": False}, {"cross_attn": False}, {"infer__score": "product"}],
-)
-def test_the_attention_map_holds_the_rows_of_the_cascade(switches):
-    c = cases.config(**switches)
-    made, params = cases.system(c)
-    b = cases.batch()
-    found, p = jit(made.attention)(params, b), eva_cases.float64(params)
-    for i, (clips, words) in enumerate(eva_cases.valid_pairs(b)):
-        expected = reference.align(p, c, clips, words)
-        rows = np.asarray(found.valid[i])
-        np.testing.assert_allclose(found.strength[i][rows], expected["strength"], rtol=1e-4)
-        clip = float(b.duration[i]) / len(clips)
-        spans = clip * np.array([expected["spans"][cell] for cell in expected["chosen"]])
-        np.testing.assert_allclose(
-            np.stack([found.start[i], found.end[i]], -1)[rows], spans, rtol=1e-5
-        )
-        np.testing.assert_allclose(
-            found.words[i][rows][:, : len(words)],
-            reference.terms(p["final"], expected["video"], expected["query"]),
-            rtol=5e-4,
-            atol=1e-6,
-        )
 
 
 def test_a_stride_in_frames_is_a_part_of_a_clip():
@@ -298,7 +295,8 @@ def test_ranks_tell_apart_what_weights_near_a_mean_cannot():
     """Rows rank by E (VLANet V9): softmax weights near 1 / R lose its last digits in float32."""
     c = cases.config(proposals__stride=1, proposals__widths=(1, 2))
     made, params = cases.system(c)
-    aligned = _aligned(c, jax.tree.map(lambda leaf: leaf * 0.003, params), cases.batch())
+    small = jax.tree.map(lambda leaf: leaf * 0.003, params)
+    aligned = jit(lambda p, b: VLANet(c).apply({"params": p}, b))(small, cases.batch())
     rank, weight = np.asarray(aligned.rank[0]), np.asarray(aligned.strength[0])
     assert len(set(rank.tolist())) > len(set(weight.tolist()))
     assert (np.diff(weight[np.argsort(-rank, kind="stable")]) <= 0).all()
