@@ -36,32 +36,36 @@ def _run(layer, params, key, x, words, mask, word_mask):
     return layer.apply({"params": params}, method=whole)
 
 
-def test_each_video_is_fused_as_the_formulas_say(case):
+@pytest.fixture(scope="module")
+def plain(case):
+    """The output without dropout."""
+    run = jax.jit(lambda params: _run(FusionLayer(**SIZES), params, None, *case[1:]))
+    return np.asarray(run(case[0]))
+
+
+def test_each_video_is_fused_as_the_formulas_say(case, plain):
     params, x, words, mask, word_mask = case
-    found = jax.jit(lambda p: _run(FusionLayer(**SIZES), p, None, *case[1:]))(params)
     p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
-    assert np.isfinite(np.asarray(found)).all()
+    assert np.isfinite(plain).all()
     for b, c in np.ndindex(2, 3):
         if mask[b, c].any():
             expected = reference.fuse(
                 p, cases.config(), x[b, c][mask[b, c]], words[b][word_mask[b]]
             )
-            np.testing.assert_allclose(found[b, c][mask[b, c]], expected, rtol=2e-4, atol=1e-5)
+            np.testing.assert_allclose(plain[b, c][mask[b, c]], expected, rtol=2e-4, atol=1e-5)
 
 
-def test_dropout_is_of_every_part_and_needs_a_key(case):
+def test_dropout_is_of_every_part_and_needs_a_key(case, plain):
     layer, params = FusionLayer(**SIZES, dropout=0.5), case[0]
     run = jax.jit(lambda key: _run(layer, params, key, *case[1:]))
     one, two = (run(key) for key in jax.random.split(jax.random.key(0)))
-    plain = _run(FusionLayer(**SIZES), params, None, *case[1:])
     same = jax.jit(lambda: _run(layer, params, None, *case[1:]))()
     np.testing.assert_allclose(same, plain, rtol=1e-5, atol=1e-6)
     assert not np.allclose(one, two) and not np.allclose(one, plain)
 
 
-def test_bfloat16_is_near_float32(case):
+def test_bfloat16_is_near_float32(case, plain):
     half = FusionLayer(**SIZES, dtype=jnp.bfloat16)
     found = jax.jit(lambda p: _run(half, p, None, *case[1:]))(case[0])
     assert found.dtype == jnp.bfloat16
-    plain = _run(FusionLayer(**SIZES), case[0], None, *case[1:])
     np.testing.assert_allclose(found.astype(np.float32), plain, atol=0.2)

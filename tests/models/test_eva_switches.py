@@ -1,5 +1,7 @@
 """Every switch of EVA trains; every wrong one is refused with a message that helps."""
 
+import functools
+
 import eva_cases as cases
 import jax
 import jax.numpy as jnp
@@ -129,6 +131,7 @@ def test_bfloat16_stays_near_float32():
         np.testing.assert_allclose(one[name], other[name], rtol=0.1, atol=0.02, err_msg=name)
 
 
+@functools.cache
 def _domain_gradients(form):
     """Gradients of the domain term by classifier and features, and those of L_dom itself."""
     c = cases.config(domain__form=form)

@@ -14,7 +14,6 @@ from vmr_jax.configs import mmn as mmn_config
 from vmr_jax.decoding.ranking import rank_moments
 from vmr_jax.layers.moment_map import map_cells, pool_clips, span_max, span_mean
 from vmr_jax.layers.self_similarity import moment_similarities
-from vmr_jax.layers.sequences import unit_rows
 from vmr_jax.losses.mutual_matching import scale_iou
 from vmr_jax.models.mmn import system as mmn
 from vmr_jax.models.mmn.network import MMN, Joint
@@ -346,14 +345,19 @@ def test_cells_can_meet_sentences_as_they_are_before_the_convolutions(cells_are,
 def test_a_given_match_adds_the_contrastive_cosine_and_is_not_trained():
     c = cases.config(iou__given_match=True)
     rng = np.random.default_rng(0)
-    unit = lambda *shape: unit_rows(jnp.float32(rng.normal(size=shape)))  # noqa: E731
+    unit = lambda *shape: losses.unit(np.float32(rng.normal(size=shape)))  # noqa: E731
     cells, queries = Joint(unit(2, 5, 4), unit(2, 5, 4)), Joint(unit(3, 4), unit(3, 4))
-    owner = jnp.array([0, 1, 1])
-    found = mmn.iou_logits(c, cells, queries, owner)
+    owner = np.array([0, 1, 1])
+
+    @jit
+    def run(cells):
+        logits = lambda cells: mmn.iou_logits(c, cells, queries, owner)  # noqa: E731
+        return logits(cells), jax.grad(lambda cells: jnp.sum(logits(cells) ** 2))(cells)
+
+    found, of_cells = run(cells)
     for t, v in enumerate(owner):
         cosine = cells.iou[v] @ queries.iou[t] + cells.contrastive[v] @ queries.contrastive[t]
         np.testing.assert_allclose(found[t], 10 * cosine, rtol=1e-4, atol=1e-5)
-    of_cells = jax.grad(lambda cells: jnp.sum(mmn.iou_logits(c, cells, queries, owner) ** 2))(cells)
     assert not of_cells.contrastive.any() and of_cells.iou.any()
 
 

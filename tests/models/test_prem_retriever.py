@@ -18,6 +18,7 @@ from vmr_jax.training.state import num_parameters
 from vmr_jax.training.steps import term_means
 from vmr_jax.types import DataSpec, Queries, Videos
 
+pytestmark = pytest.mark.usefixtures("quick_random_numbers")
 jit = eva_cases.jit
 CLOSE = {"rtol": 1e-4, "atol": 2e-5}
 
